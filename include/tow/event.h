@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TOW_EVENT_H
+#define TOW_EVENT_H
+
+#include <stdint.h>
+#include <tow/mark.h>
+
+struct tow_stack;
+
+/*
+ * Event: what happened, as a list to be read after tow_poll().
+ *
+ * No callback ever runs inside the stack: tow_poll() does the work, then the
+ * program takes the events and calls whatever it likes, including closing the
+ * very object an event is about.
+ *
+ * Readiness (ACCEPT, READABLE, WRITABLE) is edge-like: reported when the
+ * condition begins, or begins anew because more arrived; a program should go
+ * on until TOW_EAGAIN. LOAN comes exactly once for each token. An event for
+ * a closed handle is not reported, except LOAN, which then has a NULL object.
+ *
+ * Nothing is ever lost for want of room: events live in the objects they are
+ * about, and tow_events() collects them.
+ */
+enum tow_event_type {
+	TOW_EVENT_ACCEPT = 1, /* listener: a connection waits */
+	TOW_EVENT_CONNECTED,  /* tcp: our connect succeeded */
+	TOW_EVENT_READABLE,   /* tcp, udp: bytes, a datagram, or the peer's FIN */
+	TOW_EVENT_WRITABLE,   /* tcp, udp: room again after TOW_EAGAIN */
+	TOW_EVENT_CLOSED,     /* tcp: over; status is 0 or why it failed */
+	TOW_EVENT_ERROR,      /* udp: status is what an ICMP error says */
+	TOW_EVENT_LOAN,       /* tcp, udp: the memory behind token is yours */
+	TOW_EVENT_DEVICE,     /* stack: a device is gone; token is its number */
+};
+
+struct tow_event {
+	enum tow_event_type type;
+	/*
+	 * LOAN: 0 acknowledged by the peer (UDP: left the device);
+	 * TOW_ECONNRESET, TOW_ETIMEDOUT, TOW_ENETDOWN, TOW_ECONNABORTED (we
+	 * aborted): how many of the bytes arrived is unknown.
+	 */
+	int status;
+	void *object;   /* struct tow_listener, tow_tcp or tow_udp */
+	void *user;     /* what tow_*_set_user() left there */
+	uint64_t token; /* LOAN: as given to lend */
+};
+
+TOW_BEGIN
+/*
+ * tow_events() - take what happened since the last call
+ * @out: room for @max events
+ *
+ * Returns: how many were filled, 0..@max; when it is @max, there may be more.
+ * Threads: only the one that polls the stack.
+ * Cost:    O(events), independent of the number of connections.
+ */
+TOW_API int tow_events(struct tow_stack *stack, struct tow_event *out,
+		       int max) TOW_MUST_USE;
+TOW_END
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TOW_LEDGER_H
+#define TOW_LEDGER_H
+
+#include <stdint.h>
+#include <tow/mark.h>
+
+/*
+ * Ledger: where each byte of payload was copied or touched, and why.
+ *
+ * Every socket has a ledger, and so has every stack, which is the sum of all
+ * its sockets, living and gone. Payload is copied by one function only, which
+ * takes a reason; a byte that was not copied is in lent, placed or passed.
+ * Bytes are counted when they change hands: on transmit when they are queued,
+ * on receive when the application gets them. A retransmission counts nothing
+ * here, because it comes from the same loan.
+ *
+ * Beside the ledger a stack counts drops (each with its reason) and events of
+ * its protocols. All three lists are X-macros, so that a program can print
+ * them by name without knowing them.
+ */
+#define TOW_COPIES(X)                                                          \
+	X(TX_SEND, "send", "the application asked for a copy")                 \
+	X(TX_SMALL, "small", "a lent span so small that copying is cheaper")   \
+	X(RX_RECV, "recv", "the application asked for a copy")                 \
+	X(RX_COMPACT, "compact", "small segments in large buffers were packed") \
+	X(RX_PULLUP, "pullup", "payload shared a span with a late header")
+
+#define TOW_DROPS(X)                                                           \
+	X(LINK_SHORT, "link_short", "frame shorter than its Ethernet header")  \
+	X(LINK_OTHER, "link_other", "frame for another station")               \
+	X(LINK_TYPE, "link_type", "EtherType that nobody here speaks")         \
+	X(LINK_TRUNCATED, "link_truncated", "no memory for the frame's payload") \
+	X(ARP_BAD, "arp_bad", "malformed ARP packet")                          \
+	X(IP_HEADER, "ip_header", "malformed IP header")                       \
+	X(IP_CHECKSUM, "ip_checksum", "wrong IPv4 header checksum")            \
+	X(IP_LENGTH, "ip_length", "IP length does not fit the frame")          \
+	X(IP_SOURCE, "ip_source", "source address that cannot be a source")    \
+	X(IP_DESTINATION, "ip_destination", "not addressed to this stack")     \
+	X(IP_FRAGMENT, "ip_fragment", "a fragment; reassembly is missing")     \
+	X(IP_OPTIONS, "ip_options", "malformed or source-routing options")     \
+	X(IP_EXTENSION, "ip_extension", "malformed IPv6 extension header")     \
+	X(IP_PROTOCOL, "ip_protocol", "transport that nobody here speaks")     \
+	X(ICMP_BAD, "icmp_bad", "malformed or wrongly summed ICMP message")    \
+	X(ICMP_UNMATCHED, "icmp_unmatched", "ICMP error for no socket of ours") \
+	X(ICMP_LIMIT, "icmp_limit", "our ICMP answer was over the rate limit") \
+	X(ND_BAD, "nd_bad", "neighbour discovery that fails RFC 4861's checks") \
+	X(NEIGH_FAILED, "neigh_failed", "next hop did not answer")             \
+	X(NEIGH_FULL, "neigh_full", "too many packets wait for a next hop")    \
+	X(NO_ROUTE, "no_route", "no route for an outgoing packet")             \
+	X(DEV_FULL, "dev_full", "the device's transmit queue was full")        \
+	X(DEV_GONE, "dev_gone", "the device is gone")                          \
+	X(UDP_LENGTH, "udp_length", "UDP length does not fit the packet")      \
+	X(UDP_CHECKSUM, "udp_checksum", "wrong or missing UDP checksum")       \
+	X(UDP_PORT, "udp_port", "no socket on that UDP port")                  \
+	X(UDP_FULL, "udp_full", "the socket's receive buffer is full")         \
+	X(TCP_HEADER, "tcp_header", "malformed TCP header")                    \
+	X(TCP_CHECKSUM, "tcp_checksum", "wrong TCP checksum")                  \
+	X(TCP_PORT, "tcp_port", "no connection and no listener")               \
+	X(TCP_FLAGS, "tcp_flags", "flags that make no sense in that state")    \
+	X(TCP_SEQUENCE, "tcp_sequence", "outside the receive window")          \
+	X(TCP_PAWS, "tcp_paws", "timestamp older than the last (RFC 7323 5)")  \
+	X(TCP_ACK, "tcp_ack", "acknowledgement outside what was sent")         \
+	X(TCP_RST, "tcp_rst", "RST that is not exactly at RCV.NXT (RFC 5961)") \
+	X(TCP_DUPLICATE, "tcp_duplicate", "bytes that were received before")   \
+	X(TCP_REASSEMBLY, "tcp_reassembly", "out-of-order limit was reached")  \
+	X(TCP_WINDOW, "tcp_window", "payload beyond the receive window")       \
+	X(TCP_BACKLOG, "tcp_backlog", "the listener's backlog is full")        \
+	X(TCP_MEMORY, "tcp_memory", "no room for another connection")          \
+	X(TCP_CLOSED, "tcp_closed", "payload after the application closed")    \
+	X(NO_BUFFERS, "no_buffers", "out of packet buffers")
+
+#define TOW_COUNTERS(X)                                                        \
+	X(RX_FRAMES, "rx_frames", "frames received from devices")              \
+	X(RX_BYTES, "rx_bytes", "bytes of them, with all headers")             \
+	X(TX_FRAMES, "tx_frames", "frames handed to devices")                  \
+	X(TX_BYTES, "tx_bytes", "bytes of them, with all headers")             \
+	X(TCP_SEGS_IN, "tcp_segs_in", "segments received, as the device gave them") \
+	X(TCP_SEGS_OUT, "tcp_segs_out", "segments sent, before segmentation")  \
+	X(TCP_FAST_PATH, "tcp_fast_path", "segments that took the short way")  \
+	X(TCP_RETRANS_SEGS, "tcp_retrans_segs", "segments sent again")         \
+	X(TCP_RETRANS_BYTES, "tcp_retrans_bytes", "bytes of payload sent again") \
+	X(TCP_RTO, "tcp_rto", "retransmission timer expiries")                 \
+	X(TCP_FAST_RECOVERY, "tcp_fast_recovery", "fast recoveries entered")   \
+	X(TCP_SPURIOUS, "tcp_spurious", "retransmissions proved needless by D-SACK") \
+	X(TCP_OUT_OF_ORDER, "tcp_out_of_order", "segments kept for later")     \
+	X(TCP_DSACK_SENT, "tcp_dsack_sent", "duplicates reported by D-SACK")   \
+	X(TCP_PROBES, "tcp_probes", "zero-window probes sent")                 \
+	X(TCP_KEEPALIVES, "tcp_keepalives", "keepalive probes sent")           \
+	X(TCP_CHALLENGE_ACKS, "tcp_challenge_acks", "challenge ACKs (RFC 5961)") \
+	X(TCP_RST_OUT, "tcp_rst_out", "resets sent")                           \
+	X(TCP_RST_IN, "tcp_rst_in", "connections reset by the peer")           \
+	X(TCP_ACTIVE_OPENS, "tcp_active_opens", "connections begun here")      \
+	X(TCP_PASSIVE_OPENS, "tcp_passive_opens", "connections accepted")      \
+	X(TCP_ESTABLISHED, "tcp_established", "handshakes completed")          \
+	X(TCP_TIMEOUTS, "tcp_timeouts", "connections given up on")             \
+	X(TCP_TIME_WAIT_REUSED, "tcp_time_wait_reused", "TIME-WAIT taken over (RFC 6191)") \
+	X(UDP_IN, "udp_in", "datagrams delivered to sockets")                  \
+	X(UDP_OUT, "udp_out", "datagrams sent")                                \
+	X(ICMP_IN, "icmp_in", "ICMP messages understood")                      \
+	X(ICMP_OUT, "icmp_out", "ICMP messages sent")                          \
+	X(NO_CONNECTIONS, "no_connections", "a connection was refused for want of memory") \
+	X(NO_LOANS, "no_loans", "a send or lend was refused for want of loan records") \
+	X(NO_SEGMENTS, "no_segments", "sending waited for want of segment records") \
+	X(NO_TX_BUFFERS, "no_tx_buffers", "sending waited for want of buffers") \
+	X(NO_RX_BUFFERS, "no_rx_buffers", "receiving waited for want of buffers")
+
+#define TOW_COPY_ID(id, name, text)    TOW_COPY_##id,
+#define TOW_DROP_ID(id, name, text)    TOW_DROP_##id,
+#define TOW_COUNTER_ID(id, name, text) TOW_COUNTER_##id,
+enum tow_copy { TOW_COPIES(TOW_COPY_ID) TOW_COPY_REASONS };
+enum tow_drop { TOW_DROPS(TOW_DROP_ID) TOW_DROP_REASONS };
+enum tow_counter { TOW_COUNTERS(TOW_COUNTER_ID) TOW_COUNTER_KINDS };
+#undef TOW_COPY_ID
+#undef TOW_DROP_ID
+#undef TOW_COUNTER_ID
+
+/* The first of the reasons that are about receiving. */
+#define TOW_COPY_RX_FIRST TOW_COPY_RX_RECV
+
+struct tow_ledger {
+	uint64_t tx_lent_bytes;    /* sent out of the application's memory */
+	uint64_t tx_touched_bytes; /* read by the CPU for a checksum */
+	uint64_t rx_lent_bytes;    /* borrowed in place and returned */
+	uint64_t rx_touched_bytes; /* read by the CPU for a checksum */
+	uint64_t copied_bytes[TOW_COPY_REASONS]; /* by enum tow_copy */
+};
+
+/* What a stack counts, all since it was opened. */
+struct tow_stats {
+	struct tow_ledger ledger;
+	uint64_t drops[TOW_DROP_REASONS];      /* packets, by enum tow_drop */
+	uint64_t counters[TOW_COUNTER_KINDS];  /* by enum tow_counter */
+};
+
+TOW_BEGIN
+/*
+ * tow_copy_name(), tow_drop_name(), tow_counter_name() - names for output
+ *
+ * Returns: a constant lower-case word fit for a JSON key, or NULL past the
+ *          end of the list. The *_text() calls give a phrase for people.
+ * Threads: any.
+ */
+TOW_API const char *tow_copy_name(unsigned reason);
+TOW_API const char *tow_copy_text(unsigned reason);
+TOW_API const char *tow_drop_name(unsigned reason);
+TOW_API const char *tow_drop_text(unsigned reason);
+TOW_API const char *tow_counter_name(unsigned counter);
+TOW_API const char *tow_counter_text(unsigned counter);
+TOW_END
+
+#endif

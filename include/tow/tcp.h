@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TOW_TCP_H
+#define TOW_TCP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <tow/addr.h>
+#include <tow/error.h>
+#include <tow/ledger.h>
+#include <tow/mark.h>
+#include <tow/span.h>
+
+/*
+ * TCP connections.
+ *
+ * Sending has two ways in and one queue. tow_tcp_send() copies small data
+ * once. tow_tcp_lend() queues memory of the program in place; it must not be
+ * changed or unmapped until its token comes back as a TOW_EVENT_LOAN. Mixed in
+ * one stream they stay in order and complete in order.
+ *
+ *      program's memory    |AAAAAAAAAAAAAAAAAAAA|     lent, token 7
+ *                           ^        ^
+ *      on the wire     [hdr]+--- [hdr]+---  …         retransmitted from there
+ *                                                     until acknowledged
+ *
+ * Receiving has two ways out. tow_tcp_recv() copies. tow_tcp_borrow() shows
+ * the bytes where the device put them, and tow_tcp_return() gives them back.
+ *
+ * Nothing is sent or received by these calls themselves: tow_poll() does it.
+ * All calls: only the thread that polls the stack. No system call, no lock, no
+ * allocation; the cost is O(1) or as said.
+ */
+struct tow_stack;
+struct tow_tcp;
+struct tow_listener;
+
+enum tow_tcp_state {
+	TOW_TCP_CLOSED,
+	TOW_TCP_SYN_SENT,
+	TOW_TCP_SYN_RECEIVED,
+	TOW_TCP_ESTABLISHED,
+	TOW_TCP_FIN_WAIT_1,
+	TOW_TCP_FIN_WAIT_2,
+	TOW_TCP_CLOSE_WAIT,
+	TOW_TCP_CLOSING,
+	TOW_TCP_LAST_ACK,
+	TOW_TCP_TIME_WAIT,
+};
+
+/* Options of a connection; a listener hands its own to what it accepts. */
+enum tow_tcp_option {
+	TOW_TCP_NODELAY,         /* 0, 1: 1 turns Nagle's algorithm off */
+	TOW_TCP_KEEPALIVE_S,     /* idle seconds before the first probe, 0 off */
+	TOW_TCP_KEEPALIVE_INTERVAL_S,
+	TOW_TCP_KEEPALIVE_PROBES,
+	TOW_TCP_USER_TIMEOUT_MS, /* unacknowledged that long is fatal, 0 off */
+	TOW_TCP_LINGER_S,        /* -1 off; 0: close() resets (RFC 9293 3.9.1) */
+	TOW_TCP_SEND_BYTES,      /* queued before TOW_EAGAIN */
+	TOW_TCP_RECV_BYTES,      /* fixes the receive buffer, no auto-tuning */
+	TOW_TCP_MSS,             /* upper bound for both directions, >= 88 */
+	TOW_TCP_CONGESTION,      /* enum tow_tcp_congestion */
+};
+
+enum tow_tcp_congestion {
+	TOW_TCP_CUBIC,
+	TOW_TCP_NEWRENO,
+};
+
+enum tow_tcp_flag {
+	TOW_TCP_MORE = 1 << 0, /* more follows soon: do not send a short segment */
+};
+
+struct tow_tcp_info {
+	enum tow_tcp_state state;
+	uint32_t mss;        /* payload bytes per packet we send */
+	uint32_t cwnd_bytes;
+	uint32_t ssthresh_bytes;
+	uint32_t srtt_us;    /* 0 before the first measurement */
+	uint32_t rto_us;
+	uint32_t send_window_bytes;
+	uint32_t recv_window_bytes;
+	uint32_t in_flight_bytes;
+	uint64_t queued_bytes; /* not yet acknowledged, sent or not */
+	uint64_t unread_bytes;
+	uint32_t retransmits;
+	bool sack, timestamps, window_scaling;
+};
+
+TOW_BEGIN
+/*
+ * tow_tcp_listen() - accept connections to a port
+ * @local:   any address, or one of the stack's; the port must not be 0
+ * @backlog: most connections that wait for tow_tcp_accept(), 1..65535
+ *
+ * Owns:    the caller, until tow_listener_close().
+ * Returns: 0, TOW_EADDRINUSE, TOW_EADDRNOTAVAIL, TOW_EINVAL, TOW_ENOBUFS.
+ */
+TOW_API int tow_tcp_listen(struct tow_stack *stack,
+			   const struct tow_endpoint *local, int backlog,
+			   struct tow_listener **out) TOW_MUST_USE;
+
+/* Connections that wait are reset; accepted ones go on. */
+TOW_API void tow_listener_close(struct tow_listener *listener);
+TOW_API void tow_listener_set_user(struct tow_listener *listener, void *user);
+TOW_API int tow_listener_set(struct tow_listener *listener,
+			     enum tow_tcp_option option, int64_t value);
+
+/*
+ * tow_tcp_accept() - take the next connection that waits
+ *
+ * Owns:    the caller, until tow_tcp_close() or tow_tcp_abort().
+ * Returns: 0, TOW_EAGAIN. The connection may be closed by the peer already;
+ *          the next call on it says so.
+ */
+TOW_API int tow_tcp_accept(struct tow_listener *listener,
+			   struct tow_tcp **out) TOW_MUST_USE;
+
+/*
+ * tow_tcp_connect() - open a connection
+ * @local: NULL, or an address and port (0: chosen, RFC 6056) to use
+ *
+ * TOW_EVENT_CONNECTED or TOW_EVENT_CLOSED follows. Data may be queued at once.
+ *
+ * Owns:    the caller, until tow_tcp_close() or tow_tcp_abort().
+ * Returns: 0, TOW_ENETUNREACH, TOW_EADDRINUSE, TOW_EADDRNOTAVAIL,
+ *          TOW_EINVAL (not a unicast address, port 0), TOW_ENOBUFS.
+ */
+TOW_API int tow_tcp_connect(struct tow_stack *stack,
+			    const struct tow_endpoint *local,
+			    const struct tow_endpoint *remote,
+			    struct tow_tcp **out) TOW_MUST_USE;
+
+/*
+ * tow_tcp_send() - queue a copy of some bytes
+ *
+ * Returns: 1..@bytes        how many were taken
+ *          TOW_EAGAIN       the send buffer is full; TOW_EVENT_WRITABLE follows
+ *          TOW_EPIPE        after tow_tcp_shutdown()
+ *          TOW_ECONNRESET, TOW_ETIMEDOUT, …  why the connection is over
+ * Cost:    O(bytes); the copy is counted as "send".
+ */
+TOW_API int64_t tow_tcp_send(struct tow_tcp *tcp, const void *data,
+			     size_t bytes, unsigned flags) TOW_MUST_USE;
+
+/*
+ * tow_tcp_lend() - queue the program's own memory, in place
+ * @spans: any length and alignment, @count in 1..TOW_SPANS_MAX
+ * @token: comes back as TOW_EVENT_LOAN, exactly once, when all bytes are
+ *         acknowledged and no device refers to them, or the connection ended
+ *
+ * All or nothing. A loan of any length is taken when the send buffer has any
+ * room at all, so a file is one call. Spans shorter than
+ * tow_config.lend_bytes_min are copied, because that is cheaper; the token
+ * comes back all the same.
+ *
+ * Owns:    the stack has a read-only loan until the event, even after
+ *          tow_tcp_close(); the program must not write there. After an error
+ *          there is no loan.
+ * Returns: 0, TOW_EINVAL (no bytes at all, too many spans), TOW_EAGAIN,
+ *          TOW_EPIPE, TOW_ECONNRESET, …, as tow_tcp_send().
+ * Cost:    O(count).
+ * Example: examples/file-sender.c
+ */
+TOW_API int tow_tcp_lend(struct tow_tcp *tcp, const struct tow_span *spans,
+			 int count, uint64_t token,
+			 unsigned flags) TOW_MUST_USE;
+
+/* Bytes that tow_tcp_send() would take now; 0 when it would say EAGAIN. */
+TOW_API uint64_t tow_tcp_send_room(const struct tow_tcp *tcp);
+
+/*
+ * tow_tcp_recv() - copy received bytes out
+ *
+ * Returns: n > 0            bytes copied, counted as "recv"
+ *          0                the peer sent FIN and everything was read
+ *          TOW_EAGAIN       no unread bytes yet
+ *          TOW_ECONNRESET   the peer reset the connection (RFC 9293 3.10.7.4)
+ *          TOW_ETIMEDOUT    retransmission gave up (RFC 9293 3.8.3)
+ */
+TOW_API int64_t tow_tcp_recv(struct tow_tcp *tcp, void *out,
+			     size_t bytes) TOW_MUST_USE;
+
+/*
+ * tow_tcp_borrow() - look at received bytes where the device put them
+ * @out:   filled with spans, in stream order, without gaps
+ * @max:   room in @out, 1..TOW_SPANS_MAX
+ *
+ * Nothing is copied: a span points into the receive buffer. Borrowing again
+ * without returning goes on after the bytes borrowed before. Bytes on loan
+ * count against the receive window at their true cost, so a caller that holds
+ * on to a loan closes the window, and the peer stops (RFC 9293 3.8.6).
+ *
+ * Owns:    the stack. The caller has a loan, read only, until it returns as
+ *          many bytes; the spans stay valid even if the connection ends, until
+ *          tow_tcp_close() or tow_tcp_abort().
+ * Returns: n > 0            spans filled in @out
+ *          0                the peer sent FIN and everything was borrowed
+ *          TOW_EAGAIN, TOW_ECONNRESET, TOW_ETIMEDOUT as tow_tcp_recv()
+ * Cost:    O(n).
+ * Example: examples/tcp-sink.c
+ */
+TOW_API int tow_tcp_borrow(struct tow_tcp *tcp, struct tow_span *out,
+			   int max) TOW_MUST_USE;
+
+/*
+ * tow_tcp_return() - give borrowed bytes back, the oldest first
+ * @bytes: at most as many as are on loan
+ *
+ * Cannot fail. Opens the receive window again.
+ */
+TOW_API void tow_tcp_return(struct tow_tcp *tcp, size_t bytes);
+
+/* Send FIN after everything queued (half-close). Receiving goes on. */
+TOW_API int tow_tcp_shutdown(struct tow_tcp *tcp);
+
+/*
+ * tow_tcp_close() - be done with a connection
+ *
+ * Queued bytes and FIN are still delivered in the background; bytes that
+ * arrive unread or later make it a reset (RFC 9293 3.10.4, RFC 2525 2.17).
+ *
+ * Owns:    the handle is gone, and so are bytes borrowed from it. Loans lent
+ *          to it end with their events as ever.
+ */
+TOW_API void tow_tcp_close(struct tow_tcp *tcp);
+
+/* The same with a RST, now. */
+TOW_API void tow_tcp_abort(struct tow_tcp *tcp);
+
+/*
+ * tow_tcp_set(), tow_tcp_get() - options of one connection
+ *
+ * Returns: 0, or TOW_EINVAL for a value out of the option's range.
+ */
+TOW_API int tow_tcp_set(struct tow_tcp *tcp, enum tow_tcp_option option,
+			int64_t value);
+TOW_API int tow_tcp_get(const struct tow_tcp *tcp, enum tow_tcp_option option,
+			int64_t *value);
+
+TOW_API void tow_tcp_set_user(struct tow_tcp *tcp, void *user);
+TOW_API void *tow_tcp_user(const struct tow_tcp *tcp);
+TOW_API void tow_tcp_info(const struct tow_tcp *tcp, struct tow_tcp_info *out);
+TOW_API struct tow_endpoint tow_tcp_local(const struct tow_tcp *tcp);
+TOW_API struct tow_endpoint tow_tcp_remote(const struct tow_tcp *tcp);
+TOW_API const struct tow_ledger *tow_tcp_ledger(const struct tow_tcp *tcp);
+TOW_API const char *tow_tcp_state_name(enum tow_tcp_state state);
+TOW_END
+
+#endif

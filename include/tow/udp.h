@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TOW_UDP_H
+#define TOW_UDP_H
+
+#include <stdint.h>
+#include <tow/addr.h>
+#include <tow/error.h>
+#include <tow/ledger.h>
+#include <tow/mark.h>
+#include <tow/span.h>
+
+/*
+ * UDP sockets.
+ *
+ * The same ways as TCP: send copies, lend sends in place and gives the token
+ * back when the datagram has left the device; recv copies, borrow shows a
+ * datagram where the device put it until it is returned.
+ *
+ * A message describes one datagram, or with segment_bytes a train of equal
+ * ones that the device cuts (USO) or the stack does where it cannot. Calls
+ * take arrays of messages, so that one call handles a batch.
+ */
+struct tow_stack;
+struct tow_udp;
+
+struct tow_udp_message {
+	/*
+	 * send, lend: where to; an any-address with port 0 is the connected
+	 * peer. recv, borrow: where from.
+	 */
+	struct tow_endpoint peer;
+	struct tow_addr local; /* send: source or any; recv: destination */
+	const struct tow_span *spans; /* send, lend: the payload */
+	int span_count;
+	/*
+	 * send, lend: 0, or the payload of each datagram of the train; the
+	 * whole at most 65507 bytes and 64 datagrams (as UDP_SEGMENT).
+	 */
+	uint16_t segment_bytes;
+	uint64_t token; /* lend: comes back as TOW_EVENT_LOAN */
+	size_t bytes;   /* recv, borrow: length of the datagram */
+};
+
+TOW_BEGIN
+/*
+ * tow_udp_open() - a socket
+ * @local: any address or one of the stack's; port 0 is chosen (RFC 6056)
+ *
+ * Owns:    the caller, until tow_udp_close().
+ * Returns: 0, TOW_EADDRINUSE, TOW_EADDRNOTAVAIL, TOW_ENOBUFS.
+ */
+TOW_API int tow_udp_open(struct tow_stack *stack,
+			 const struct tow_endpoint *local,
+			 struct tow_udp **out) TOW_MUST_USE;
+
+/*
+ * tow_udp_connect() - a default peer; others' datagrams are no longer taken,
+ * and ICMP errors about this peer are reported
+ * @peer: NULL dissolves the association
+ */
+TOW_API int tow_udp_connect(struct tow_udp *udp,
+			    const struct tow_endpoint *peer);
+
+/*
+ * tow_udp_send() - send copies of @messages[0..count)
+ * tow_udp_lend() - send them in place; each token comes back when the datagram
+ *                  and all its pieces have left the device
+ *
+ * Returns: how many messages were taken, at least 1; the first error when
+ *          none was: TOW_EAGAIN (TOW_EVENT_WRITABLE follows), TOW_EMSGSIZE,
+ *          TOW_ENETUNREACH, TOW_ENOTCONN, TOW_EINVAL, or what an ICMP error
+ *          about the connected peer said, once.
+ */
+TOW_API int tow_udp_send(struct tow_udp *udp,
+			 const struct tow_udp_message *messages,
+			 int count) TOW_MUST_USE;
+TOW_API int tow_udp_lend(struct tow_udp *udp,
+			 const struct tow_udp_message *messages,
+			 int count) TOW_MUST_USE;
+
+/*
+ * tow_udp_recv() - copy the next datagram out
+ * @from: filled in, may be NULL; from->bytes is the datagram's full length,
+ *        above @bytes when it was cut off
+ *
+ * Returns: bytes copied (0 for an empty datagram), TOW_EAGAIN, or what an
+ *          ICMP error about the connected peer said, once.
+ */
+TOW_API int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
+			     struct tow_udp_message *from) TOW_MUST_USE;
+
+/*
+ * tow_udp_borrow() - look at the next datagram in place
+ * @spans: room for @max spans; TOW_SPANS_MAX is always enough
+ *
+ * Borrowing again goes on to the next datagram. The bytes count against the
+ * socket's receive buffer at their true cost until they are returned.
+ *
+ * Returns: spans filled (0 for an empty datagram), TOW_EAGAIN, TOW_EMSGSIZE
+ *          (@max is too small), or an ICMP error as above.
+ */
+TOW_API int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans,
+			   int max,
+			   struct tow_udp_message *from) TOW_MUST_USE;
+
+/* Give back the @datagrams that were borrowed first. Cannot fail. */
+TOW_API void tow_udp_return(struct tow_udp *udp, unsigned datagrams);
+
+TOW_API void tow_udp_close(struct tow_udp *udp);
+TOW_API void tow_udp_set_user(struct tow_udp *udp, void *user);
+TOW_API struct tow_endpoint tow_udp_local(const struct tow_udp *udp);
+TOW_API const struct tow_ledger *tow_udp_ledger(const struct tow_udp *udp);
+TOW_END
+
+#endif

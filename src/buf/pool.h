@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef POOL_H
+#define POOL_H
+
+/*
+ * Pools: where buffers and chunks come from and go back to.
+ *
+ * A stack has two, so that received payload nobody reads cannot stop it from
+ * sending, nor the other way round. Each holds a number of buffers and of
+ * chunks, fixed at open. Free memory is poisoned under ASan.
+ *
+ * A buffer that was lent payload (buf->lender) is not free when its last
+ * reference is given: it goes onto the pool's @done list first, from where
+ * the stack takes it to end the loans. So giving a buffer is safe at any
+ * depth, in any driver.
+ */
+#include <tow/buf.h>
+#include <tow/ledger.h>
+#include "base/base.h"
+
+struct tow_pool {
+	struct tow_buf *bufs_free;
+	struct tow_buf *done, **done_tail;
+	struct tow_buf *bufs;
+	uint8_t *chunks;
+	uint32_t *chunk_next; /* by chunk: the next one of the same buffer or of
+			       * the free list, TOW_CHUNK_NONE at the end */
+	uint32_t chunk_bytes;
+	uint32_t chunks_total, chunks_left, chunk_free;
+	uint32_t bufs_total, bufs_left;
+	uint64_t *empty_counter; /* counts each take that found nothing */
+};
+
+size_t pool_need(uint32_t bufs, uint32_t chunks, uint32_t chunk_bytes);
+
+/* Lays the pool out in @memory, pool_need() bytes, aligned to chunk_bytes. */
+void pool_init(struct tow_pool *pool, void *memory, uint32_t bufs,
+	       uint32_t chunks, uint32_t chunk_bytes, uint64_t *empty_counter);
+
+/* The next buffer whose loans must be ended, or NULL; then pool_reclaim(). */
+struct tow_buf *pool_take_done(struct tow_pool *pool);
+void pool_reclaim(struct tow_buf *buf);
+
+/* Memory that holding this buffer keeps from others: whole chunks. */
+uint32_t buf_cost(const struct tow_buf *buf);
+
+/* Room in front of spans[0]; the new first byte. NULL if there is none. */
+uint8_t *buf_push(struct tow_buf *buf, uint32_t bytes);
+
+/*
+ * The frame's first @bytes, contiguous in the room: what overlaps into the
+ * payload spans is pulled up. NULL if the frame is shorter, or the room.
+ */
+uint8_t *buf_pull(struct tow_buf *buf, uint32_t bytes);
+
+/* Cut bytes off the front or the back; at most all of them. */
+void buf_trim_front(struct tow_buf *buf, uint32_t bytes);
+void buf_trim_back(struct tow_buf *buf, uint32_t bytes);
+
+/* Sum of the frame's bytes from @offset on (not touched: the room's part). */
+uint32_t buf_csum(const struct tow_buf *buf, uint32_t offset,
+		  uint64_t *touched_bytes);
+
+#endif

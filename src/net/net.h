@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef NET_H
+#define NET_H
+
+/*
+ * The network layer: links, addresses, routes, neighbours, IP and ICMP of both
+ * families. Transports see paths on the way down and packets on the way up,
+ * and never an IP header.
+ *
+ *	transport --- net_path_find(), net_send() ---> ip, neighbour, link queue
+ *	transport <-- net_receive(): NET_DELIVER ----- link, ip, icmp
+ *
+ * It calls nothing above itself: net_receive() says by its verdict what the
+ * stack has to hand to a transport.
+ */
+#include <tow/addr.h>
+#include <tow/dev.h>
+#include <tow/error.h>
+#include <tow/ledger.h>
+#include "base/random.h"
+#include "base/wheel.h"
+#include "buf/pool.h"
+
+#define NET_TX_BATCH 64 /* frames collected before the device is called */
+
+enum net_protocol {
+	NET_ICMP = 1,
+	NET_TCP = 6,
+	NET_UDP = 17,
+	NET_ICMP6 = 58,
+};
+
+/* One attached device, or the loopback inside of the stack (dev is NULL). */
+struct net_link {
+	struct tow_dev *dev;
+	uint16_t number; /* as tow_attach() gave it; the loopback has LOOP */
+	bool gone;
+	bool gone_reported;
+	uint32_t mtu;
+	unsigned tx_count;
+	struct tow_buf *tx[NET_TX_BATCH];
+};
+#define NET_LINK_LOOP UINT16_MAX
+
+struct net_addr;
+struct net_route;
+struct neighbour;
+
+struct net {
+	uint64_t now_us;
+	struct wheel wheel;
+	struct random random;
+	struct sip_key key; /* for tables; transports derive their own */
+	struct tow_pool rx_pool, tx_pool;
+	struct tow_stats stats;
+	uint8_t ttl; /* of packets sent */
+
+	struct net_link loop;
+	struct tow_buf *loop_first, **loop_last; /* sent to ourselves */
+	uint32_t loop_count;
+
+	struct net_link *links;
+	uint32_t link_count, link_max;
+	struct net_addr *addrs;
+	uint32_t addr_count, addr_max;
+	struct net_route *routes;
+	uint32_t route_count, route_max;
+	struct neighbour *neighbours;
+	uint32_t neighbour_max;
+	uint32_t generation; /* changes with addresses, routes, links */
+
+	struct net_private *private; /* what only src/net looks at */
+};
+
+/*
+ * A way to a destination, kept by whoever sends there often. It is looked up
+ * again by net_send() itself when the generation changed.
+ */
+struct net_path {
+	struct net_link *link;
+	struct neighbour *neighbour; /* a hint; checked before use */
+	struct tow_addr src, dst, next_hop;
+	uint32_t mtu; /* IP bytes; what ICMP said is the transport's to keep */
+	uint32_t generation;
+	uint16_t zone;
+	uint8_t ttl, tos; /* 0: the stack's, 0 */
+};
+
+/*
+ * A packet for a transport: buf's spans[0] begins at the transport header. The
+ * IP header is still in the room in front of it.
+ */
+struct net_packet {
+	struct net_link *link;
+	struct tow_buf *buf;
+	struct tow_addr src, dst;
+	uint8_t protocol;
+	uint8_t ttl, tos;
+	uint16_t network_bytes; /* IP header and options in front of spans[0] */
+	uint16_t zone;          /* of a link-local source */
+	bool csum_ok;           /* verified by the device, or never on a wire */
+	bool group;             /* to a multicast or broadcast address */
+};
+
+/* An ICMP error about a packet that we sent. */
+struct net_error {
+	struct tow_endpoint local, remote;
+	uint8_t protocol;
+	bool hard;         /* RFC 1122 4.2.3.9, RFC 5461: ends a connection attempt */
+	bool sequence_known;
+	uint32_t sequence; /* TCP: of the packet in question */
+	int error;         /* TOW_E* */
+	uint32_t mtu;      /* of the next hop, if it was too big; else 0 */
+};
+
+enum net_verdict {
+	NET_DONE,    /* consumed; the buffer is gone */
+	NET_DELIVER, /* packet is filled in and owns the buffer */
+	NET_ERROR,   /* error is filled in; the buffer is gone */
+};
+
+struct tow_config;
+
+/* Memory for the tables; net_init() carves them out of @memory. */
+size_t net_need(const struct tow_config *cfg);
+void net_init(struct net *net, const struct tow_config *cfg, void *memory);
+
+/* Takes the device. Returns the link's number or TOW_ENOBUFS. */
+int net_link_add(struct net *net, struct tow_dev *dev);
+int net_addr_add(struct net *net, unsigned link, const struct tow_addr *addr,
+		 unsigned prefix_bits);
+int net_route_add(struct net *net, unsigned link, const struct tow_addr *dest,
+		  unsigned prefix_bits, const struct tow_addr *gateway);
+bool net_is_local(const struct net *net, const struct tow_addr *addr);
+
+/* Unicast: neither unspecified, multicast nor broadcast. */
+bool net_is_unicast(const struct net *net, const struct tow_addr *addr);
+
+/*
+ * @src: the source address wanted, or any: chosen for the destination
+ * (RFC 6724 for IPv6, the outgoing link's for IPv4).
+ *
+ * Returns: 0, TOW_ENETUNREACH, TOW_EADDRNOTAVAIL (@src is not ours).
+ */
+int net_path_find(struct net *net, const struct tow_addr *src,
+		  const struct tow_addr *dst, uint16_t zone,
+		  struct net_path *out);
+
+/*
+ * Can this frame shape go out as it is? What the path's device does: caps of
+ * enum tow_dev_cap. The loopback does everything.
+ */
+static inline uint32_t net_path_caps(const struct net_path *path)
+{
+	return path->link->dev ? path->link->dev->caps : ~0u;
+}
+
+/*
+ * Send one packet: puts the IP and link headers in front of the transport
+ * header in spans[0], resolves the next hop (waiting packets are queued with
+ * a limit), and queues the frame for its device.
+ *
+ * With TOW_BUF_CSUM_PARTIAL set, csum_offset says where the checksum lies in
+ * the transport header; csum_start and header_bytes are filled in here.
+ *
+ * Owns:    takes the buffer, whatever happens.
+ * Returns: 0, or why the packet was dropped (counted).
+ */
+int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
+	     uint8_t protocol);
+
+/* Frames that the path's queue takes before it must drop; for back-pressure. */
+unsigned net_send_room(const struct net *net, const struct net_path *path);
+
+/* Hand the collected frames of all links to their devices, and flush them. */
+void net_flush(struct net *net);
+
+/* A frame from a link. Takes the buffer. */
+enum net_verdict net_receive(struct net *net, struct net_link *link,
+			     struct tow_buf *buf, struct net_packet *packet,
+			     struct net_error *error);
+
+/* The next packet sent to ourselves, or NULL. */
+struct tow_buf *net_loop_take(struct net *net);
+
+/*
+ * Answer a packet with an ICMP error, if the rules and the rate limit allow
+ * (RFC 1122 3.2.2, RFC 4443 2.4). The packet stays with the caller.
+ */
+enum net_unreachable {
+	NET_UNREACHABLE_PORT,
+	NET_UNREACHABLE_PROTOCOL,
+};
+void net_unreachable(struct net *net, const struct net_packet *packet,
+		     enum net_unreachable why);
+
+/* A timer with TIMER_NET is due. */
+void net_timer(struct net *net, struct timer *timer);
+
+/* The peer behind a path is known to be alive (RFC 4861 7.3.1). */
+void net_confirm(struct net *net, struct net_path *path);
+
+static inline void net_drop(struct net *net, enum tow_drop why)
+{
+	net->stats.drops[why]++;
+}
+
+static inline void net_count(struct net *net, enum tow_counter what)
+{
+	net->stats.counters[what]++;
+}
+
+#endif

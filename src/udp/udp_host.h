@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef UDP_HOST_H
+#define UDP_HOST_H
+
+/*
+ * What the stack sees of UDP: RFC 768, RFC 8200 8.1, RFC 1122 4.1.
+ */
+#include <tow/event.h>
+#include <tow/udp.h>
+#include "net/net.h"
+
+struct udp_host {
+	struct net *net;
+	struct tow_udp *sockets;
+	uint32_t socket_max;
+	struct list ready; /* sockets with events that were not taken yet */
+	struct udp_private *private;
+};
+
+size_t udp_need(const struct tow_config *cfg);
+void udp_init(struct udp_host *udp, struct net *net,
+	      const struct tow_config *cfg, void *memory);
+
+/* A packet with protocol 17. Takes packet->buf. */
+void udp_input(struct udp_host *udp, struct net_packet *packet);
+void udp_error(struct udp_host *udp, const struct net_error *error);
+
+/* Hand queued datagrams to the network layer as far as it has room. */
+int udp_output(struct udp_host *udp);
+
+/* A sent buffer came back (buf->owner_kind says it was ours): end its loan. */
+void udp_sent(struct udp_host *udp, struct tow_buf *buf);
+
+int udp_events(struct udp_host *udp, struct tow_event *out, int max);
+bool udp_idle(const struct udp_host *udp);
+
+/* Of enum buf_owner, in buf->owner_kind: who handles buf->lender. */
+enum buf_owner {
+	BUF_OWNER_NONE,
+	BUF_OWNER_TCP,
+	BUF_OWNER_UDP,
+};
+
+/* The stack inside of which these live; src/stack defines it. */
+struct udp_host *stack_udp(struct tow_stack *stack);
+
+#endif
