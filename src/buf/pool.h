@@ -18,6 +18,13 @@
 #include <tow/ledger.h>
 #include "base/base.h"
 
+/* In buf->owner_kind: whose lender, loan_first, … a buffer carries. */
+enum buf_owner {
+	BUF_OWNER_NONE,
+	BUF_OWNER_TCP,
+	BUF_OWNER_UDP,
+};
+
 struct tow_pool {
 	struct tow_buf *bufs_free;
 	struct tow_buf *done, **done_tail;

@@ -34,13 +34,6 @@ void udp_sent(struct udp_host *udp, struct tow_buf *buf);
 int udp_events(struct udp_host *udp, struct tow_event *out, int max);
 bool udp_idle(const struct udp_host *udp);
 
-/* Of enum buf_owner, in buf->owner_kind: who handles buf->lender. */
-enum buf_owner {
-	BUF_OWNER_NONE,
-	BUF_OWNER_TCP,
-	BUF_OWNER_UDP,
-};
-
 /* The stack inside of which these live; src/stack defines it. */
 struct udp_host *stack_udp(struct tow_stack *stack);
 
