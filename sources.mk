@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The sources, by layer. The Makefile reads this, and so may a firmware's: it
+# takes CORE_SOURCES and BARE_SOURCES, adds its own plat_panic() and driver,
+# and puts include/ and src/ on the include path. TOWPATH is where the tree
+# lies, with a slash at its end; empty when make runs in it.
+
+VERSION := 0.1.0
+SOVERSION := 0
+
+# The freestanding core: each layer includes itself and those before it.
+CORE_LAYERS := base wire buf net udp tcp stack
+
+# What needs a hosting system, but for src/plat/bare*.c.
+HOSTED_LAYERS := dev plat host
+
+# A subset builds a library without the others: make LAYERS='base wire'.
+LAYERS ?= $(CORE_LAYERS) $(HOSTED_LAYERS)
+
+sources_of = $(sort $(wildcard $(addsuffix /*.c,$(addprefix $(TOWPATH)src/,$1))))
+
+CORE_SOURCES := $(call sources_of,$(CORE_LAYERS))
+BARE_SOURCES := $(sort $(wildcard $(TOWPATH)src/plat/bare*.c))
+LIB_SOURCES := $(filter-out $(BARE_SOURCES),$(call sources_of,$(LAYERS)))
+
+PUBLIC_HEADERS := $(sort $(wildcard $(TOWPATH)include/tow/*.h))
+CMD_SOURCES := $(sort $(wildcard $(TOWPATH)cmd/*.c))
+EXAMPLE_SOURCES := $(sort $(wildcard $(TOWPATH)examples/*.c))
+BENCH_SOURCES := $(sort $(wildcard $(TOWPATH)bench/*.c))
+UNIT_SOURCES := $(sort $(wildcard $(TOWPATH)tests/unit/test_*.c))
+SIM_SOURCES := $(sort $(wildcard $(TOWPATH)tests/sim/*.c))
+FUZZ_SOURCES := $(sort $(wildcard $(TOWPATH)tests/fuzz/fuzz_*.c))
+E2E_SCRIPTS := $(sort $(wildcard $(TOWPATH)tests/e2e/*.sh))
+MAN_PAGES := $(sort $(wildcard $(TOWPATH)man/*.[1-9]))
