@@ -49,6 +49,8 @@ TOW_API struct tow_addr tow_addr_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d);
 TOW_API struct tow_addr tow_addr_v6(const uint8_t b[16]);
 
 TOW_API bool tow_addr_is_v4(const struct tow_addr *addr);
+
+/* Unspecified, in either family: :: or 0.0.0.0. */
 TOW_API bool tow_addr_is_any(const struct tow_addr *addr);
 TOW_API bool tow_addr_equal(const struct tow_addr *a, const struct tow_addr *b);
 

@@ -20,6 +20,17 @@ void *memmove(void *to, const void *from, size_t bytes);
 void *memset(void *to, int byte, size_t bytes);
 int memcmp(const void *a, const void *b, size_t bytes);
 
+/*
+ * -ffreestanding makes a call of each of them, also of those that load one
+ * word. This way the compiler knows them again.
+ */
+#if defined(__GNUC__) && !__STDC_HOSTED__
+#define memcpy(to, from, bytes)	 __builtin_memcpy(to, from, bytes)
+#define memmove(to, from, bytes) __builtin_memmove(to, from, bytes)
+#define memset(to, byte, bytes)	 __builtin_memset(to, byte, bytes)
+#define memcmp(a, b, bytes)	 __builtin_memcmp(a, b, bytes)
+#endif
+
 /* What the platform does when an assertion fails; never returns. src/plat. */
 _Noreturn void plat_panic(const char *file, int line, const char *what);
 

@@ -21,6 +21,15 @@ struct tow_addr;
 /* @sum plus the bytes' sum; @bytes may be odd, then padded with zero. */
 uint32_t csum_bytes(uint32_t sum, const void *data, size_t bytes);
 
+/*
+ * The same sum over long runs: the function that is fastest on this processor.
+ * Asking is slow (CPUID), so whoever sums payload asks once and keeps the
+ * answer; a pool does (pool->csum). Below CSUM_SHORT bytes csum_bytes() wins.
+ */
+typedef uint32_t csum_run(uint32_t sum, const void *data, size_t bytes);
+csum_run *csum_fastest(void);
+#define CSUM_SHORT 128
+
 /* Fold to 16 bits. */
 static inline uint32_t csum_fold(uint32_t sum)
 {

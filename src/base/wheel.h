@@ -20,7 +20,7 @@
 struct timer {
 	struct list link;
 	uint64_t deadline_us;
-	uint16_t slot; /* level * WHEEL_SLOTS + slot, while armed */
+	uint16_t slot; /* level * WHEEL_SLOTS + slot, while it waits in one */
 	bool armed;
 	uint8_t owner; /* enum timer_owner: whose the object around it is */
 };
@@ -42,7 +42,10 @@ struct wheel {
 void wheel_init(struct wheel *wheel, uint64_t now_us);
 void timer_init(struct timer *timer, enum timer_owner owner);
 
-/* Arm, or move to another time. A deadline in the past is due at once. */
+/*
+ * Arm, or move to another time. A deadline in the past counts as now: the
+ * timer is due at once, behind those that are due already.
+ */
 void timer_arm(struct wheel *wheel, struct timer *timer, uint64_t deadline_us);
 void timer_disarm(struct wheel *wheel, struct timer *timer);
 

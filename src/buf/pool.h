@@ -17,6 +17,7 @@
 #include <tow/buf.h>
 #include <tow/ledger.h>
 #include "base/base.h"
+#include "base/csum.h"
 
 /* In buf->owner_kind: whose lender, loan_first, … a buffer carries. */
 enum buf_owner {
@@ -32,24 +33,39 @@ struct tow_pool {
 	uint8_t *chunks;
 	uint32_t *chunk_next; /* by chunk: the next one of the same buffer or of
 			       * the free list, TOW_CHUNK_NONE at the end */
-	uint32_t chunk_bytes;
+	uint32_t chunk_bytes; /* 1 << chunk_shift */
+	uint32_t chunk_shift;
 	uint32_t chunks_total, chunks_left, chunk_free;
 	uint32_t bufs_total, bufs_left;
 	uint64_t *empty_counter; /* counts each take that found nothing */
+	csum_run *csum;		 /* the fastest for payload on this processor */
 };
 
+/* Bytes of memory for pool_init(); 0 if that is more than there can be. */
 size_t pool_need(uint32_t bufs, uint32_t chunks, uint32_t chunk_bytes);
 
-/* Lays the pool out in @memory, pool_need() bytes, aligned to chunk_bytes. */
+/*
+ * Lays the pool out in @memory, pool_need() bytes, aligned to chunk_bytes. The
+ * pool points into itself: it must not be moved afterwards.
+ */
 void pool_init(struct tow_pool *pool, void *memory, uint32_t bufs,
 	       uint32_t chunks, uint32_t chunk_bytes, uint64_t *empty_counter);
+
+/* Lifts the poison, so that the memory's owner may use it for other things. */
+void pool_close(struct tow_pool *pool);
 
 /* The next buffer whose loans must be ended, or NULL; then pool_reclaim(). */
 struct tow_buf *pool_take_done(struct tow_pool *pool);
 void pool_reclaim(struct tow_buf *buf);
 
-/* Memory that holding this buffer keeps from others: whole chunks. */
+/* Memory that holding this buffer keeps from others: it, and whole chunks. */
 uint32_t buf_cost(const struct tow_buf *buf);
+
+/*
+ * Append payload that lies at @ptr, memory that the buffer does not own. Does
+ * nothing for no bytes; the buffer must have a span left.
+ */
+void buf_add_span(struct tow_buf *buf, const void *ptr, uint32_t bytes);
 
 /* Room in front of spans[0]; the new first byte. NULL if there is none. */
 uint8_t *buf_push(struct tow_buf *buf, uint32_t bytes);
