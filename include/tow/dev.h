@@ -115,6 +115,21 @@ struct tow_dev_ops {
 
 	/* Give back every buffer and chunk, then free the device. */
 	void (*close)(struct tow_dev *dev);
+
+	/*
+	 * Do without some of the capabilities from now on, in both directions:
+	 * clears them in dev->caps. Called before tow_attach() only, by a
+	 * wrapper that works on packets as they are on the wire.
+	 *
+	 * Returns: 0, or TOW_EOPNOTSUPP. NULL can do without none.
+	 */
+	int (*withdraw)(struct tow_dev *dev, uint32_t caps);
+
+	/*
+	 * The name of the kernel's interface at the other end ("tow0"), or
+	 * NULL when there is none. May be NULL itself.
+	 */
+	const char *(*interface)(struct tow_dev *dev);
 };
 
 struct tow_dev {
@@ -134,6 +149,8 @@ struct tow_dev {
 
 	/* Set by the driver, read by the stack after each call. */
 	uint64_t next_us; /* when to be called again; UINT64_MAX never */
+	uint64_t rx_lost; /* frames that the driver could not hand on, for */
+	uint64_t tx_lost; /* want of memory or because they made no sense */
 };
 
 TOW_BEGIN
@@ -150,6 +167,24 @@ TOW_BEGIN
  */
 TOW_API int tow_dev_open(struct tow_dev **out, const char *spec, char *error,
 			 size_t error_bytes) TOW_MUST_USE;
+
+/*
+ * tow_dev_wrap() - put wrappers around a device made in another way
+ * @inside: stands where the text ends
+ * @spec:   wrappers only: "pcap:file=x.pcapng", "fault:loss=1%:pcap:file=y"
+ *
+ * Owns:    takes @inside, whatever it returns.
+ */
+TOW_API int tow_dev_wrap(struct tow_dev **out, struct tow_dev *inside,
+			 const char *spec, char *error,
+			 size_t error_bytes) TOW_MUST_USE;
+
+/*
+ * tow_dev_interface() - the kernel's interface at the other end of a device
+ *
+ * Returns: its name, valid as long as the device; NULL when there is none.
+ */
+TOW_API const char *tow_dev_interface(struct tow_dev *dev);
 TOW_END
 
 #endif
