@@ -182,11 +182,13 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(INNER)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $^ $(BENCH_LIBS) $(BENCH_LIBS_$*) $(CMD_LIBS)
 
+-include bench/bench.mk
+
 # --- Goals -------------------------------------------------------------------
 
 .PHONY: all lib tests examples bench fuzz check check-unit check-sim \
-	check-fuzz check-examples check-e2e check-static freestanding \
-	install uninstall clean help FORCE
+	check-fuzz check-examples check-e2e check-static freestanding format \
+	install clean help FORCE
 
 all: lib $(COMMAND)
 lib: $(LIBRARIES)
@@ -219,6 +221,9 @@ check-static: lib
 
 freestanding:
 	$(Q)CC='$(CC)' scripts/check-freestanding build/freestanding
+
+format:
+	clang-format-14 -i $$(git ls-files '*.c' '*.h')
 
 # Runs every target, or those that T names, for FUZZ_S seconds each. What they
 # find to be new stays in build/fuzz/, and so does an input that crashes.
@@ -255,6 +260,7 @@ help:
 #:                         ONLY=reset picks the tests by name
 #: make check-sim check-fuzz check-examples check-e2e     the others alone
 #: make check-static       layers, copies, format, man pages, symbols
+#: make format             put all sources into the project's format
 #: make freestanding       the core without a C library, for x86-64 and Arm
 #: make fuzz FUZZ_S=600    libFuzzer on each target, T= picks (needs clang)
 #: make bench              what bench/run needs

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: BSD-2-Clause
+def plot(results, target):
+    return 0

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tables for people, JSON for programs."""
+import datetime
+import json
+import os
+import sys
+
+
+def progress(text):
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K" + text)
+        sys.stderr.flush()
+    elif text:
+        sys.stderr.write(text + "\n")
+
+
+class Target:
+    """A ratio that should be reached."""
+
+    def __init__(self, text, value, want):
+        self.text = text
+        self.value = value
+        self.want = want
+
+    @property
+    def met(self):
+        return self.value is not None and self.value >= self.want
+
+    def as_json(self):
+        return {"text": self.text, "want": self.want, "met": self.met,
+                "value": None if self.value is None else round(self.value, 3)}
+
+
+COLUMNS = (
+    # key, heading, format, with spread
+    ("gbps", "Gb/s", "{:.2f}", True),
+    ("rps", "requests/s", "{:.0f}", True),
+    ("mpps", "Mpps", "{:.3f}", False),
+    ("cpu_ns_per_kib", "CPU ns/KiB", "{:.0f}", True),
+    ("sender_ns_per_kib", "sender", "{:.0f}", False),
+    ("receiver_ns_per_kib", "receiver", "{:.0f}", False),
+    ("cpu_us_per_request", "CPU us/request", "{:.1f}", True),
+    ("server_us_per_request", "server", "{:.1f}", False),
+    ("loss", "lost", "{:.1%}", False),
+)
+
+
+def cells(row, columns):
+    line = [row.name]
+    for key, _, form, spread in columns:
+        values = row.values(key)
+        if not values:
+            line.append("-")
+            continue
+        text = form.format(row.median(key))
+        if spread and len(values) > 1:
+            text += " [" + form.format(min(values)) + " .. " + \
+                    form.format(max(values)) + "]"
+        line.append(text)
+    return line
+
+
+def print_table(rows):
+    columns = [c for c in COLUMNS if any(r.values(c[0]) for r in rows)]
+    lines = [["", *(c[1] for c in columns)]]
+    lines += [cells(row, columns) for row in rows]
+    widths = [max(len(line[i]) for line in lines)
+              for i in range(len(lines[0]))]
+    for line in lines:
+        print("  " + line[0].ljust(widths[0]) + "".join(
+            "  " + cell.rjust(width)
+            for cell, width in zip(line[1:], widths[1:])))
+    for row in rows:
+        for error in sorted(set(row.errors)):
+            print(f"  {row.name}: {row.errors.count(error)} x {error}")
+
+
+def print_result(result):
+    print(f"{result.name}: medians of {result.rounds} interleaved rounds of "
+          f"{result.seconds:g} s, [least .. most]")
+    for title, rows in result.tables():
+        print(f"\n {title}" if title else "")
+        print_table(rows)
+    if result.targets:
+        print("\n targets")
+    for target in result.targets:
+        value = "-" if target.value is None else f"{target.value:.2f}"
+        word = "reached" if target.met else "MISSED"
+        print(f"  {word:8} {value:>6} (wanted {target.want:.2f})  "
+              f"{target.text}")
+    for note in result.notes:
+        print(f"\n {note}")
+
+
+class Result:
+    def __init__(self, name, options, machine):
+        self.name = name
+        self.rounds = options.rounds
+        self.seconds = options.seconds
+        self.machine = machine
+        self.rows = []
+        self.targets = []
+        self.notes = []
+        self.title = ""
+        self.groups = None  # [(title, rows)] instead of one table
+
+    def tables(self):
+        if self.groups:
+            return self.groups
+        good = [r for r in self.rows if not r.bad]
+        bad = [r for r in self.rows if r.bad]
+        return [(self.title, good)] + ([("bad cases", bad)] if bad else [])
+
+    def as_json(self):
+        return {
+            "bench": self.name,
+            "date": datetime.date.today().isoformat(),
+            "machine": self.machine,
+            "load_before": os.getloadavg()[0],
+            "seconds": self.seconds,
+            "rounds": self.rounds,
+            "rows": [row.as_json() for row in self.rows],
+            "targets": [target.as_json() for target in self.targets],
+            "notes": self.notes,
+        }
+
+
+def save(result, paths):
+    text = json.dumps(result.as_json(), indent=1) + "\n"
+    for path in paths:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(text)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A sandbox of namespaces around a run, and the networks inside.
+
+    enter()        outer process ---- waits, forwards signals
+                     '- inner process: PID 1 of its own PID namespace, own
+                        mounts, own network; goes on with the run
+
+When the inner process ends, the kernel kills all that it started and takes
+the networks down, so nothing is left whatever ends the run: its end, Ctrl-C,
+or SIGKILL of either process.
+
+    Network: two network namespaces and two ways between kernel and stack
+
+      near                                   far
+      kernel's sockets of the clients        kernel's sockets of the peers
+      10.77.0.1 tow0 (tap) -- .2 a stack in user space
+      10.78.0.1 near0 ============ veth ============ far0 10.78.0.2
+"""
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+MS_REC_PRIVATE = 0x4000 | 0x40000
+PR_SET_PDEATHSIG = 1
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+NEAR = "10.77.0.1"
+STACK = "10.77.0.2"
+RAW = "10.77.0.3"
+LWIP = "10.77.0.4"
+VETH_NEAR = "10.78.0.1"
+VETH_FAR = "10.78.0.2"
+RAW_MAC = "02:72:61:77:00:01"  # as in peers/raw_tap.c
+TAP = "tow0"
+
+
+def check(result, what):
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags):
+    check(libc.unshare(flags), "unshare")
+
+
+def write(path, text):
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def become_root_of_user_namespace():
+    uid, gid = os.getuid(), os.getgid()
+    unshare(CLONE_NEWUSER)
+    write("/proc/self/setgroups", "deny")
+    write("/proc/self/uid_map", f"0 {uid} 1")
+    write("/proc/self/gid_map", f"0 {gid} 1")
+
+
+def outer_wait(child):
+    """Wait for the inner process; a signal that ends us ends it first."""
+    def stop(number, _frame):
+        os.kill(child, signal.SIGKILL if number == signal.SIGHUP
+                else signal.SIGINT)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    # Ctrl-C reaches the inner process by itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def enter():
+    """Returns twice at most: never in the outer process."""
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        sys.exit("bench/run: /dev/net/tun cannot be opened: run as root, or "
+                 "let your user at it (chmod 0666 /dev/net/tun)")
+    if os.getuid() != 0:
+        become_root_of_user_namespace()
+    unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET)
+    check(libc.mount(None, b"/", None, MS_REC_PRIVATE, None), "mount")
+    scratch = tempfile.mkdtemp(prefix="tow-bench.")
+    child = os.fork()
+    if child != 0:
+        code = outer_wait(child)
+        os.rmdir(scratch)
+        os._exit(code if code >= 0 else 128 - code)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    unshare(CLONE_NEWNS)
+    outer_proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    libc.mount(b"proc", b"/proc", b"proc", 0, None)
+    check(libc.mount(b"tmpfs", scratch.encode(), b"tmpfs", 0, None),
+          "mount of a scratch tmpfs")
+    return scratch, outer_proc
+
+
+class Namespace:
+    """A network namespace, held by a descriptor and nothing else."""
+
+    def __init__(self):
+        self.fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def join(self):
+        check(libc.setns(self.fd, CLONE_NEWNET), "setns")
+
+    def run(self, *command, check_result=True):
+        done = subprocess.run(command, preexec_fn=self.join,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True)
+        if check_result and done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def ip(self, text):
+        return self.run("ip", *text.split())
+
+
+class Network:
+    def __init__(self):
+        self.near = Namespace()
+        unshare(CLONE_NEWNET)
+        self.far = Namespace()
+        self.near.join()
+        for namespace in (self.near, self.far):
+            namespace.ip("link set lo up")
+        self.make_veth()
+        self.make_tap()
+
+    def make_veth(self):
+        near, far = self.near, self.far
+        near.ip("link add near0 type veth peer name far0")
+        os.set_inheritable(far.fd, True)
+        subprocess.run(["ip", "link", "set", "far0", "netns",
+                        f"/proc/self/fd/{far.fd}"], check=True,
+                       pass_fds=[far.fd])
+        near.ip(f"addr add {VETH_NEAR}/24 dev near0")
+        far.ip(f"addr add {VETH_FAR}/24 dev far0")
+        near.ip("link set near0 up")
+        far.ip("link set far0 up")
+        # For programs that do not choose: cubic, as the measured ones do.
+        near.ip("route replace 10.78.0.0/24 dev near0 congctl cubic")
+        far.ip("route replace 10.78.0.0/24 dev far0 congctl cubic")
+
+    def make_tap(self):
+        near = self.near
+        near.ip(f"tuntap add dev {TAP} mode tap vnet_hdr")
+        near.ip(f"addr add {NEAR}/24 dev {TAP}")
+        near.ip(f"link set {TAP} txqueuelen 2000 up")
+        near.ip("route replace 10.77.0.0/24 dev tow0 congctl cubic")
+        near.ip(f"neigh replace {RAW} lladdr {RAW_MAC} nud permanent "
+                f"dev {TAP}")
+
+    def tap_mac(self):
+        words = self.near.ip(f"-o link show dev {TAP}").split()
+        return words[words.index("link/ether") + 1]
+
+    def veth_offloads(self, on):
+        state = "on" if on else "off"
+        for namespace, name in ((self.near, "near0"), (self.far, "far0")):
+            namespace.run("ethtool", "-K", name, "tso", state, "gso", state,
+                          "gro", state, "tx", state)
