@@ -5,7 +5,8 @@
 # and puts include/ and src/ on the include path. TOWPATH is where the tree
 # lies, with a slash at its end; empty when make runs in it.
 
-VERSION := 0.1.0
+VERSION := $(shell sed -n 's/.*return "\(.*\)";/\1/p' \
+	$(TOWPATH)src/base/version.c)
 SOVERSION := 0
 
 # The freestanding core: each layer includes itself and those before it.
