@@ -62,9 +62,9 @@ $(BUILD)/obj/cmd/%.o: AREA_FLAGS = -Isrc -I. -D_GNU_SOURCE=
 $(BUILD)/obj/bench/%.o: AREA_FLAGS = -Isrc -Icmd -I. -D_GNU_SOURCE= \
 	$(BENCH_CFLAGS)
 $(BUILD)/obj/examples/%.o: AREA_FLAGS = -D_GNU_SOURCE=
-$(BUILD)/obj/tests/%.o: AREA_FLAGS = -Isrc -Icmd -Itests -I. -D_GNU_SOURCE=
-$(BUILD)/obj/tests/fuzz/%.o: AREA_FLAGS = -Isrc -Icmd -Itests -I. \
-	-D_GNU_SOURCE= -Wno-missing-prototypes
+TEST_FLAGS := -Isrc -Icmd -Itests -Itests/unit -I. -D_GNU_SOURCE=
+$(BUILD)/obj/tests/%.o: AREA_FLAGS = $(TEST_FLAGS)
+$(BUILD)/obj/tests/fuzz/%.o: AREA_FLAGS = $(TEST_FLAGS) -Wno-missing-prototypes
 
 LIBS := -lpthread
 CMD_LIBS := -lhttp_parser -luring $(LIBS)
@@ -121,6 +121,10 @@ $(BUILD)/libcmd.a: $(CMD_OBJECTS)
 	@rm -f $@
 	$(Q)$(AR) rcsT $@ $(CMD_OBJECTS)
 
+$(BUILD)/libtest.a: $(call objects_of,$(TEST_HELPERS))
+	@rm -f $@
+	$(Q)$(AR) rcsT $@ $^
+
 $(BUILD)/libtow.o: $(LIB_OBJECTS)
 	$(Q)$(LD) -r -o $@ $(LIB_OBJECTS)
 	$(Q)$(OBJCOPY) --localize-hidden $@
@@ -151,6 +155,7 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libtow.a
 
 # Tests see everything, the command's parts too.
 INNER := $(if $(CMD_SOURCES),$(BUILD)/libcmd.a) $(BUILD)/libtow-all.a
+TEST_INNER := $(if $(TEST_HELPERS),$(BUILD)/libtest.a) $(INNER)
 TEST_MAIN := $(BUILD)/obj/tests/test_main.o
 
 define link_test
@@ -159,9 +164,9 @@ define link_test
 	$(Q)$(LINK) -o $@ $^ $(CMD_LIBS)
 endef
 
-$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(TEST_MAIN) $(INNER)
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(TEST_MAIN) $(TEST_INNER)
 	$(link_test)
-$(BUILD)/sim/%: $(BUILD)/obj/tests/sim/%.o $(TEST_MAIN) $(INNER)
+$(BUILD)/sim/%: $(BUILD)/obj/tests/sim/%.o $(TEST_MAIN) $(TEST_INNER)
 	$(link_test)
 
 # The other end of the TCP tests.
@@ -170,11 +175,11 @@ $(filter $(BUILD)/unit/test_tcp_%,$(UNIT)): $(BUILD)/obj/tests/unit/tcp_peer.o
 # Under CONF=fuzz libFuzzer brings its main; else one replays the corpus.
 ifeq ($(CONF),fuzz)
 $(BUILD)/fuzz/%: LDFLAGS += -fsanitize=fuzzer
-$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(INNER)
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(TEST_INNER)
 	$(link_test)
 else
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o \
-		$(BUILD)/obj/tests/fuzz_replay.o $(INNER)
+		$(BUILD)/obj/tests/fuzz_replay.o $(TEST_INNER)
 	$(link_test)
 endif
 

@@ -28,8 +28,15 @@ PUBLIC_HEADERS := $(sort $(wildcard $(TOWPATH)include/tow/*.h))
 CMD_SOURCES := $(sort $(wildcard $(TOWPATH)cmd/*.c))
 EXAMPLE_SOURCES := $(sort $(wildcard $(TOWPATH)examples/*.c))
 BENCH_SOURCES := $(sort $(wildcard $(TOWPATH)bench/*.c))
-UNIT_SOURCES := $(sort $(wildcard $(TOWPATH)tests/unit/test_*.c))
-SIM_SOURCES := $(sort $(wildcard $(TOWPATH)tests/sim/*.c))
+
+# A file with tests in it is a program; what lies beside it is shared by all.
+tests_in = $(sort $(shell grep -lsE '^[A-Z_]*TEST\(' $(TOWPATH)$1/*.c))
+UNIT_SOURCES := $(call tests_in,tests/unit)
+SIM_SOURCES := $(call tests_in,tests/sim)
 FUZZ_SOURCES := $(sort $(wildcard $(TOWPATH)tests/fuzz/fuzz_*.c))
+TEST_HELPERS := $(filter-out $(UNIT_SOURCES) $(SIM_SOURCES) $(FUZZ_SOURCES) \
+	$(addprefix $(TOWPATH)tests/,test_main.c fuzz_replay.c), \
+	$(sort $(wildcard $(addsuffix /*.c,$(addprefix $(TOWPATH), \
+	tests tests/unit tests/sim tests/fuzz)))))
 E2E_SCRIPTS := $(sort $(wildcard $(TOWPATH)tests/e2e/*.sh))
 MAN_PAGES := $(sort $(wildcard $(TOWPATH)man/*.[1-9]))
