@@ -30,7 +30,8 @@ EXAMPLE_SOURCES := $(sort $(wildcard $(TOWPATH)examples/*.c))
 BENCH_SOURCES := $(sort $(wildcard $(TOWPATH)bench/*.c))
 
 # A file with tests in it is a program; what lies beside it is shared by all.
-tests_in = $(sort $(shell grep -lsE '^[A-Z_]*TEST\(' $(TOWPATH)$1/*.c))
+paren := (
+tests_in = $(sort $(shell grep -lsE '^[A-Z_]*TEST[$(paren)]' $(TOWPATH)$1/*.c))
 UNIT_SOURCES := $(call tests_in,tests/unit)
 SIM_SOURCES := $(call tests_in,tests/sim)
 FUZZ_SOURCES := $(sort $(wildcard $(TOWPATH)tests/fuzz/fuzz_*.c))
