@@ -6,12 +6,15 @@
 BENCH_COMMON := $(call objects_of,$(sort $(wildcard bench/common/*.c)))
 PEER_SOURCES := $(sort $(wildcard bench/peers/*.c))
 PEERS := $(call programs_of,bench/peers,bench/peers,$(PEER_SOURCES))
-BENCH_CFLAGS += -Ibench/common
+BENCH_CFLAGS += -Ibench/common -Ibench/tow
 $(BUILD)/obj/bench/peers/lwip_tx.o: AREA_FLAGS += \
 	-isystem /usr/include/lwip
 PEER_LIBS_lwip_tx := -llwip
 
-$(BENCH): $(BENCH_COMMON)
+BENCH_STACK := $(call objects_of,$(sort $(wildcard bench/tow/*.c)))
+
+# The benches of the stack; those of peers have no use for it.
+$(BENCH): $(BENCH_COMMON) $(BENCH_STACK)
 
 $(PEERS): $(BUILD)/bench/peers/%: $(BUILD)/obj/bench/peers/%.o $(BENCH_COMMON)
 	$(call say,LD,$@)

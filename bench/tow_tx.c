@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Towpath sends one flow in bulk.
+ *
+ *	lend   blocks of the mapped source, in place
+ *	copy   the same blocks through tow_tcp_send()
+ */
+#include <string.h>
+#include <tow/tcp.h>
+#include "bench_stack.h"
+
+#define EVENTS 64
+
+struct sender {
+	struct bench_stack bench;
+	struct source source;
+	struct meter meter;
+	struct tow_tcp *tcp;
+	size_t block_bytes;
+	bool connected;
+	uint64_t loans_out;
+	uint64_t loans_back;
+};
+
+/* Full, for now: an event says when to go on. */
+static bool full(int64_t result)
+{
+	if (result == TOW_EAGAIN || result == TOW_ENOBUFS)
+		return true;
+	if (result < 0)
+		bench_fail("send: %s", tow_strerror((int)result));
+	return false;
+}
+
+static bool lend_block(struct sender *sender)
+{
+	size_t at = sender->source.at;
+	struct tow_span span = {
+		source_next(&sender->source, sender->block_bytes),
+		sender->block_bytes,
+	};
+
+	if (full(tow_tcp_lend(sender->tcp, &span, 1, ++sender->loans_out,
+			      0))) {
+		sender->source.at = at;
+		sender->loans_out--;
+		return false;
+	}
+	meter_add(&sender->meter, sender->block_bytes, 1);
+	return true;
+}
+
+static bool copy_block(struct sender *sender)
+{
+	size_t at = sender->source.at;
+	const uint8_t *block =
+		source_next(&sender->source, sender->block_bytes);
+	int64_t sent =
+		tow_tcp_send(sender->tcp, block, sender->block_bytes, 0);
+
+	if (full(sent)) {
+		sender->source.at = at;
+		return false;
+	}
+	sender->source.at = (size_t)(block - sender->source.base) +
+			    (size_t)sent;
+	meter_add(&sender->meter, (uint64_t)sent, 1);
+	return true;
+}
+
+static void take_events(struct sender *sender, const struct tow_event *events,
+			int count)
+{
+	int i;
+
+	for (i = 0; i < count; i++) {
+		if (events[i].type == TOW_EVENT_CONNECTED)
+			sender->connected = true;
+		if (events[i].type == TOW_EVENT_LOAN)
+			sender->loans_back++;
+		if (events[i].type == TOW_EVENT_CLOSED)
+			bench_fail("connection: %s",
+				   tow_strerror(events[i].status));
+	}
+}
+
+static void run(struct sender *sender, bool lend)
+{
+	struct tow_event events[EVENTS];
+
+	while (!meter_done(&sender->meter)) {
+		while (sender->connected && !meter_done(&sender->meter) &&
+		       (lend ? lend_block(sender) : copy_block(sender)))
+			;
+		take_events(sender, events,
+			    bench_stack_turn(&sender->bench, events, EVENTS));
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct sender sender = { 0 };
+	struct bench_args args;
+	struct tow_endpoint peer;
+	char ledger[512];
+	bool lend;
+	int error;
+
+	bench_args_parse(&args, argc, argv, "lend|copy");
+	lend = strcmp(args.mode, "lend") == 0;
+	if (!lend && strcmp(args.mode, "copy") != 0)
+		bench_fail("%s: no such mode", args.mode);
+	meter_init(&sender.meter, &args);
+	source_open(&sender.source, &args);
+	sender.block_bytes = args.block_bytes;
+	bench_stack_open(&sender.bench, &args);
+	peer = bench_peer(&args);
+	error = tow_tcp_connect(sender.bench.stack, NULL, &peer, &sender.tcp);
+	if (error < 0)
+		bench_fail("connect: %s", tow_strerror(error));
+	run(&sender, lend);
+	bench_stack_ledger(&sender.bench, ledger, sizeof(ledger));
+	meter_print(&sender.meter, ledger);
+	tow_tcp_close(sender.tcp);
+	bench_stack_close(&sender.bench);
+	return 0;
+}
