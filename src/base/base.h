@@ -34,13 +34,13 @@ int memcmp(const void *a, const void *b, size_t bytes);
 /* What the platform does when an assertion fails; never returns. src/plat. */
 _Noreturn void plat_panic(const char *file, int line, const char *what);
 
-#define ASSERT(condition)                                                      \
+#define ASSERT(condition) \
 	((condition) ? (void)0 : plat_panic(__FILE__, __LINE__, #condition))
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-#define CONTAINER(pointer, type, member)                                       \
-	((type *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER(pointer, type, member) \
+	((type *)((char *)(pointer)-offsetof(type, member)))
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

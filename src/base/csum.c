@@ -76,13 +76,12 @@ uint32_t csum_bytes(uint32_t sum, const void *data, size_t bytes)
 uint32_t csum_pseudo(const struct tow_addr *src, const struct tow_addr *dst,
 		     uint8_t protocol, uint32_t bytes)
 {
-	const uint8_t tail[8] = {
-		(uint8_t)(bytes >> 24), (uint8_t)(bytes >> 16),
-		(uint8_t)(bytes >> 8),	(uint8_t)bytes,
-		0, 0, 0, protocol,
-	};
+	uint8_t tail[8] = { [7] = protocol };
 	uint32_t sum;
+	unsigned i;
 
+	for (i = 0; i < 4; i++)
+		tail[i] = (uint8_t)(bytes >> (24 - 8 * i));
 	sum = csum_bytes(0, src->b, sizeof(src->b));
 	sum = csum_bytes(sum, dst->b, sizeof(dst->b));
 	return csum_fold(csum_bytes(sum, tail, sizeof(tail)));

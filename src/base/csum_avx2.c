@@ -18,7 +18,7 @@
 
 typedef uint64_t lanes __attribute__((vector_size(32)));
 
-#define BLOCK       (4 * sizeof(lanes))
+#define BLOCK	    (4 * sizeof(lanes))
 #define XCR0_VECTOR 6 /* the system saves XMM and YMM registers */
 
 __attribute__((target("avx2"))) static uint32_t

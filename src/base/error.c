@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <tow/error.h>
 
-#define CASE(name, number, text)                                               \
-	case TOW_##name:                                                       \
+#define CASE(name, number, text) \
+	case TOW_##name:         \
 		return text;
 
 const char *tow_strerror(int error)

@@ -44,8 +44,8 @@ static inline void list_remove(struct list *node)
 }
 
 /* The node may be removed inside the loop. */
-#define LIST_EACH(node, head)                                                  \
-	for (struct list *node = (head)->next, *next_ = node->next;            \
+#define LIST_EACH(node, head)                                       \
+	for (struct list *node = (head)->next, *next_ = node->next; \
 	     node != (head); node = next_, next_ = node->next)
 
 #endif

@@ -135,9 +135,7 @@ static inline void double_round(uint32_t x[16])
 /* Make the next block of the keystream. */
 static void refill(struct random *random)
 {
-	uint32_t input[16] = {
-		0x61707865, 0x3320646e, 0x79622d32, 0x6b206574,
-	};
+	uint32_t input[16] = { 0x61707865, 0x3320646e, 0x79622d32, 0x6b206574 };
 	uint32_t *pool = random->pool;
 	unsigned i;
 

@@ -71,8 +71,8 @@ static void rotate_up(struct tree *tree, struct tree_node *node)
 	parent->up = node;
 }
 
-void tree_insert(struct tree *tree, struct tree_node *node,
-		 tree_before *before, uint32_t random)
+void tree_insert(struct tree *tree, struct tree_node *node, tree_before *before,
+		 uint32_t random)
 {
 	struct tree_node **at = &tree->root;
 	struct tree_node *up = NULL;

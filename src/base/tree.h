@@ -25,8 +25,8 @@ struct tree {
 typedef bool tree_before(const struct tree_node *a, const struct tree_node *b);
 
 void tree_init(struct tree *tree);
-void tree_insert(struct tree *tree, struct tree_node *node,
-		 tree_before *before, uint32_t random);
+void tree_insert(struct tree *tree, struct tree_node *node, tree_before *before,
+		 uint32_t random);
 void tree_remove(struct tree *tree, struct tree_node *node);
 struct tree_node *tree_first(const struct tree *tree);
 struct tree_node *tree_last(const struct tree *tree);

@@ -28,7 +28,7 @@
 #include "base/wheel.h"
 
 #define DIGIT_BITS 6
-#define TURN_US    (UINT64_C(1) << (WHEEL_LEVELS * DIGIT_BITS))
+#define TURN_US	   (UINT64_C(1) << (WHEEL_LEVELS * DIGIT_BITS))
 #define SLOT_DUE   UINT16_MAX /* in timer->slot: it is in the due list */
 
 _Static_assert(WHEEL_SLOTS == 1 << DIGIT_BITS, "a slot per value of a digit");
@@ -178,7 +178,7 @@ static void open_slot(struct wheel *wheel, unsigned level)
 	list_remove(waiting);
 	wheel->occupied[level] &= ~(UINT64_C(1) << slot);
 
-	LIST_EACH(node, &opened) {
+	LIST_EACH (node, &opened) {
 		list_remove(node);
 		put_in(wheel, CONTAINER(node, struct timer, link));
 	}
