@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TOW_SIM_H
+#define TOW_SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <tow/dev.h>
+#include <tow/mark.h>
+#include <tow/stack.h>
+
+/*
+ * Simulator: a network of many stacks in one process and in virtual time.
+ *
+ * Devices are ports; a segment joins its ports like an Ethernet switch. Two
+ * wires lie between each port and its segment, one per direction, and each
+ * wire has a delay, a rate, a queue and faults of its own. Time is a number
+ * that jumps to the next thing that happens, so that an hour passes in a
+ * moment and a program never sleeps.
+ *
+ *	 stack A            segment              stack B
+ *	+-------+ --up---> +-------+ --down---> +-------+
+ *	| port  |          |switch |            | port  |
+ *	+-------+ <--down- +-------+ <---up---- +-------+
+ *
+ * One seed decides everything: which frames are lost, how long each takes,
+ * when a device gives its buffers back. Two runs of a program with the same
+ * seed, and the same secrets in its stacks' configurations, are the same to
+ * the last byte of a capture.
+ *
+ *	tow_sim_open(&sim, seed);
+ *	segment = tow_sim_segment(sim);
+ *	tow_sim_port_default(&port);
+ *	port.up.loss_ppm = 10000;
+ *	tow_sim_port_open(sim, segment, &port, &dev);
+ *	tow_attach(stack, dev);
+ *	tow_sim_add(sim, stack);
+ *	while (tow_sim_step(sim, end_us))
+ *		take events from the stacks, send, receive, check
+ *
+ * A port is a device as strict as hardware. Frames that break the contract of
+ * tow/dev.h (too many spans, a large segment it did not offer to cut, a wrong
+ * checksum) are dropped and counted as violations: in a test of this stack
+ * the count has to be zero.
+ *
+ * Bytes are copied once from the sender's spans into the wire, at the moment
+ * the device would fetch them, and once from the wire into the receiver's
+ * chunks: the two DMA transfers that hardware would do.
+ *
+ * Hosted only: it allocates. All calls: one thread for a simulator and its
+ * stacks; simulators do not know of each other.
+ *
+ * Example: examples/two-stacks.c
+ */
+struct tow_sim;
+
+/*
+ * What one direction of a cable does to frames. All zero is a perfect wire:
+ * no delay, no limit, no fault. Chances are in parts per million.
+ */
+struct tow_sim_wire {
+	uint32_t delay_us;
+	uint32_t jitter_us;   /* up to that much more, without overtaking */
+	uint64_t bits_per_s;  /* 0: as fast as it comes */
+	uint32_t queue_bytes; /* most that wait for their turn; 0: no limit */
+
+	uint32_t mtu;  /* IP bytes; longer packets are dropped; 0: no limit */
+	bool mtu_told; /* answer those with ICMP "too big", as a router does */
+
+	uint32_t loss_ppm;
+	uint32_t duplicate_ppm;
+	uint32_t damage_ppm;  /* some bits of an IP packet flip */
+	uint32_t reorder_ppm; /* held back, so that others overtake */
+	uint32_t reorder_us;  /* for up to that long */
+
+	/*
+	 * Loss in bursts (Gilbert and Elliott): a bad state that begins and
+	 * ends by chance with each frame, and loses burst_loss_ppm of them.
+	 */
+	uint32_t burst_begin_ppm;
+	uint32_t burst_end_ppm;
+	uint32_t burst_loss_ppm;
+};
+
+/* How a port lays received frames out in memory. */
+enum tow_sim_layout {
+	TOW_SIM_LAYOUT_PLAIN, /* exact with TOW_DEV_SPLIT, else 128 + rest */
+	TOW_SIM_LAYOUT_WHOLE, /* nothing in the room, all in chunks */
+	TOW_SIM_LAYOUT_FIXED, /* the first layout_bytes in the room */
+	TOW_SIM_LAYOUT_ODD,   /* anywhere, and chunks that are not full */
+};
+
+struct tow_sim_port {
+	/*
+	 * Any combination of TOW_DEV_TX_CSUM, RX_CSUM, TSO4, TSO6, USO, LRO,
+	 * SPLIT and ASYNC_TX.
+	 */
+	uint32_t caps;
+	uint32_t mtu;		/* as in struct tow_dev */
+	uint32_t gso_bytes_max; /* with TSO or USO; also what LRO merges to */
+	uint32_t spans_max;
+	uint8_t mac[6]; /* all zero: made from the port's number */
+
+	uint32_t tx_ring; /* frames held until they are sent; 0: no limit */
+	uint32_t rx_ring; /* frames held until they are received; 0: no limit */
+	uint32_t margin;  /* buffers it keeps for when the pool is dry */
+
+	/* With TOW_DEV_ASYNC_TX: both by chance from 0 up to this much. */
+	uint32_t fetch_us;    /* from tx to reading the spans */
+	uint32_t complete_us; /* from there to giving back, in any order */
+
+	/* With TOW_DEV_RX_CSUM: say so by TOW_BUF_CSUM_PARTIAL, as taps do. */
+	bool rx_partial;
+	enum tow_sim_layout layout;
+	uint32_t layout_bytes; /* 0..TOW_BUF_ROOM */
+
+	struct tow_sim_wire up;	  /* from the port to the segment */
+	struct tow_sim_wire down; /* from the segment to the port */
+};
+
+/* Why frames did not arrive, or arrived otherwise. */
+#define TOW_SIM_FATES(X)                                                      \
+	X(SENT, "sent", "packets that went onto the wire")                    \
+	X(RECEIVED, "received", "frames handed to the stack")                 \
+	X(LOST, "lost", "packets lost by chance")                             \
+	X(BURST_LOST, "burst_lost", "packets lost in a burst")                \
+	X(DUPLICATED, "duplicated", "packets that went twice")                \
+	X(DAMAGED, "damaged", "packets with flipped bits")                    \
+	X(REORDERED, "reordered", "packets that were held back")              \
+	X(TOO_LONG, "too_long", "packets above the MTU of a wire")            \
+	X(QUEUE_FULL, "queue_full", "packets that found a wire's queue full") \
+	X(RING_FULL, "ring_full", "packets that found the receive ring full") \
+	X(TRUNCATED, "truncated", "frames cut short for want of chunks")      \
+	X(UNPLUGGED, "unplugged", "packets for a device that was gone")       \
+	X(MERGED, "merged", "packets that became part of a larger frame")     \
+	X(CUT, "cut", "large segments cut into packets")                      \
+	X(VIOLATION, "violation", "frames against the contract of a device")
+
+#define TOW_SIM_FATE_ID(id, name, text) TOW_SIM_##id,
+enum tow_sim_fate { TOW_SIM_FATES(TOW_SIM_FATE_ID) TOW_SIM_FATE_COUNT };
+#undef TOW_SIM_FATE_ID
+
+struct tow_sim_stats {
+	uint64_t fates[TOW_SIM_FATE_COUNT]; /* by enum tow_sim_fate */
+	uint32_t held;	/* buffers of the stack that the port holds now */
+	uint32_t spare; /* of them its margin */
+	const char *violation; /* the first one, in words; NULL if none */
+};
+
+TOW_BEGIN
+/*
+ * tow_sim_open() - an empty network; the clock shows 0
+ * @seed: decides everything that happens by chance
+ *
+ * Returns: 0, TOW_ENOMEM.
+ */
+TOW_API int tow_sim_open(struct tow_sim **out, uint64_t seed) TOW_MUST_USE;
+
+/*
+ * tow_sim_close() - and all that is on its wires
+ *
+ * Ports that belong to a stack live on without a network, until the stack
+ * closes them; to its stack such a device is gone.
+ */
+TOW_API void tow_sim_close(struct tow_sim *sim);
+
+/* Another switch, with no port yet. Returns: its number, or TOW_ENOMEM. */
+TOW_API int tow_sim_segment(struct tow_sim *sim) TOW_MUST_USE;
+
+/*
+ * tow_sim_port_default() - a fast port on a perfect cable
+ *
+ * MTU 1500, all offloads, header split, completions at once, no limits.
+ */
+TOW_API void tow_sim_port_default(struct tow_sim_port *port);
+
+/*
+ * tow_sim_port_open() - a device that is plugged into @segment
+ * @port: copied
+ *
+ * Owns:    the caller, until tow_attach() or (*out)->ops->close(*out).
+ * Returns: 0, TOW_EINVAL (no such segment, a cap it does not know, a number
+ *          out of range), TOW_ENOMEM.
+ */
+TOW_API int tow_sim_port_open(struct tow_sim *sim, int segment,
+			      const struct tow_sim_port *port,
+			      struct tow_dev **out) TOW_MUST_USE;
+
+/* The calls below take devices from tow_sim_port_open() only. */
+
+/* The wires as they are now, to be changed at any time. */
+TOW_API struct tow_sim_wire *tow_sim_wire_up(struct tow_dev *dev);
+TOW_API struct tow_sim_wire *tow_sim_wire_down(struct tow_dev *dev);
+
+/*
+ * tow_sim_vanish() - the device is torn out when the clock shows @at_us
+ *
+ * From then on its calls return TOW_ENETDOWN. It gives every buffer back at
+ * the next of them.
+ *
+ * Returns: 0, TOW_ENOMEM.
+ */
+TOW_API int tow_sim_vanish(struct tow_dev *dev, uint64_t at_us) TOW_MUST_USE;
+
+TOW_API const struct tow_sim_stats *tow_sim_stats(const struct tow_dev *dev);
+
+/* NULL past the end of the list. */
+TOW_API const char *tow_sim_fate_name(unsigned fate);
+
+/*
+ * tow_sim_inject() - put a raw frame on the wire, as if @dev had sent it
+ *
+ * For tests of what peers may send. Nothing about it is checked.
+ *
+ * Returns: 0, TOW_EINVAL (shorter than an Ethernet header, longer than a
+ *          frame can be), TOW_ENOMEM.
+ */
+TOW_API int tow_sim_inject(struct tow_dev *dev, const void *frame,
+			   uint32_t bytes) TOW_MUST_USE;
+
+/*
+ * tow_sim_add() - let the simulator poll a stack
+ * tow_sim_remove() - no longer; must come before tow_close()
+ *
+ * Returns: 0, TOW_ENOMEM.
+ */
+TOW_API int tow_sim_add(struct tow_sim *sim,
+			struct tow_stack *stack) TOW_MUST_USE;
+TOW_API void tow_sim_remove(struct tow_sim *sim, struct tow_stack *stack);
+
+TOW_API uint64_t tow_sim_now(const struct tow_sim *sim); /* microseconds */
+
+/* When something will happen next; UINT64_MAX is never. */
+TOW_API uint64_t tow_sim_next(const struct tow_sim *sim);
+
+/*
+ * tow_sim_step() - the smallest piece of work
+ * @until_us: do not let the clock go past this
+ *
+ * Polls each stack once. When none had work to do, moves the clock to the
+ * next arrival, completion or deadline, lets it happen, and polls each stack
+ * once more. The program then takes the events and checks what it likes.
+ *
+ * Returns: true, or false when nothing is left to do up to @until_us: then
+ *          the clock shows @until_us.
+ */
+TOW_API bool tow_sim_step(struct tow_sim *sim, uint64_t until_us);
+
+/*
+ * tow_sim_capture() - write every packet to a file as its sender sent it
+ * @path: a pcapng file, with virtual time in microseconds; one interface per
+ *        port, and a comment at each packet to which its first wire does harm
+ *
+ * Must come before the first port is opened.
+ *
+ * Returns: 0, or the error of opening the file: TOW_EACCES, TOW_ENOENT, …
+ */
+TOW_API int tow_sim_capture(struct tow_sim *sim, const char *path) TOW_MUST_USE;
+TOW_END
+
+#endif

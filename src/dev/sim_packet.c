@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Packets of the simulator: the bytes on the wire.
+ *
+ * Theory of operation: a packet is a linear frame in memory of the simulator,
+ * counted, because a switch and a wire that duplicates carry one packet along
+ * several ways. Packets of ordinary size are kept for the next taker.
+ *
+ * What a network card does to frames is done here: it finishes checksums,
+ * cuts large segments and merges small ones. Headers are read and written with
+ * code of its own rather than that of src/wire: a mistake there would otherwise
+ * be made twice, and the simulator would agree with it.
+ */
+#include <stdlib.h>
+#include "base/csum.h"
+#include "dev/sim_private.h"
+
+#define SMALL_BYTES 1536u /* an Ethernet frame of the usual size */
+
+#define ETHERTYPE_IPV4 0x0800
+#define ETHERTYPE_IPV6 0x86dd
+#define IPV6_BYTES     40u
+#define TCP	       6
+#define UDP	       17
+#define ICMP	       1
+#define ICMP6	       58
+#define FLAG_FIN       0x01
+#define FLAG_PSH       0x08
+#define FLAG_ACK       0x10
+#define FLAG_CWR       0x80
+#define TCP_FLAGS_AT   13u
+#define ICMP_BYTES     8u
+#define ICMP4_QUOTE    548u  /* of the packet in question: RFC 1812 4.3.2.3 */
+#define ICMP6_QUOTE    1232u /* so that 1280 are not exceeded: RFC 4443 3.2 */
+
+static uint16_t get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+	return (uint32_t)get16(p) << 16 | get16(p + 2);
+}
+
+static void put16(uint8_t *p, uint32_t value)
+{
+	p[0] = (uint8_t)(value >> 8);
+	p[1] = (uint8_t)value;
+}
+
+static void put32(uint8_t *p, uint32_t value)
+{
+	put16(p, value >> 16);
+	put16(p + 2, value);
+}
+
+/* Memory of packets. */
+
+static struct packet *packet_new(uint32_t room)
+{
+	struct packet *packet = malloc(sizeof(*packet) + room);
+
+	if (packet)
+		packet->room = room;
+	return packet;
+}
+
+static struct packet **free_list(struct tow_sim *sim, uint32_t bytes)
+{
+	return bytes <= SMALL_BYTES ? &sim->free_small : &sim->free_large;
+}
+
+/* NULL when the system has no memory; large packets all have the same room. */
+struct packet *packet_take(struct tow_sim *sim, uint32_t bytes)
+{
+	struct packet **list = free_list(sim, bytes);
+	struct packet *packet = *list;
+
+	if (packet)
+		*list = packet->next;
+	else
+		packet = packet_new(bytes <= SMALL_BYTES ? SMALL_BYTES
+							 : PACKET_BYTES_MAX);
+	if (!packet)
+		return NULL;
+	packet->next = NULL;
+	packet->refs = 1;
+	packet->bytes = bytes;
+	packet->intact = false;
+	return packet;
+}
+
+struct packet *packet_ref(struct packet *packet)
+{
+	packet->refs++;
+	return packet;
+}
+
+struct packet *packet_copy(struct tow_sim *sim, const struct packet *packet)
+{
+	struct packet *copy = packet_take(sim, packet->bytes);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy->data, packet->data, packet->bytes);
+	copy->intact = packet->intact;
+	return copy;
+}
+
+void packet_give(struct tow_sim *sim, struct packet *packet)
+{
+	struct packet **list;
+
+	if (--packet->refs)
+		return;
+	list = free_list(sim, packet->room);
+	packet->next = *list;
+	*list = packet;
+}
+
+void packets_free(struct packet *list)
+{
+	while (list) {
+		struct packet *next = list->next;
+
+		free(list);
+		list = next;
+	}
+}
+
+void packets_init(struct packet_list *list)
+{
+	list->first = NULL;
+	list->last = &list->first;
+	list->count = 0;
+}
+
+void packets_append(struct packet_list *list, struct packet *packet)
+{
+	packet->next = NULL;
+	*list->last = packet;
+	list->last = &packet->next;
+	list->count++;
+}
+
+struct packet *packets_take(struct packet_list *list)
+{
+	struct packet *packet = list->first;
+
+	if (!packet)
+		return NULL;
+	list->first = packet->next;
+	if (!list->first)
+		list->last = &list->first;
+	list->count--;
+	packet->next = NULL;
+	return packet;
+}
+
+/* Shapes. */
+
+static bool shape_ipv4(struct shape *shape, const uint8_t *ip, uint32_t bytes)
+{
+	uint32_t header = (ip[0] & 15) * 4u;
+	uint32_t total;
+
+	if (bytes < 20 || ip[0] >> 4 != 4 || header < 20 || header > bytes)
+		return false;
+	total = get16(ip + 2);
+	if (total < header || total > bytes || (get16(ip + 6) & 0x3fff))
+		return false;
+	shape->protocol = ip[9];
+	shape->transport_at = ETHERNET_BYTES + header;
+	shape->end = ETHERNET_BYTES + total;
+	shape->src = tow_addr_v4(ip[12], ip[13], ip[14], ip[15]);
+	shape->dst = tow_addr_v4(ip[16], ip[17], ip[18], ip[19]);
+	return true;
+}
+
+/* Hop-by-hop, routing and destination options have the same first bytes. */
+static bool is_extension(uint8_t next_header)
+{
+	return next_header == 0 || next_header == 43 || next_header == 60;
+}
+
+static bool shape_ipv6(struct shape *shape, const uint8_t *ip, uint32_t bytes)
+{
+	uint32_t at = IPV6_BYTES, total;
+	uint8_t next;
+
+	if (bytes < IPV6_BYTES || ip[0] >> 4 != 6)
+		return false;
+	total = IPV6_BYTES + get16(ip + 4);
+	if (total > bytes)
+		return false;
+	for (next = ip[6]; is_extension(next); at += (ip[at + 1] + 1u) * 8) {
+		if (at + 8 > total || at + (ip[at + 1] + 1u) * 8 > total)
+			return false;
+		next = ip[at];
+	}
+	shape->v6 = true;
+	shape->protocol = next;
+	shape->transport_at = ETHERNET_BYTES + at;
+	shape->end = ETHERNET_BYTES + total;
+	shape->src = tow_addr_v6(ip + 8);
+	shape->dst = tow_addr_v6(ip + 24);
+	return true;
+}
+
+/* How long the transport header is; 0 when it is neither TCP nor UDP. */
+static uint32_t transport_bytes(const uint8_t *transport, uint32_t bytes,
+				uint8_t protocol)
+{
+	uint32_t header;
+
+	if (protocol == UDP && bytes >= 8)
+		return 8;
+	if (protocol != TCP || bytes < 20)
+		return 0;
+	header = (transport[12] >> 4) * 4u;
+	return header >= 20 && header <= bytes ? header : 0;
+}
+
+struct shape packet_shape(const uint8_t *frame, uint32_t bytes)
+{
+	const uint8_t *ip = frame + ETHERNET_BYTES;
+	struct shape shape = { 0 };
+	uint32_t header;
+	uint16_t type;
+
+	if (bytes < ETHERNET_BYTES + 20)
+		return shape;
+	type = get16(frame + 12);
+	if (type == ETHERTYPE_IPV4)
+		shape.ip = shape_ipv4(&shape, ip, bytes - ETHERNET_BYTES);
+	else if (type == ETHERTYPE_IPV6)
+		shape.ip = shape_ipv6(&shape, ip, bytes - ETHERNET_BYTES);
+	if (!shape.ip)
+		return shape;
+	header =
+		transport_bytes(frame + shape.transport_at,
+				shape.end - shape.transport_at, shape.protocol);
+	shape.transport = header != 0;
+	shape.payload_at = shape.transport_at + header;
+	return shape;
+}
+
+/* Checksums. */
+
+uint32_t packet_sum_offset(const struct shape *shape)
+{
+	switch (shape->protocol) {
+	case TCP:
+		return 16;
+	case UDP:
+		return 6;
+	case ICMP:
+	case ICMP6:
+		return 2;
+	default:
+		return 0;
+	}
+}
+
+static uint32_t pseudo_sum(const struct shape *shape)
+{
+	if (shape->protocol == ICMP)
+		return 0;
+	return csum_pseudo(&shape->src, &shape->dst, shape->protocol,
+			   shape->end - shape->transport_at);
+}
+
+uint16_t packet_partial_sum(const struct shape *shape)
+{
+	return (uint16_t)csum_fold(pseudo_sum(shape));
+}
+
+bool packet_network_sum_ok(const uint8_t *frame, const struct shape *shape)
+{
+	const uint8_t *ip = frame + ETHERNET_BYTES;
+
+	return shape->v6 ||
+	       csum_finish(csum_bytes(0, ip, (ip[0] & 15) * 4u)) == 0;
+}
+
+bool packet_transport_sum_ok(const uint8_t *frame, const struct shape *shape)
+{
+	const uint8_t *from = frame + shape->transport_at;
+	uint32_t bytes = shape->end - shape->transport_at;
+
+	if (packet_sum_offset(shape) == 0)
+		return true;
+	if (bytes < packet_sum_offset(shape) + 2)
+		return false;
+	if (shape->protocol == UDP && !shape->v6 && get16(from + 6) == 0)
+		return true; /* RFC 768: the sender made none */
+	if (shape->protocol == UDP && get16(from + 4) != bytes)
+		return false; /* not a sum that a card would vouch for */
+	return csum_finish(csum_bytes(pseudo_sum(shape), from, bytes)) == 0;
+}
+
+static void write_network_sum(uint8_t *ip)
+{
+	uint16_t sum;
+
+	put16(ip + 10, 0);
+	sum = csum_finish(csum_bytes(0, ip, (ip[0] & 15) * 4u));
+	memcpy(ip + 10, &sum, sizeof(sum));
+}
+
+static void write_transport_sum(uint8_t *frame, const struct shape *shape)
+{
+	uint8_t *from = frame + shape->transport_at;
+	uint32_t offset = packet_sum_offset(shape);
+	uint16_t sum;
+
+	put16(from + offset, 0);
+	sum = csum_finish(csum_bytes(pseudo_sum(shape), from,
+				     shape->end - shape->transport_at));
+	if (sum == 0 && shape->protocol == UDP)
+		sum = 0xffff; /* RFC 768: zero means none */
+	memcpy(from + offset, &sum, sizeof(sum));
+}
+
+void packet_write_sums(uint8_t *frame, const struct shape *shape)
+{
+	if (!shape->v6)
+		write_network_sum(frame + ETHERNET_BYTES);
+	if (packet_sum_offset(shape))
+		write_transport_sum(frame, shape);
+}
+
+/* Cutting and merging. */
+
+static void write_ip_length(uint8_t *frame, const struct shape *shape,
+			    uint32_t bytes)
+{
+	uint8_t *ip = frame + ETHERNET_BYTES;
+
+	if (shape->v6)
+		put16(ip + 4, bytes - ETHERNET_BYTES - IPV6_BYTES);
+	else
+		put16(ip + 2, bytes - ETHERNET_BYTES);
+}
+
+/* The first piece has CWR, the last FIN and PSH, none what is not its own. */
+static void write_tcp_piece(uint8_t *tcp, unsigned piece, uint32_t offset,
+			    bool last)
+{
+	uint8_t flags = tcp[TCP_FLAGS_AT];
+
+	put32(tcp + 4, get32(tcp + 4) + offset);
+	if (piece > 0)
+		flags &= (uint8_t)~FLAG_CWR;
+	if (!last)
+		flags &= (uint8_t) ~(FLAG_FIN | FLAG_PSH);
+	tcp[TCP_FLAGS_AT] = flags;
+}
+
+/* The length is set to that of the headers alone; each piece sets its own. */
+struct shape packet_shape_of_headers(uint8_t *headers, uint32_t bytes)
+{
+	struct shape shape = { 0 };
+
+	if (bytes < ETHERNET_BYTES + 20)
+		return shape;
+	shape.v6 = get16(headers + 12) == ETHERTYPE_IPV6;
+	if (!shape.v6 || bytes >= ETHERNET_BYTES + IPV6_BYTES)
+		write_ip_length(headers, &shape, bytes);
+	return packet_shape(headers, bytes);
+}
+
+void packet_write_piece(uint8_t *frame, const struct shape *large,
+			uint32_t bytes, unsigned piece, uint32_t offset,
+			bool last)
+{
+	uint8_t *ip = frame + ETHERNET_BYTES;
+	struct shape shape = *large;
+
+	shape.end = bytes;
+	write_ip_length(frame, &shape, bytes);
+	if (!shape.v6)
+		put16(ip + 4, get16(ip + 4) + piece);
+	if (shape.protocol == TCP)
+		write_tcp_piece(frame + shape.transport_at, piece, offset,
+				last);
+	else
+		put16(frame + shape.transport_at + 4,
+		      bytes - shape.transport_at);
+	packet_write_sums(frame, &shape);
+}
+
+uint8_t packet_tcp_flags(const uint8_t *frame, const struct shape *shape)
+{
+	return frame[shape->transport_at + TCP_FLAGS_AT];
+}
+
+/* Plain data: ACK, maybe PSH, and some payload. */
+static bool is_plain_data(const uint8_t *frame, const struct shape *shape)
+{
+	uint8_t flags = packet_tcp_flags(frame, shape);
+
+	return (flags & ~FLAG_PSH) == FLAG_ACK &&
+	       shape->end > shape->payload_at;
+}
+
+/*
+ * Same flow and same headers but for lengths, sums, identification, sequence
+ * number and PSH: then nothing is lost by merging. A short packet or one with
+ * PSH ends the merged frame, which is what @first's payload size tells.
+ */
+static bool same_headers(const uint8_t *a, const uint8_t *b,
+			 const struct shape *shape)
+{
+	const uint8_t *ta = a + shape->transport_at;
+	const uint8_t *tb = b + shape->transport_at;
+	uint32_t header = shape->payload_at - shape->transport_at;
+
+	if (memcmp(a, b, ETHERNET_BYTES + 2) != 0) /* with version and TOS */
+		return false;
+	if (!shape->v6 && (a[ETHERNET_BYTES + 8] != b[ETHERNET_BYTES + 8] ||
+			   shape->transport_at != ETHERNET_BYTES + 20))
+		return false;
+	if (shape->v6 && a[ETHERNET_BYTES + 7] != b[ETHERNET_BYTES + 7])
+		return false;
+	return memcmp(ta, tb, 4) == 0 &&	   /* ports */
+	       memcmp(ta + 8, tb + 8, 5) == 0 &&   /* ACK, header length */
+	       memcmp(ta + 14, tb + 14, 2) == 0 && /* window */
+	       memcmp(ta + 18, tb + 18, header - 18) == 0; /* options */
+}
+
+bool packet_follows(const struct packet *first, const struct shape *a,
+		    const struct packet *next, const struct shape *b,
+		    uint32_t bytes)
+{
+	uint32_t each = a->end - a->payload_at;
+
+	if (!b->transport || b->protocol != TCP || a->v6 != b->v6 ||
+	    a->transport_at != b->transport_at ||
+	    a->payload_at != b->payload_at ||
+	    !tow_addr_equal(&a->src, &b->src) ||
+	    !tow_addr_equal(&a->dst, &b->dst))
+		return false;
+	return is_plain_data(first->data, a) && is_plain_data(next->data, b) &&
+	       b->end - b->payload_at <= each && bytes % each == 0 &&
+	       get32(next->data + b->transport_at + 4) ==
+		       get32(first->data + a->transport_at + 4) + bytes &&
+	       same_headers(first->data, next->data, a);
+}
+
+void packet_write_merged(uint8_t *headers, const struct shape *shape,
+			 uint32_t payload_bytes, uint8_t last_flags)
+{
+	write_ip_length(headers, shape, shape->payload_at + payload_bytes);
+	headers[shape->transport_at + TCP_FLAGS_AT] |= last_flags & FLAG_PSH;
+	if (!shape->v6)
+		write_network_sum(headers + ETHERNET_BYTES);
+}
+
+/* Too big: RFC 1191 4, RFC 4443 3.2. The answer comes from the destination. */
+
+static void write_ethernet(uint8_t *frame, const uint8_t *about, uint16_t type)
+{
+	memcpy(frame, about + 6, 6);
+	memcpy(frame + 6, about, 6);
+	put16(frame + 12, type);
+}
+
+static void write_too_big4(uint8_t *ip, const uint8_t *about, uint32_t quote,
+			   uint32_t mtu)
+{
+	uint8_t *icmp = ip + 20;
+
+	memset(ip, 0, 20 + ICMP_BYTES);
+	ip[0] = 0x45;
+	put16(ip + 2, 20 + ICMP_BYTES + quote);
+	ip[8] = 64;
+	ip[9] = ICMP;
+	memcpy(ip + 12, about + 16, 4);
+	memcpy(ip + 16, about + 12, 4);
+	icmp[0] = 3;
+	icmp[1] = 4;
+	put16(icmp + 6, mtu);
+	memcpy(icmp + ICMP_BYTES, about, quote);
+}
+
+static void write_too_big6(uint8_t *ip, const uint8_t *about, uint32_t quote,
+			   uint32_t mtu)
+{
+	uint8_t *icmp = ip + IPV6_BYTES;
+
+	memset(ip, 0, IPV6_BYTES + ICMP_BYTES);
+	ip[0] = 0x60;
+	put16(ip + 4, ICMP_BYTES + quote);
+	ip[6] = ICMP6;
+	ip[7] = 64;
+	memcpy(ip + 8, about + 24, 16);
+	memcpy(ip + 24, about + 8, 16);
+	icmp[0] = 2;
+	put32(icmp + 4, mtu);
+	memcpy(icmp + ICMP_BYTES, about, quote);
+}
+
+struct packet *packet_too_big(struct tow_sim *sim, const struct packet *packet,
+			      uint32_t mtu)
+{
+	struct shape shape = packet_shape(packet->data, packet->bytes);
+	const uint8_t *about = packet->data + ETHERNET_BYTES;
+	uint32_t quote, header;
+	struct packet *answer;
+
+	if (!shape.transport)
+		return NULL;
+	header = (shape.v6 ? IPV6_BYTES : 20) + ICMP_BYTES;
+	quote = MIN(shape.v6 ? ICMP6_QUOTE : ICMP4_QUOTE,
+		    shape.end - ETHERNET_BYTES);
+	answer = packet_take(sim, ETHERNET_BYTES + header + quote);
+	if (!answer)
+		return NULL;
+	write_ethernet(answer->data, packet->data,
+		       shape.v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
+	if (shape.v6)
+		write_too_big6(answer->data + ETHERNET_BYTES, about, quote,
+			       mtu);
+	else
+		write_too_big4(answer->data + ETHERNET_BYTES, about, quote,
+			       mtu);
+	shape = packet_shape(answer->data, answer->bytes);
+	packet_write_sums(answer->data, &shape);
+	answer->intact = true;
+	return answer;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef SIM_PRIVATE_H
+#define SIM_PRIVATE_H
+
+/*
+ * What the files of the simulator share.
+ *
+ *	sim.c          the clock, the events, the stacks, the segments
+ *	sim_wire.c     what a wire does to a packet
+ *	sim_port.c     the device: its rings, completions, coming and going
+ *	sim_send.c     from a frame of the stack to packets
+ *	sim_receive.c  from packets to a frame for the stack
+ *	sim_packet.c   a packet's bytes: headers, checksums, cutting, merging
+ */
+#include <tow/addr.h>
+#include <tow/sim.h>
+#include "base/base.h"
+#include "dev/pcapng.h"
+
+#define ETHERNET_BYTES	 14u
+#define PACKET_BYTES_MAX (ETHERNET_BYTES + 65535u)
+
+/*
+ * Chance. Each wire and port has its own numbers, grown from the seed, so that
+ * a fault that is turned on here changes nothing there. SplitMix64: any state
+ * is good, and a step is a few instructions.
+ */
+struct dice {
+	uint64_t state;
+};
+
+static inline uint64_t dice_throw(struct dice *dice)
+{
+	uint64_t z = dice->state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+/* 0..max, near enough to uniform for small ranges; without max no throw. */
+static inline uint64_t dice_up_to(struct dice *dice, uint64_t max)
+{
+	return max ? dice_throw(dice) % (max + 1) : 0;
+}
+
+static inline bool dice_hit(struct dice *dice, uint32_t ppm)
+{
+	return ppm && dice_throw(dice) % 1000000 < ppm;
+}
+
+/* A packet on the wire. Several wires may carry the same one. */
+struct packet {
+	struct packet *next; /* in a ring, or in the list of free ones */
+	uint32_t refs;
+	uint32_t bytes;
+	uint32_t room; /* of data[] */
+	bool intact;   /* checksums were right when it was sent */
+	uint8_t data[];
+};
+
+struct packet_list {
+	struct packet *first, **last;
+	uint32_t count;
+};
+
+/* Where the headers of a packet are, as far as they make sense. */
+struct shape {
+	bool ip; /* all below is filled in */
+	bool v6;
+	uint8_t protocol;
+	bool transport;	       /* TCP or UDP, with a whole header */
+	uint32_t transport_at; /* from the start of the frame */
+	uint32_t payload_at;
+	uint32_t end; /* by the length that IP says */
+	struct tow_addr src, dst;
+};
+
+struct wire {
+	struct tow_sim_wire how;
+	struct dice dice;
+	uint64_t free_ns; /* when the last bit of what it carries is sent */
+	uint64_t last_us; /* when the last packet arrives that kept order */
+	bool bad;	  /* in a burst */
+};
+
+enum happening {
+	AT_SEGMENT, /* a packet reached the far end of an up wire */
+	AT_PORT,    /* ... of a down wire */
+	FETCH,	    /* the device reads the next frame of its ring */
+	SLOT,	    /* a slot of the transmit ring is free again */
+	WAKE,	    /* something is due that the stack's poll takes care of */
+	VANISH,
+};
+
+struct port;
+
+struct event {
+	uint64_t at_us;
+	uint64_t order; /* of those at one time, the first made comes first */
+	enum happening what;
+	struct port *port;
+	struct packet *packet;
+};
+
+struct completion {
+	uint64_t at_us;
+	struct tow_buf *buf;
+};
+
+struct port {
+	struct tow_dev dev; /* must be first */
+	struct tow_sim_port how;
+	struct tow_sim *sim; /* NULL when the simulator is closed */
+	struct port *next;   /* of all ports of the simulator */
+	int segment;
+	unsigned number;
+	unsigned interface; /* in the capture file */
+	struct dice dice;
+	bool gone;   /* vanished, or the simulator closed */
+	bool closed; /* by its stack; freed with the simulator */
+
+	struct wire up, down;
+
+	/* Transmit. */
+	struct tow_buf *tx_first, **tx_last; /* to be fetched, in order */
+	uint32_t tx_waiting;
+	bool fetch_armed;
+	struct completion *completions; /* fetched, to be given back */
+	uint32_t completion_count, completion_room;
+	uint32_t slots_used; /* sent at once, but the wire was not free */
+
+	/* Receive. */
+	struct packet_list rx;
+	struct tow_buf *margin;
+	uint32_t margin_count;
+
+	struct tow_sim_stats stats;
+};
+
+struct tow_sim {
+	uint64_t now_us;
+	uint64_t seed;
+	struct port *ports; /* newest first */
+	unsigned port_count;
+	int segment_count;
+
+	struct tow_stack **stacks;
+	unsigned stack_count, stack_room;
+
+	struct event *events; /* a binary heap */
+	uint32_t event_count, event_room;
+	uint64_t event_order;
+
+	struct packet *free_small, *free_large;
+	struct pcapng *capture;
+};
+
+/* sim.c */
+bool sim_happens(struct tow_sim *sim, uint64_t at_us, enum happening what,
+		 struct port *port, struct packet *packet);
+void sim_forward(struct tow_sim *sim, struct port *from, struct packet *packet);
+void sim_plug_in(struct tow_sim *sim, struct port *port);
+
+static inline void port_count(struct port *port, enum tow_sim_fate fate)
+{
+	port->stats.fates[fate]++;
+}
+
+/* sim_wire.c: both take the packet. */
+void wire_carry_up(struct port *port, struct packet *packet);
+void wire_carry_down(struct port *port, struct packet *packet);
+
+/* sim_port.c */
+void port_fetch(struct port *port);
+void port_unplug(struct port *port);
+void port_free(struct port *port);
+
+/* sim_send.c: counts a violation and says no, or makes packets of it. */
+bool frame_acceptable(struct port *port, const struct tow_buf *buf);
+void frame_send(struct port *port, const struct tow_buf *buf);
+
+/* sim_receive.c */
+void port_receive(struct port *port, struct packet *packet);
+void margin_refill(struct port *port);
+int frames_hand_up(struct port *port, struct tow_buf **bufs, unsigned n);
+
+/* sim_packet.c */
+struct packet *packet_take(struct tow_sim *sim, uint32_t bytes);
+struct packet *packet_ref(struct packet *packet);
+struct packet *packet_copy(struct tow_sim *sim, const struct packet *packet);
+void packet_give(struct tow_sim *sim, struct packet *packet);
+void packets_free(struct packet *list);
+
+void packets_init(struct packet_list *list);
+void packets_append(struct packet_list *list, struct packet *packet);
+struct packet *packets_take(struct packet_list *list);
+
+struct shape packet_shape(const uint8_t *frame, uint32_t bytes);
+/* The same for the headers of a large segment, which has no wire length. */
+struct shape packet_shape_of_headers(uint8_t *headers, uint32_t bytes);
+
+/* Is the IPv4 header's checksum right; is the transport's or ICMP's? */
+bool packet_network_sum_ok(const uint8_t *frame, const struct shape *shape);
+bool packet_transport_sum_ok(const uint8_t *frame, const struct shape *shape);
+void packet_write_sums(uint8_t *frame, const struct shape *shape);
+
+/* The value that TOW_BUF_CSUM_PARTIAL has in the checksum field. */
+uint16_t packet_partial_sum(const struct shape *shape);
+/* Where the checksum is, from transport_at; 0 when there is none. */
+uint32_t packet_sum_offset(const struct shape *shape);
+
+/*
+ * The headers of piece number @piece of a large segment: @frame holds the
+ * large one's headers and then this piece's payload, and is put right.
+ */
+void packet_write_piece(uint8_t *frame, const struct shape *shape,
+			uint32_t bytes, unsigned piece, uint32_t offset,
+			bool last);
+
+/* May @next be merged behind @bytes of payload that began with @first? */
+bool packet_follows(const struct packet *first, const struct shape *a,
+		    const struct packet *next, const struct shape *b,
+		    uint32_t bytes);
+/* Headers of the merged frame: @headers is a copy of the first one's. */
+void packet_write_merged(uint8_t *headers, const struct shape *shape,
+			 uint32_t payload_bytes, uint8_t last_flags);
+uint8_t packet_tcp_flags(const uint8_t *frame, const struct shape *shape);
+
+/* ICMP "too big" about @packet, addressed to who sent it; NULL if none is. */
+struct packet *packet_too_big(struct tow_sim *sim, const struct packet *packet,
+			      uint32_t mtu);
+
+#endif
