@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The fault wrapper: fault:loss=1%,delay=5ms,…:DEVICE makes a bad network out
+ * of a good device.
+ *
+ *	loss=1%     frames that vanish
+ *	dup=1%      frames that come twice
+ *	corrupt=1%  frames with one bit turned over, behind the Ethernet header
+ *	reorder=1%  frames held back for up to gap=2ms, so that others pass
+ *	delay=5ms   each frame's way takes that long …
+ *	jitter=1ms  … or up to so much longer; more than the time between
+ *	            frames reorders them
+ *	seed=1      the same seed does the same to the same frames
+ *	dir=both    rx, tx or both
+ *	limit=4096  frames on the way in each direction
+ *
+ * Theory of operation
+ *
+ *	tx --> judge --> delay queue --> pending --> inner device
+ *	rx <------------ delay queue <-- judge <---- inner device
+ *
+ * Each frame is judged once: lost, corrupted, duplicated, and when it is due.
+ * Everything passes through the delay queue, even frames without delay, which
+ * are due at once. Frames that are due but not taken by the device inside wait
+ * in pending. When the queue is full, tx takes no more, like any full ring,
+ * and rx leaves the rest in the device inside.
+ *
+ * Faults happen to packets as they are on a wire. So at open the device inside
+ * is told to do without large segments in both directions. Checksums may be
+ * left to the device: a frame that is corrupted has its own finished first,
+ * because the damage is on the wire, behind the NIC.
+ *
+ * A frame's payload is lent memory and may not be written. What is corrupted
+ * or comes twice is a copy in the receive pool's memory; when that is dry, the
+ * corrupted frame is lost and the second one does not come.
+ *
+ * One bit, not more, is turned over: the Internet checksum finds any single
+ * bit, so that a transfer through this wrapper must still be right. Bits that
+ * no checksum covers (a flow label, a hop limit) may come out changed.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <tow/error.h>
+#include "base/random.h"
+#include "dev/delay_queue.h"
+#include "dev/drivers.h"
+#include "dev/frame.h"
+#include "dev/wrap.h"
+
+#define PENDING_MAX   64
+#define LIMIT_DEFAULT 4096
+#define LIMIT_MAX     1000000
+#define TIME_US_MAX   (60u * 1000000)
+#define GAP_US        2000
+#define RETRY_US      100 /* after the device inside was full */
+
+enum direction { DIRECTION_BOTH, DIRECTION_RX, DIRECTION_TX };
+
+struct fault_options {
+	uint32_t loss, dup, corrupt, reorder; /* of SPEC_RATIO_ONE */
+	uint32_t direction;
+	uint64_t delay_us, jitter_us, gap_us;
+	uint64_t seed;
+	uint64_t limit;
+};
+
+/* One direction has dice of its own, so that the other does not shift them. */
+struct path {
+	struct random dice;
+	struct delay_queue queue;
+	bool faulty;
+	uint64_t *lost;
+	unsigned spans_max;
+};
+
+struct fault {
+	struct wrap wrap;
+	struct fault_options options;
+	struct path rx, tx;
+	struct tow_buf *pending[PENDING_MAX]; /* tx: due, in order */
+	unsigned pending_count;
+	uint8_t frame[FRAME_BYTES_MAX];
+};
+
+static const char *const directions[] = { "both", "rx", "tx", NULL };
+
+#define AT(member) offsetof(struct fault_options, member)
+static const struct spec_key keys[] = {
+	{ "loss", SPEC_RATIO, AT(loss), 0, 0, NULL },
+	{ "dup", SPEC_RATIO, AT(dup), 0, 0, NULL },
+	{ "corrupt", SPEC_RATIO, AT(corrupt), 0, 0, NULL },
+	{ "reorder", SPEC_RATIO, AT(reorder), 0, 0, NULL },
+	{ "gap", SPEC_TIME, AT(gap_us), 1, TIME_US_MAX, NULL },
+	{ "delay", SPEC_TIME, AT(delay_us), 0, TIME_US_MAX, NULL },
+	{ "jitter", SPEC_TIME, AT(jitter_us), 0, TIME_US_MAX, NULL },
+	{ "seed", SPEC_NUMBER, AT(seed), 0, UINT64_MAX, NULL },
+	{ "dir", SPEC_WORD, AT(direction), 0, 0, directions },
+	{ "limit", SPEC_NUMBER, AT(limit), 1, LIMIT_MAX, NULL },
+};
+#undef AT
+
+static struct fault *fault_of(struct tow_dev *dev)
+{
+	return CONTAINER(wrap_of(dev), struct fault, wrap);
+}
+
+/* ---- what happens to a frame ---- */
+
+static bool happens(struct path *path, uint32_t ratio)
+{
+	return ratio && random_below(&path->dice, SPEC_RATIO_ONE) < ratio;
+}
+
+static uint64_t up_to(struct path *path, uint64_t us)
+{
+	return us ? random_below(&path->dice, (uint32_t)us + 1) : 0;
+}
+
+static uint64_t choose_due(struct fault *f, struct path *path)
+{
+	uint64_t due_us = f->wrap.dev.now_us + f->options.delay_us +
+			  up_to(path, f->options.jitter_us);
+
+	if (happens(path, f->options.reorder))
+		due_us += 1 + up_to(path, f->options.gap_us - 1);
+	return due_us;
+}
+
+/* The frame as it would be on a wire, in memory of the receive pool. */
+static struct tow_buf *copy_frame(struct fault *f, const struct path *path,
+				  const struct tow_buf *buf,
+				  uint64_t flipped_bit)
+{
+	size_t bytes = tow_buf_read(buf, 0, f->frame, sizeof(f->frame));
+	struct tow_buf *copy;
+
+	if (bytes < buf->bytes)
+		return NULL;
+	frame_finish_csum(buf, f->frame, bytes);
+	if (flipped_bit)
+		f->frame[flipped_bit / 8] ^= (uint8_t)(1u << flipped_bit % 8);
+	copy = frame_make(f->wrap.dev.pool, f->frame, bytes, path->spans_max);
+	if (copy)
+		copy->flags |= buf->flags & TOW_BUF_TRUNCATED;
+	return copy;
+}
+
+/* Takes the buffer; returns the damaged frame, NULL if it was lost. */
+static struct tow_buf *corrupt(struct fault *f, struct path *path,
+			       struct tow_buf *buf)
+{
+	struct tow_buf *copy = NULL;
+
+	if (buf->bytes > FRAME_ETH_BYTES) {
+		uint32_t bits = (buf->bytes - FRAME_ETH_BYTES) * 8;
+
+		copy = copy_frame(f, path, buf,
+				  FRAME_ETH_BYTES * 8 +
+					  random_below(&path->dice, bits));
+	}
+	tow_buf_give(buf);
+	return copy;
+}
+
+/* Takes the buffer; the path's queue has room for two. */
+static void judge(struct fault *f, struct path *path, struct tow_buf *buf)
+{
+	struct tow_buf *twin;
+
+	if (!path->faulty) {
+		delay_put(&path->queue, buf, f->wrap.dev.now_us);
+		return;
+	}
+	if (happens(path, f->options.loss)) {
+		tow_buf_give(buf);
+		++*path->lost;
+		return;
+	}
+	if (happens(path, f->options.corrupt)) {
+		buf = corrupt(f, path, buf);
+		if (!buf) {
+			++*path->lost;
+			return;
+		}
+	}
+	if (happens(path, f->options.dup)) {
+		twin = copy_frame(f, path, buf, 0);
+		if (twin)
+			delay_put(&path->queue, twin, choose_due(f, path));
+	}
+	delay_put(&path->queue, buf, choose_due(f, path));
+}
+
+/* ---- the device inside ---- */
+
+static void leave(struct fault *f)
+{
+	uint64_t next_us;
+
+	wrap_leave(&f->wrap);
+	next_us = MIN(delay_next_us(&f->rx.queue), delay_next_us(&f->tx.queue));
+	if (f->pending_count)
+		next_us = MIN(next_us, f->wrap.dev.now_us + RETRY_US);
+	f->wrap.dev.next_us = MIN(f->wrap.dev.next_us, next_us);
+}
+
+/* Frames that the device inside has, as far as the queue has room. */
+static int fetch(struct fault *f)
+{
+	struct tow_dev *inner = f->wrap.inner;
+	struct tow_buf *bufs[PENDING_MAX];
+	unsigned room = delay_room(&f->rx.queue) / 2; /* for twins */
+	int got;
+
+	room = MIN(room, (unsigned)PENDING_MAX);
+	if (!room)
+		return 0;
+	got = inner->ops->rx(inner, bufs, room);
+	for (int i = 0; i < got; i++)
+		judge(f, &f->rx, bufs[i]);
+	return got;
+}
+
+static int fault_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
+{
+	struct fault *f = fault_of(dev);
+	unsigned count = 0;
+	int got;
+
+	wrap_enter(&f->wrap);
+	got = fetch(f);
+	while (count < n) {
+		bufs[count] = delay_take(&f->rx.queue, dev->now_us);
+		if (!bufs[count])
+			break;
+		count++;
+	}
+	leave(f);
+	return !count && got < 0 ? got : (int)count;
+}
+
+/* The device inside is gone: so is what was on its way. */
+static void drop_pending(struct fault *f)
+{
+	f->wrap.tx_lost += f->pending_count;
+	while (f->pending_count)
+		tow_buf_give(f->pending[--f->pending_count]);
+}
+
+/* Hand on what is due, in order, until the device inside takes no more. */
+static void pump(struct fault *f)
+{
+	struct tow_dev *inner = f->wrap.inner;
+	int sent;
+
+	do {
+		while (f->pending_count < PENDING_MAX) {
+			struct tow_buf *buf = delay_take(&f->tx.queue,
+							 f->wrap.dev.now_us);
+
+			if (!buf)
+				break;
+			f->pending[f->pending_count++] = buf;
+		}
+		if (!f->pending_count)
+			return;
+		sent = inner->ops->tx(inner, f->pending, f->pending_count);
+		if (sent < 0) {
+			drop_pending(f);
+			return;
+		}
+		f->pending_count -= (unsigned)sent;
+		memmove(f->pending, f->pending + sent,
+			f->pending_count * sizeof(f->pending[0]));
+	} while (!f->pending_count);
+}
+
+static int fault_tx(struct tow_dev *dev, struct tow_buf *const *bufs,
+		    unsigned n)
+{
+	struct fault *f = fault_of(dev);
+	unsigned taken = 0;
+
+	wrap_enter(&f->wrap);
+	while (taken < n && delay_room(&f->tx.queue) >= 2)
+		judge(f, &f->tx, bufs[taken++]);
+	pump(f);
+	leave(f);
+	return (int)taken;
+}
+
+static void fault_flush(struct tow_dev *dev)
+{
+	struct fault *f = fault_of(dev);
+
+	wrap_enter(&f->wrap);
+	pump(f);
+	if (f->wrap.inner->ops->flush)
+		f->wrap.inner->ops->flush(f->wrap.inner);
+	leave(f);
+}
+
+static void fault_close(struct tow_dev *dev)
+{
+	struct fault *f = fault_of(dev);
+
+	delay_free(&f->rx.queue);
+	delay_free(&f->tx.queue);
+	while (f->pending_count)
+		tow_buf_give(f->pending[--f->pending_count]);
+	wrap_close_inner(&f->wrap);
+	free(f);
+}
+
+static const struct tow_dev_ops fault_ops = {
+	.name = "fault",
+	.rx = fault_rx,
+	.tx = fault_tx,
+	.flush = fault_flush,
+	.wait_fd = wrap_wait_fd,
+	.close = fault_close,
+	.withdraw = wrap_withdraw,
+	.interface = wrap_interface,
+};
+
+/* ---- open ---- */
+
+static void seed_dice(struct path *path, uint64_t seed, uint8_t which)
+{
+	uint8_t secret[32] = { 0 };
+
+	memcpy(secret, &seed, sizeof(seed));
+	secret[sizeof(seed)] = which;
+	random_init(&path->dice, secret);
+}
+
+/* Packets as they are on the wire, and copies that the stack may read. */
+static int tame_inner(struct tow_dev *inner, struct spec *spec)
+{
+	uint32_t large = inner->caps & (TOW_DEV_TSO4 | TOW_DEV_TSO6 |
+					TOW_DEV_USO | TOW_DEV_LRO);
+
+	if (inner->caps & TOW_DEV_ARENA)
+		return spec_fail(spec, TOW_EOPNOTSUPP,
+				 "fault cannot wrap %s, which sends only from "
+				 "memory of its own",
+				 inner->ops->name);
+	if (!large)
+		return 0;
+	if (!inner->ops->withdraw || inner->ops->withdraw(inner, large))
+		return spec_fail(spec, TOW_EOPNOTSUPP,
+				 "fault works on single packets, and %s cannot "
+				 "do without large segments",
+				 inner->ops->name);
+	return 0;
+}
+
+static bool init_paths(struct fault *f)
+{
+	unsigned limit = (unsigned)f->options.limit + 1; /* room for a twin */
+
+	f->rx.faulty = f->options.direction != DIRECTION_TX;
+	f->tx.faulty = f->options.direction != DIRECTION_RX;
+	f->rx.lost = &f->wrap.rx_lost;
+	f->tx.lost = &f->wrap.tx_lost;
+	f->rx.spans_max = TOW_BUF_SPANS;
+	f->tx.spans_max = f->wrap.inner->spans_max;
+	seed_dice(&f->rx, f->options.seed, DIRECTION_RX);
+	seed_dice(&f->tx, f->options.seed, DIRECTION_TX);
+	if (delay_init(&f->rx.queue, limit) && delay_init(&f->tx.queue, limit))
+		return true;
+	free(f->rx.queue.heap);
+	return false;
+}
+
+static int make(struct tow_dev **out, struct spec *spec,
+		const struct fault_options *options, struct tow_dev *inner)
+{
+	struct fault *f;
+	int error = tame_inner(inner, spec);
+
+	if (error)
+		return error;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return spec_fail(spec, TOW_ENOMEM, "out of memory");
+	f->options = *options;
+	f->wrap.hidden_caps = TOW_DEV_PLACE; /* frames wait here on their way */
+	wrap_init(&f->wrap, &fault_ops, inner);
+	if (!init_paths(f)) {
+		free(f);
+		return spec_fail(spec, TOW_ENOMEM, "out of memory");
+	}
+	*out = &f->wrap.dev;
+	return 0;
+}
+
+int fault_open(struct tow_dev **out, struct spec *spec)
+{
+	struct fault_options options = {
+		.seed = 1,
+		.limit = LIMIT_DEFAULT,
+		.gap_us = GAP_US,
+	};
+	struct tow_dev *inner;
+	int error;
+
+	error = spec_read(spec, "fault", keys, LENGTH(keys), SPEC_TO_COLON,
+			  &options);
+	if (!error)
+		error = dev_open_next(&inner, spec);
+	if (error)
+		return error;
+	error = make(out, spec, &options, inner);
+	if (error)
+		inner->ops->close(inner);
+	return error;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Whole frames in plain memory; see frame.h.
+ */
+#include <string.h>
+#include "base/csum.h"
+#include "dev/frame.h"
+
+#define HEAD_AT         18 /* aligns the IP header behind Ethernet */
+#define UDP_CSUM_OFFSET 6
+
+void frame_finish_csum(const struct tow_buf *buf, uint8_t *frame,
+		       size_t frame_bytes)
+{
+	size_t start = buf->csum_start, field = start + buf->csum_offset;
+	uint16_t csum;
+
+	if (!(buf->flags & TOW_BUF_CSUM_PARTIAL) || field + 2 > frame_bytes)
+		return;
+	csum = csum_finish(csum_bytes(0, frame + start, frame_bytes - start));
+	/* RFC 768: zero would say that there is no checksum. */
+	if (!csum && buf->csum_offset == UDP_CSUM_OFFSET)
+		csum = 0xffff;
+	memcpy(frame + field, &csum, sizeof(csum));
+}
+
+static bool add_copy(struct tow_buf *buf, const uint8_t *from, size_t bytes)
+{
+	size_t chunk_bytes = tow_chunk_bytes(buf->pool);
+
+	while (bytes) {
+		size_t n = MIN(bytes, chunk_bytes);
+		uint8_t *chunk = tow_chunk_take(buf->pool);
+
+		if (!chunk)
+			return false;
+		memcpy(chunk, from, n);
+		tow_buf_add_chunk(buf, chunk, (uint32_t)n);
+		from += n;
+		bytes -= n;
+	}
+	return true;
+}
+
+struct tow_buf *frame_make(struct tow_pool *pool, const uint8_t *frame,
+			   size_t frame_bytes, unsigned spans_max)
+{
+	size_t head = MIN(frame_bytes, (size_t)TOW_BUF_HEADERS);
+	size_t chunk_bytes = tow_chunk_bytes(pool);
+	struct tow_buf *buf;
+
+	if (1 + (frame_bytes - head + chunk_bytes - 1) / chunk_bytes >
+	    MIN(spans_max, (unsigned)TOW_BUF_SPANS))
+		return NULL;
+	buf = tow_buf_take(pool);
+	if (!buf)
+		return NULL;
+	memcpy(buf->room + HEAD_AT, frame, head);
+	tow_buf_set_head(buf, HEAD_AT, (uint32_t)head);
+	if (add_copy(buf, frame + head, frame_bytes - head))
+		return buf;
+	tow_buf_give(buf);
+	return NULL;
+}
