@@ -41,9 +41,11 @@
 	X(IP_OPTIONS, "ip_options", "malformed or source-routing options")     \
 	X(IP_EXTENSION, "ip_extension", "malformed IPv6 extension header")     \
 	X(IP_PROTOCOL, "ip_protocol", "transport that nobody here speaks")     \
+	X(IP_MTU, "ip_mtu", "outgoing packet larger than its path takes")      \
 	X(ICMP_BAD, "icmp_bad", "malformed or wrongly summed ICMP message")    \
 	X(ICMP_UNMATCHED, "icmp_unmatched", "ICMP error for no socket of ours") \
 	X(ICMP_LIMIT, "icmp_limit", "our ICMP answer was over the rate limit") \
+	X(ICMP_IGNORED, "icmp_ignored", "ICMP message that we have no use for") \
 	X(ND_BAD, "nd_bad", "neighbour discovery that fails RFC 4861's checks") \
 	X(NEIGH_FAILED, "neigh_failed", "next hop did not answer")             \
 	X(NEIGH_FULL, "neigh_full", "too many packets wait for a next hop")    \

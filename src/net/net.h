@@ -82,8 +82,10 @@ struct net_path {
 	struct tow_addr src, dst, next_hop;
 	uint32_t mtu; /* IP bytes; what ICMP said is the transport's to keep */
 	uint32_t generation;
+	uint32_t flow_label; /* IPv6; 0 until the first packet */
 	uint16_t zone;
 	uint8_t ttl, tos; /* 0: the stack's, 0 */
+	bool to_group;    /* multicast or broadcast: nobody to resolve */
 };
 
 /*
@@ -121,12 +123,23 @@ enum net_verdict {
 
 struct tow_config;
 
-/* Memory for the tables; net_init() carves them out of @memory. */
+/*
+ * Memory for the tables; net_init() carves them out of @memory, aligned to 64
+ * bytes. It leaves rx_pool and tx_pool alone: the stack makes them, before or
+ * after, but before the first packet. The clock starts at 0; the stack sets
+ * now_us and advances the wheel.
+ */
 size_t net_need(const struct tow_config *cfg);
 void net_init(struct net *net, const struct tow_config *cfg, void *memory);
 
-/* Takes the device. Returns the link's number or TOW_ENOBUFS. */
+/*
+ * Takes the device, which stays the stack's to close. Its IPv6 link-local
+ * address is there at once. Returns the link's number or TOW_ENOBUFS.
+ */
 int net_link_add(struct net *net, struct tow_dev *dev);
+
+/* The device said TOW_ENETDOWN at rx; at tx the link notices by itself. */
+void net_link_gone(struct net *net, struct net_link *link);
 int net_addr_add(struct net *net, unsigned link, const struct tow_addr *addr,
 		 unsigned prefix_bits);
 int net_route_add(struct net *net, unsigned link, const struct tow_addr *dest,
@@ -169,13 +182,20 @@ static inline uint32_t net_path_caps(const struct net_path *path)
 int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	     uint8_t protocol);
 
-/* Frames that the path's queue takes before it must drop; for back-pressure. */
+/*
+ * Frames that the path's queue takes before it must drop; for back-pressure.
+ * A batch that is full goes to the device at once, so this is 0 only when the
+ * device's own ring is full too: then wait for the next poll.
+ */
 unsigned net_send_room(const struct net *net, const struct net_path *path);
 
 /* Hand the collected frames of all links to their devices, and flush them. */
 void net_flush(struct net *net);
 
-/* A frame from a link. Takes the buffer. */
+/*
+ * A frame from a link. Takes the buffer. Only TCP and UDP are delivered; what
+ * else may come is answered or dropped here.
+ */
 enum net_verdict net_receive(struct net *net, struct net_link *link,
 			     struct tow_buf *buf, struct net_packet *packet,
 			     struct net_error *error);
@@ -185,7 +205,8 @@ struct tow_buf *net_loop_take(struct net *net);
 
 /*
  * Answer a packet with an ICMP error, if the rules and the rate limit allow
- * (RFC 1122 3.2.2, RFC 4443 2.4). The packet stays with the caller.
+ * (RFC 1122 3.2.2, RFC 4443 2.4). The packet stays with the caller, and must
+ * be as it was delivered: its transport header still in spans[0].
  */
 enum net_unreachable {
 	NET_UNREACHABLE_PORT,

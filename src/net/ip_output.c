@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The way down: RFC 791, RFC 8200, RFC 1122 3.2.1.
+ *
+ * On an established path net_send() compares the generation, writes the IP and
+ * link headers in front of what the transport wrote, and appends the frame to
+ * the link's batch. It looks nothing up.
+ *
+ *  - IPv4 packets of transports have DF set: the transports know the path's
+ *    MTU and adapt (RFC 1191). Such packets are atomic, and their ID means
+ *    nothing (RFC 6864 4.1): it is 0, which tells nothing and needs no counter.
+ *    ICMP may be fragmented on its way, so its IDs are random (RFC 7739).
+ *  - The IPv6 flow label is a keyed hash of the flow (RFC 6437 3), made once
+ *    per path.
+ *  - A large segment has the length of the whole in its IP header; the device
+ *    writes the lengths of the pieces.
+ */
+#include "net/net_private.h"
+#include "wire/wire_ip4.h"
+#include "wire/wire_ip6.h"
+#include "wire/wire_tcp.h"
+#include "wire/wire_udp.h"
+
+static uint32_t flow_label(struct net *net, const struct net_path *path,
+			   const uint8_t *transport, uint8_t protocol)
+{
+	uint8_t key[37];
+	uint64_t hash;
+
+	memcpy(key, path->src.b, 16);
+	memcpy(key + 16, path->dst.b, 16);
+	memcpy(key + 32, transport, 4); /* both ports */
+	key[36] = protocol;
+	hash = siphash13(&net->private->flow_key, key, sizeof(key));
+	return MAX((uint32_t)hash & 0xfffff, 1); /* 0: not chosen yet */
+}
+
+static bool push_ip4(struct net *net, const struct net_path *path,
+		     struct tow_buf *buf, uint8_t protocol)
+{
+	uint32_t total = buf->bytes + IP4_BYTES;
+	bool whole = protocol != NET_ICMP;
+	uint16_t id = whole ? 0 : (uint16_t)random_u32(&net->random);
+	struct wire_ip4 *ip = (void *)buf_push(buf, IP4_BYTES);
+
+	if (UNLIKELY(!ip))
+		return false;
+	ip4_build(ip, path->tos, total, id, whole ? IP4_DF : 0,
+		  path->ttl ? path->ttl : net->ttl, protocol, &path->src,
+		  &path->dst);
+	return true;
+}
+
+static bool push_ip6(struct net *net, struct net_path *path,
+		     struct tow_buf *buf, uint8_t protocol)
+{
+	uint32_t payload = buf->bytes;
+	const uint8_t *transport = buf->spans[0].ptr;
+	struct wire_ip6 *ip;
+
+	if (UNLIKELY(path->flow_label == 0))
+		path->flow_label = flow_label(net, path, transport, protocol);
+	ip = (void *)buf_push(buf, IP6_BYTES);
+	if (UNLIKELY(!ip))
+		return false;
+	ip6_build(ip, path->tos, path->flow_label, payload, protocol,
+		  path->ttl ? path->ttl : net->ttl, &path->src, &path->dst);
+	return true;
+}
+
+static uint32_t transport_bytes(const struct tow_buf *buf, uint8_t protocol)
+{
+	const uint8_t *header = buf->spans[0].ptr;
+
+	switch (protocol) {
+	case NET_TCP:
+		return wire_tcp_header_bytes(header);
+	case NET_UDP:
+		return UDP_BYTES;
+	default:
+		return 8; /* ICMP */
+	}
+}
+
+/* IP bytes allowed: the path's MTU, or for large segments what IP can say. */
+static uint32_t packet_max(const struct net_path *path,
+			   const struct tow_buf *buf, bool v4)
+{
+	if (buf->gso == TOW_GSO_NONE)
+		return path->mtu;
+	return v4 ? IP4_PACKET_MAX : IP6_BYTES + IP6_PAYLOAD_MAX;
+}
+
+static int refuse_send(struct net *net, struct tow_buf *buf, enum tow_drop why,
+		       int error)
+{
+	net_refuse(net, buf, why);
+	return error;
+}
+
+/* Multicast and broadcast resolve themselves (RFC 1112 6.4, RFC 2464 7). */
+static int output_to_group(struct net *net, const struct net_path *path,
+			   struct tow_buf *buf, bool v4)
+{
+	uint8_t mac[ETH_MAC_BYTES];
+
+	if (!v4)
+		eth_group6(mac, &path->dst);
+	else if (ip4_is_multicast(&path->dst))
+		eth_group4(mac, &path->dst);
+	else
+		eth_broadcast(mac);
+	return link_output_to(net, path->link, mac, v4 ? ETH_IP4 : ETH_IP6,
+			      buf);
+}
+
+static int output(struct net *net, struct net_path *path, struct tow_buf *buf,
+		  bool v4)
+{
+	if (!net_has_ethernet(path->link) || UNLIKELY(path->link->gone))
+		return link_output(net, path->link, buf);
+	if (UNLIKELY(path->to_group))
+		return output_to_group(net, path, buf, v4);
+	return neighbour_output(net, path, buf);
+}
+
+int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
+	     uint8_t protocol)
+{
+	uint32_t transport, link, network;
+	bool v4, pushed;
+	int error;
+
+	if (UNLIKELY(path->generation != net->generation)) {
+		error = path_refresh(net, path);
+		if (error)
+			return refuse_send(net, buf,
+					   error == TOW_ENETDOWN ?
+						   TOW_DROP_DEV_GONE :
+						   TOW_DROP_NO_ROUTE,
+					   error);
+	}
+	v4 = net_is_v4(&path->dst);
+	network = v4 ? IP4_BYTES : IP6_BYTES;
+	if (UNLIKELY(buf->bytes + network > packet_max(path, buf, v4)))
+		return refuse_send(net, buf, TOW_DROP_IP_MTU, TOW_EMSGSIZE);
+
+	transport = transport_bytes(buf, protocol);
+	pushed = v4 ? push_ip4(net, path, buf, protocol) :
+		      push_ip6(net, path, buf, protocol);
+	if (UNLIKELY(!pushed))
+		return refuse_send(net, buf, TOW_DROP_NO_BUFFERS, TOW_ENOBUFS);
+
+	link = net_has_ethernet(path->link) ? ETH_BYTES : 0;
+	buf->csum_start = (uint16_t)(link + network);
+	buf->header_bytes = (uint16_t)(link + network + transport);
+	return output(net, path, buf, v4);
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The neighbour cache: which station a next hop is, and whether it is alive.
+ * RFC 4861 7.2 and 7.3 for IPv6; IPv4 gets the same life with ARP as the
+ * language (RFC 826, RFC 1122 2.3.2).
+ *
+ *	          packet to send            answer
+ *	 (none) ---------------> INCOMPLETE -------> REACHABLE <---------+
+ *	    |                        | 3 unanswered      | time          |
+ *	    | heard of it            v                   v               |
+ *	    +------------------------|--------------> STALE              | answer,
+ *	                             v                   | used          | or a
+ *	                          (none)                 v    5 s        | transport
+ *	                             ^                 DELAY -----> PROBE + vouches
+ *	                             |    3 unanswered                |
+ *	                             +--------------------------------+
+ *
+ * An entry costs nothing while nobody sends: REACHABLE becomes STALE when it
+ * is looked at after its time. Timers run in INCOMPLETE, DELAY and PROBE only.
+ *
+ * What an attacker on the link, or one far away who makes us answer to many
+ * addresses of the link, can do is limited:
+ *
+ *  - No entry is made from an answer that nobody asked for. A request to us
+ *    makes one (we are about to answer), but no better than STALE.
+ *  - Entries that never were REACHABLE are unproven, and push out only each
+ *    other once there are a quarter of the table. So a flood of addresses
+ *    cannot evict the hosts that we talk to.
+ *  - Asking everybody costs others: it is limited to so many per second, and
+ *    for one address to one per RETRANS_TIMER.
+ *  - A few packets wait for an answer, no more; the oldest goes first.
+ */
+#include "net/net_private.h"
+
+#define RETRANS_US      1000000u  /* RFC 4861 10: RETRANS_TIMER */
+#define REACHABLE_US    30000000u /* REACHABLE_TIME, times 0.5 to 1.5 */
+#define DELAY_US        5000000u  /* DELAY_FIRST_PROBE_TIME */
+#define MULTICAST_TRIES 3         /* MAX_MULTICAST_SOLICIT */
+#define UNICAST_TRIES   3         /* MAX_UNICAST_SOLICIT */
+#define WAITING_MAX     4         /* packets for one neighbour */
+#define SOLICIT_BURST   128       /* questions to everybody at once, */
+#define SOLICIT_PER_S   256       /* and per second */
+
+static struct neighbour **bucket_of(struct net *net, unsigned link,
+				    const struct tow_addr *addr)
+{
+	uint8_t key[18];
+	uint64_t hash;
+
+	memcpy(key, addr->b, 16);
+	key[16] = (uint8_t)link;
+	key[17] = (uint8_t)(link >> 8);
+	hash = siphash13(&net->private->neighbour_key, key, sizeof(key));
+	return &net->private->buckets[hash & net->private->bucket_mask];
+}
+
+static bool is_entry_of(const struct neighbour *n, unsigned link,
+			const struct tow_addr *addr)
+{
+	return n->state != NEIGH_FREE && n->link == link &&
+	       net_same(&n->addr, addr);
+}
+
+struct neighbour *neighbour_find(struct net *net, unsigned link,
+				 const struct tow_addr *addr)
+{
+	struct neighbour *n = *bucket_of(net, link, addr);
+
+	while (n && !is_entry_of(n, link, addr))
+		n = n->hash_next;
+	return n;
+}
+
+void neighbour_init(struct net *net, const struct tow_config *cfg)
+{
+	struct net_private *private = net->private;
+	uint32_t i;
+
+	list_init(&private->proven);
+	list_init(&private->unproven);
+	private->unproven_max = MAX(cfg->neighbour_max / 4, 1);
+	for (i = cfg->neighbour_max; i-- > 0;) {
+		list_init(&net->neighbours[i].age);
+		timer_init(&net->neighbours[i].timer, TIMER_NET);
+		net->neighbours[i].hash_next = private->free;
+		private->free = &net->neighbours[i];
+	}
+}
+
+static void drop_waiting(struct net *net, struct neighbour *n)
+{
+	struct tow_buf *buf, *next;
+
+	for (buf = n->wait_first; buf; buf = next) {
+		next = buf->next;
+		buf->next = NULL;
+		net_drop(net, TOW_DROP_NEIGH_FAILED);
+		icmp_report_unresolved(net, buf);
+	}
+	n->wait_first = n->wait_last = NULL;
+	n->waiting = 0;
+}
+
+static void forget(struct net *net, struct neighbour *n)
+{
+	struct neighbour **at = bucket_of(net, n->link, &n->addr);
+
+	while (*at != n)
+		at = &(*at)->hash_next;
+	*at = n->hash_next;
+	if (!n->proven)
+		net->private->unproven_count--;
+	list_remove(&n->age);
+	timer_disarm(&net->wheel, &n->timer);
+	n->state = NEIGH_FREE;
+	n->hash_next = net->private->free;
+	net->private->free = n;
+	drop_waiting(net, n);
+}
+
+static struct neighbour *oldest(struct list *list)
+{
+	return list_empty(list) ? NULL :
+				  CONTAINER(list->next, struct neighbour, age);
+}
+
+/* Room for one more entry; NULL only without any table. */
+static struct neighbour *take_free(struct net *net)
+{
+	struct net_private *private = net->private;
+	struct neighbour *victim;
+
+	if (!private->free) {
+		victim = private->unproven_count >= private->unproven_max ?
+				 oldest(&private->unproven) :
+				 oldest(&private->proven);
+		if (!victim)
+			victim = oldest(&private->unproven);
+		if (!victim)
+			return NULL;
+		forget(net, victim);
+	}
+	victim = private->free;
+	private->free = victim->hash_next;
+	return victim;
+}
+
+static struct neighbour *make(struct net *net, unsigned link,
+			      const struct tow_addr *addr)
+{
+	struct neighbour *n = take_free(net);
+	struct neighbour **bucket;
+
+	if (!n)
+		return NULL;
+	bucket = bucket_of(net, link, addr);
+	n->addr = *addr;
+	n->link = (uint16_t)link;
+	n->state = NEIGH_INCOMPLETE;
+	n->solicits = 0;
+	n->proven = false;
+	n->asking = false;
+	n->hash_next = *bucket;
+	*bucket = n;
+	list_append(&net->private->unproven, &n->age);
+	net->private->unproven_count++;
+	return n;
+}
+
+/* Used just now: the last to be evicted. */
+static void touch(struct net *net, struct neighbour *n)
+{
+	struct list *list = n->proven ? &net->private->proven :
+					&net->private->unproven;
+
+	if (LIKELY(list->prev == &n->age))
+		return;
+	list_remove(&n->age);
+	list_append(list, &n->age);
+}
+
+/* Draw REACHABLE_TIME anew, so that hosts do not fall into step (6.3.4). */
+static uint32_t reachable_us(struct net *net)
+{
+	return REACHABLE_US / 2 + random_below(&net->random, REACHABLE_US);
+}
+
+static void set_reachable(struct net *net, struct neighbour *n)
+{
+	n->state = NEIGH_REACHABLE;
+	n->reachable_until_us = net->now_us + reachable_us(net);
+	n->solicits = 0;
+	n->asking = false;
+	timer_disarm(&net->wheel, &n->timer);
+	if (n->proven)
+		return;
+	n->proven = true;
+	net->private->unproven_count--;
+	list_remove(&n->age);
+	list_append(&net->private->proven, &n->age);
+}
+
+static void set_stale(struct net *net, struct neighbour *n)
+{
+	n->state = NEIGH_STALE;
+	n->solicits = 0;
+	n->asking = false;
+	timer_disarm(&net->wheel, &n->timer);
+}
+
+/* Ask once; a question to everybody may have to wait for its turn. */
+static void solicit(struct net *net, struct neighbour *n)
+{
+	struct net_link *link = &net->links[n->link];
+	bool everybody = n->state == NEIGH_INCOMPLETE;
+
+	n->asking = true;
+	timer_arm(&net->wheel, &n->timer, net->now_us + RETRANS_US);
+	if (everybody && !bucket_take(net, &net->private->solicits,
+				      SOLICIT_BURST, SOLICIT_PER_S))
+		return;
+	n->solicits++;
+	if (net_is_v4(&n->addr))
+		arp_solicit(net, link, &n->addr, everybody ? NULL : n->mac);
+	else
+		nd_solicit(net, link, &n->addr, everybody ? NULL : n->mac);
+}
+
+/* RFC 4861 7.2.2: a small queue; when it overflows, the oldest goes. */
+static void wait(struct net *net, struct neighbour *n, struct tow_buf *buf)
+{
+	struct tow_buf *first = n->wait_first;
+
+	if (n->waiting == WAITING_MAX) {
+		n->wait_first = first->next;
+		net_refuse(net, first, TOW_DROP_NEIGH_FULL);
+		n->waiting--;
+	}
+	buf->next = NULL;
+	if (n->waiting++ == 0)
+		n->wait_first = buf;
+	else
+		n->wait_last->next = buf;
+	n->wait_last = buf;
+}
+
+static uint16_t type_of(const struct neighbour *n)
+{
+	return net_is_v4(&n->addr) ? ETH_IP4 : ETH_IP6;
+}
+
+static void send_waiting(struct net *net, struct neighbour *n)
+{
+	struct tow_buf *buf, *next;
+
+	buf = n->wait_first;
+	n->wait_first = n->wait_last = NULL;
+	n->waiting = 0;
+	for (; buf; buf = next) {
+		next = buf->next;
+		buf->next = NULL;
+		link_output_to(net, &net->links[n->link], n->mac, type_of(n),
+			       buf);
+	}
+}
+
+/* RFC 4861 7.3.3: the first packet after a while starts the verification. */
+static void notice_use(struct net *net, struct neighbour *n)
+{
+	if (n->state == NEIGH_REACHABLE && net->now_us > n->reachable_until_us)
+		set_stale(net, n);
+	if (n->state == NEIGH_STALE) {
+		n->state = NEIGH_DELAY;
+		timer_arm(&net->wheel, &n->timer, net->now_us + DELAY_US);
+	}
+}
+
+/* Send an IP packet to the path's next hop, as soon as that is known. */
+int neighbour_output(struct net *net, struct net_path *path,
+		     struct tow_buf *buf)
+{
+	unsigned link = path->link->number;
+	struct neighbour *n = path->neighbour;
+
+	if (UNLIKELY(!n || !is_entry_of(n, link, &path->next_hop)))
+		n = neighbour_find(net, link, &path->next_hop);
+	if (UNLIKELY(!n))
+		n = make(net, link, &path->next_hop);
+	if (UNLIKELY(!n)) {
+		net_refuse(net, buf, TOW_DROP_NEIGH_FULL);
+		return TOW_ENOBUFS;
+	}
+	path->neighbour = n;
+	touch(net, n);
+	if (UNLIKELY(n->state == NEIGH_INCOMPLETE)) {
+		wait(net, n, buf);
+		if (!n->asking)
+			solicit(net, n);
+		return 0;
+	}
+	notice_use(net, n);
+	return link_output_to(net, path->link, n->mac, type_of(n), buf);
+}
+
+/*
+ * A request told the station address of its sender (RFC 826 "merge flag",
+ * RFC 4861 7.2.3). That it reaches us does not mean that we reach it: STALE.
+ */
+void neighbour_heard(struct net *net, unsigned link,
+		     const struct tow_addr *addr,
+		     const uint8_t mac[ETH_MAC_BYTES])
+{
+	struct neighbour *n = neighbour_find(net, link, addr);
+
+	if (!n) {
+		if (!route_is_on_link(net, link, addr))
+			return;
+		n = make(net, link, addr);
+		if (!n)
+			return;
+	} else if (n->state != NEIGH_INCOMPLETE && eth_equal(n->mac, mac)) {
+		return;
+	}
+	memcpy(n->mac, mac, ETH_MAC_BYTES);
+	set_stale(net, n);
+	if (n->waiting > 0) {
+		notice_use(net, n);
+		send_waiting(net, n);
+	}
+}
+
+/* RFC 4861 7.2.5, what to do with an advertisement. */
+void neighbour_answered(struct net *net, struct neighbour *n,
+			const struct neighbour_news *news)
+{
+	bool differs;
+
+	if (n->state == NEIGH_INCOMPLETE) {
+		if (!news->mac)
+			return;
+		memcpy(n->mac, news->mac, ETH_MAC_BYTES);
+		if (news->solicited) {
+			set_reachable(net, n);
+		} else {
+			set_stale(net, n);
+			notice_use(net, n);
+		}
+		send_waiting(net, n);
+		return;
+	}
+	differs = news->mac && !eth_equal(n->mac, news->mac);
+	if (differs && !news->override) {
+		if (n->state == NEIGH_REACHABLE)
+			set_stale(net, n);
+		return;
+	}
+	if (differs)
+		memcpy(n->mac, news->mac, ETH_MAC_BYTES);
+	if (news->solicited)
+		set_reachable(net, n);
+	else if (differs)
+		set_stale(net, n);
+}
+
+/* RFC 4861 7.3.1: progress of a connection proves it both ways. */
+void net_confirm(struct net *net, struct net_path *path)
+{
+	struct neighbour *n = path->neighbour;
+
+	if (!n || path->generation != net->generation || !path->link->dev ||
+	    !is_entry_of(n, path->link->number, &path->next_hop))
+		return;
+	if (n->state == NEIGH_INCOMPLETE)
+		return;
+	/* Often enough is when half of the shortest time has passed */
+	if (n->state == NEIGH_REACHABLE &&
+	    n->reachable_until_us > net->now_us + REACHABLE_US / 4)
+		return;
+	set_reachable(net, n);
+}
+
+static void on_timer(struct net *net, struct neighbour *n)
+{
+	n->asking = false;
+	switch (n->state) {
+	case NEIGH_INCOMPLETE:
+		if (n->solicits >= MULTICAST_TRIES)
+			forget(net, n);
+		else
+			solicit(net, n);
+		break;
+	case NEIGH_DELAY:
+		n->state = NEIGH_PROBE;
+		n->solicits = 0;
+		solicit(net, n);
+		break;
+	case NEIGH_PROBE:
+		if (n->solicits >= UNICAST_TRIES)
+			forget(net, n);
+		else
+			solicit(net, n);
+		break;
+	default:
+		break;
+	}
+}
+
+void net_timer(struct net *net, struct timer *timer)
+{
+	on_timer(net, CONTAINER(timer, struct neighbour, timer));
+}

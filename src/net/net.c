@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The network layer's memory and start.
+ *
+ * All tables are laid out once, behind each other:
+ *
+ *	| private | links | addrs | routes | neighbours | buckets |
+ *
+ * A link brings an IPv6 link-local address of its own, and each address a
+ * route to its prefix, so there is room for those beside what the program
+ * asked for. The pools, the clock and everything above are the stack's.
+ */
+#include "net/net_private.h"
+
+#define TABLE_ALIGN 64
+
+struct layout {
+	size_t links, addrs, routes, neighbours, buckets, end;
+	uint32_t addr_max, route_max, bucket_count;
+};
+
+static size_t place(size_t *end, size_t bytes)
+{
+	size_t at = *end;
+
+	*end = (at + bytes + TABLE_ALIGN - 1) & ~(size_t)(TABLE_ALIGN - 1);
+	return at;
+}
+
+static uint32_t power_of_two_above(uint32_t n)
+{
+	uint32_t power = 1;
+
+	while (power < n && power < 1u << 30)
+		power <<= 1;
+	return power;
+}
+
+static struct layout lay_out(const struct tow_config *cfg)
+{
+	struct layout l;
+
+	l.addr_max = cfg->addr_max + cfg->link_max;
+	l.route_max = cfg->route_max + l.addr_max;
+	l.bucket_count = power_of_two_above(cfg->neighbour_max);
+	l.end = 0;
+	place(&l.end, sizeof(struct net_private));
+	l.links = place(&l.end, cfg->link_max * sizeof(struct net_link));
+	l.addrs = place(&l.end, l.addr_max * sizeof(struct net_addr));
+	l.routes = place(&l.end, l.route_max * sizeof(struct net_route));
+	l.neighbours =
+		place(&l.end, cfg->neighbour_max * sizeof(struct neighbour));
+	l.buckets = place(&l.end, l.bucket_count * sizeof(struct neighbour *));
+	return l;
+}
+
+size_t net_need(const struct tow_config *cfg)
+{
+	return lay_out(cfg).end;
+}
+
+static struct sip_key draw_key(struct random *random)
+{
+	struct sip_key key;
+
+	key.k0 = random_u64(random);
+	key.k1 = random_u64(random);
+	return key;
+}
+
+static void init_tables(struct net *net, const struct tow_config *cfg,
+			uint8_t *memory)
+{
+	struct layout l = lay_out(cfg);
+
+	ASSERT(((uintptr_t)memory & (_Alignof(struct net_private) - 1)) == 0);
+	memset(memory, 0, l.end);
+	net->private = (void *)memory;
+	net->links = (void *)(memory + l.links);
+	net->link_count = 0;
+	net->link_max = cfg->link_max;
+	net->addrs = (void *)(memory + l.addrs);
+	net->addr_count = 0;
+	net->addr_max = l.addr_max;
+	net->routes = (void *)(memory + l.routes);
+	net->route_count = 0;
+	net->route_max = l.route_max;
+	net->neighbours = (void *)(memory + l.neighbours);
+	net->neighbour_max = cfg->neighbour_max;
+	net->private->buckets = (void *)(memory + l.buckets);
+	net->private->bucket_mask = l.bucket_count - 1;
+}
+
+static void init_loopback(struct net *net)
+{
+	memset(&net->loop, 0, sizeof(net->loop));
+	net->loop.number = NET_LINK_LOOP;
+	net->loop.mtu = 65535;
+	net->loop_first = NULL;
+	net->loop_last = &net->loop_first;
+	net->loop_count = 0;
+}
+
+void net_init(struct net *net, const struct tow_config *cfg, void *memory)
+{
+	net->now_us = 0;
+	net->ttl = cfg->ttl ? cfg->ttl : 64;
+	net->generation = 1; /* a path of zeros is out of date */
+	memset(&net->stats, 0, sizeof(net->stats));
+	wheel_init(&net->wheel, 0);
+	random_init(&net->random, cfg->secret);
+	net->key = draw_key(&net->random);
+
+	init_tables(net, cfg, memory);
+	init_loopback(net);
+	net->private->flow_key = draw_key(&net->random);
+	net->private->error_key = draw_key(&net->random);
+	net->private->neighbour_key = draw_key(&net->random);
+	neighbour_init(net, cfg);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef NET_PRIVATE_H
+#define NET_PRIVATE_H
+
+/*
+ * The network layer inside. Each file has one object:
+ *
+ *	net.c         memory and start
+ *	link.c        links: collecting frames for devices, Ethernet, loopback
+ *	address.c     addresses of ours, what kind an address is, choosing a source
+ *	route.c       routes and paths
+ *	neighbour.c   the cache of next hops, for ARP and ND alike
+ *	arp.c nd.c    asking and answering
+ *	ip_output.c   net_send(): the way down
+ *	ip4_input.c ip6_input.c    the way up
+ *	icmp_input.c  echo, and errors about packets of ours
+ *	icmp_error.c  errors about packets of others, with their limits
+ */
+#include <tow/stack.h>
+#include "net/net.h"
+#include "wire/wire_eth.h"
+
+#define NET_LOOP_FRAMES 256 /* that wait to be received by ourselves */
+
+struct net_addr {
+	struct tow_addr addr;
+	uint16_t link;
+	uint8_t prefix_bits; /* of the 128, also for IPv4 */
+};
+
+struct net_route {
+	struct tow_addr dest;    /* bits behind the prefix are zero */
+	struct tow_addr gateway; /* any: the destination is on the link */
+	uint16_t link;
+	uint8_t prefix_bits; /* of the 128, also for IPv4 */
+};
+
+/* RFC 4861 7.3.2; ARP entries have the same life. */
+enum neighbour_state {
+	NEIGH_FREE,
+	NEIGH_INCOMPLETE, /* asked, no answer yet: packets wait */
+	NEIGH_REACHABLE,  /* known to answer, until reachable_until_us */
+	NEIGH_STALE,      /* was right once: used, but to be verified then */
+	NEIGH_DELAY,      /* used since: a transport may vouch for it */
+	NEIGH_PROBE,      /* being asked at the address we have */
+};
+
+struct neighbour {
+	struct neighbour *hash_next; /* or the next free one */
+	struct list age;             /* in private->proven or ->unproven */
+	struct timer timer;
+	struct tow_addr addr;
+	uint64_t reachable_until_us;
+	struct tow_buf *wait_first, *wait_last;
+	uint16_t link;
+	uint8_t mac[ETH_MAC_BYTES];
+	uint8_t state; /* enum neighbour_state */
+	uint8_t solicits; /* sent in this state without an answer */
+	uint8_t waiting;
+	bool proven; /* has been REACHABLE: a real host */
+	bool asking; /* RETRANS_TIMER runs: the next solicitation waits */
+};
+
+/*
+ * A token bucket; one of zeros is full. How many tokens a full one holds is
+ * drawn anew each time, so that an outsider who counts what comes out learns
+ * nothing about what others took (CVE-2020-25705, "SAD DNS").
+ */
+struct net_bucket {
+	uint64_t refilled_us;
+	uint32_t spent, capacity;
+};
+
+#define NET_ERROR_BUCKETS 64 /* by destination; a collision shares one */
+
+struct net_private {
+	struct sip_key neighbour_key, flow_key, error_key;
+	struct neighbour **buckets;
+	uint32_t bucket_mask;
+	struct neighbour *free;
+	struct list proven, unproven; /* least recently used first */
+	uint32_t unproven_count, unproven_max;
+	struct net_bucket solicits;
+	struct net_bucket errors, errors_by_dest[NET_ERROR_BUCKETS];
+};
+
+/* What a frame was addressed to, as its link header tells. */
+struct net_frame {
+	struct net_link *link;
+	struct tow_buf *buf; /* spans[0] begins behind the link header */
+	bool group; /* to a multicast or broadcast station address */
+};
+
+/* The buffer is given, the reason counted. */
+static inline enum net_verdict net_refuse(struct net *net, struct tow_buf *buf,
+					  enum tow_drop why)
+{
+	net_drop(net, why);
+	tow_buf_give(buf);
+	return NET_DONE;
+}
+
+static inline bool net_same(const struct tow_addr *a, const struct tow_addr *b)
+{
+	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
+}
+
+/* IPv4, mapped: the only form in which it exists here. */
+static inline bool net_is_v4(const struct tow_addr *a)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	return memcmp(a->b, mapped, sizeof(mapped)) == 0;
+}
+
+static inline bool net_is_any(const struct tow_addr *a)
+{
+	static const struct tow_addr any;
+
+	return net_same(a, &any);
+}
+
+static inline struct net_link *net_link_at(struct net *net, unsigned number)
+{
+	return number < net->link_count ? &net->links[number] : NULL;
+}
+
+static inline bool net_has_ethernet(const struct net_link *link)
+{
+	return link->dev && !(link->dev->caps & TOW_DEV_NO_LINK);
+}
+
+/* --- link.c */
+int link_output(struct net *net, struct net_link *link, struct tow_buf *buf);
+int link_output_to(struct net *net, struct net_link *link,
+		   const uint8_t mac[ETH_MAC_BYTES], uint16_t type,
+		   struct tow_buf *buf);
+
+/* --- address.c */
+bool addr_prefix_equal(const struct tow_addr *a, const struct tow_addr *b,
+		       unsigned bits);
+unsigned addr_common_bits(const struct tow_addr *a, const struct tow_addr *b);
+bool addr_is_loopback(const struct tow_addr *addr);
+bool addr_is_group(const struct net *net, const struct tow_addr *addr);
+bool addr_is_link_local(const struct tow_addr *addr);
+bool addr_is_subnet_broadcast(const struct net *net,
+			      const struct tow_addr *addr);
+const struct net_addr *addr_find(const struct net *net,
+				 const struct tow_addr *addr);
+const struct net_addr *addr_find_on(const struct net *net, unsigned link,
+				    const struct tow_addr *addr);
+bool addr_is_solicited_here(const struct net *net, unsigned link,
+			    const struct tow_addr *group);
+const struct net_addr *addr_choose(const struct net *net, unsigned link,
+				   const struct tow_addr *dst);
+int addr_add_link_local(struct net *net, struct net_link *link);
+
+/* --- route.c */
+const struct net_route *route_lookup(const struct net *net,
+				     const struct tow_addr *dst);
+bool route_is_on_link(const struct net *net, unsigned link,
+		      const struct tow_addr *addr);
+int route_add(struct net *net, unsigned link, const struct tow_addr *dest,
+	      unsigned bits, const struct tow_addr *gateway);
+int path_refresh(struct net *net, struct net_path *path);
+
+/* --- neighbour.c */
+void neighbour_init(struct net *net, const struct tow_config *cfg);
+int neighbour_output(struct net *net, struct net_path *path,
+		     struct tow_buf *buf);
+struct neighbour *neighbour_find(struct net *net, unsigned link,
+				 const struct tow_addr *addr);
+void neighbour_heard(struct net *net, unsigned link,
+		     const struct tow_addr *addr,
+		     const uint8_t mac[ETH_MAC_BYTES]);
+/* What an answer says; @mac is NULL if it carried none. */
+struct neighbour_news {
+	const uint8_t *mac;
+	bool solicited, override;
+};
+void neighbour_answered(struct net *net, struct neighbour *n,
+			const struct neighbour_news *news);
+
+/* --- arp.c, nd.c: @mac is NULL to ask everybody */
+void arp_solicit(struct net *net, struct net_link *link,
+		 const struct tow_addr *target, const uint8_t *mac);
+enum net_verdict arp_input(struct net *net, const struct net_frame *frame);
+void nd_solicit(struct net *net, struct net_link *link,
+		const struct tow_addr *target, const uint8_t *mac);
+enum net_verdict nd_input(struct net *net, struct net_packet *packet);
+
+/* --- ip4_input.c, ip6_input.c */
+enum net_verdict ip4_input(struct net *net, const struct net_frame *frame,
+			   struct net_packet *packet, struct net_error *error);
+enum net_verdict ip6_input(struct net *net, const struct net_frame *frame,
+			   struct net_packet *packet, struct net_error *error);
+
+/* --- icmp_input.c */
+enum net_verdict icmp4_input(struct net *net, struct net_packet *packet,
+			     struct net_error *error);
+enum net_verdict icmp6_input(struct net *net, struct net_packet *packet,
+			     struct net_error *error);
+
+/* --- icmp_error.c */
+struct icmp_fault {
+	uint8_t type, code;
+	bool about_groups; /* also about a packet to a group (RFC 4443 2.4) */
+	uint32_t word; /* the second of the header: 0, or a pointer */
+};
+void icmp_report(struct net *net, const struct net_packet *packet,
+		 const struct icmp_fault *fault);
+void icmp_report_unresolved(struct net *net, struct tow_buf *buf);
+bool bucket_take(struct net *net, struct net_bucket *bucket, uint32_t burst,
+		 uint32_t per_s);
+
+/* --- a step of checking: the packet goes on, or why it does not */
+enum { NET_PASS = -1 }; /* else an enum tow_drop */
+
+#endif

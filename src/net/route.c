@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Routes, and the paths that are made of them.
+ *
+ * The table is sorted, longest prefix first, so that the first match is the
+ * right one. It is looked at when a path is made; whoever keeps the path does
+ * not come back before net->generation says that something changed.
+ *
+ * A path is found in this order:
+ *
+ *	destination is ours            the loopback
+ *	link-local, or a group         the link that the zone names; without a
+ *	                               zone the only one, for groups the first
+ *	anything else                  the longest prefix
+ */
+#include "net/net_private.h"
+#include "wire/wire_ip4.h"
+#include "wire/wire_ip6.h"
+
+#define V4_BITS_BEFORE 96
+
+static bool covers(const struct net_route *route, const struct tow_addr *dst)
+{
+	return net_is_v4(&route->dest) == net_is_v4(dst) &&
+	       addr_prefix_equal(&route->dest, dst, route->prefix_bits);
+}
+
+const struct net_route *route_lookup(const struct net *net,
+				     const struct tow_addr *dst)
+{
+	const struct net_route *route;
+
+	for (route = net->routes; route < net->routes + net->route_count;
+	     route++)
+		if (covers(route, dst) && !net->links[route->link].gone)
+			return route;
+	return NULL;
+}
+
+/* Is the address that of a neighbour on this link? */
+bool route_is_on_link(const struct net *net, unsigned link,
+		      const struct tow_addr *addr)
+{
+	uint32_t i;
+
+	if (addr_is_link_local(addr))
+		return true;
+	for (i = 0; i < net->route_count; i++)
+		if (net->routes[i].link == link &&
+		    (net_same(&net->routes[i].gateway, addr) ||
+		     (net_is_any(&net->routes[i].gateway) &&
+		      covers(&net->routes[i], addr))))
+			return true;
+	return false;
+}
+
+static struct tow_addr masked(const struct tow_addr *addr, unsigned bits)
+{
+	struct tow_addr result = *addr;
+	unsigned i;
+
+	for (i = bits; i < 128; i++)
+		result.b[i / 8] &= (uint8_t)~(0x80 >> i % 8);
+	return result;
+}
+
+/* @bits count from the front of the sixteen bytes in both families. */
+int route_add(struct net *net, unsigned link, const struct tow_addr *dest,
+	      unsigned bits, const struct tow_addr *gateway)
+{
+	struct net_route *at = net->routes;
+	struct net_route *end = net->routes + net->route_count;
+
+	if (net->route_count == net->route_max)
+		return TOW_ENOBUFS;
+	while (at < end && at->prefix_bits >= bits)
+		at++;
+	memmove(at + 1, at, (size_t)((uint8_t *)end - (uint8_t *)at));
+	at->dest = masked(dest, bits);
+	at->gateway = *gateway;
+	at->link = (uint16_t)link;
+	at->prefix_bits = (uint8_t)bits;
+	net->route_count++;
+	net->generation++;
+	return 0;
+}
+
+int net_route_add(struct net *net, unsigned link, const struct tow_addr *dest,
+		  unsigned prefix_bits, const struct tow_addr *gateway)
+{
+	bool v4 = net_is_v4(gateway);
+	struct tow_addr to = *dest;
+	unsigned bits = prefix_bits;
+
+	/* "any" is also how people write 0.0.0.0/0: the gateway tells */
+	if (v4 && net_is_any(dest))
+		to = tow_addr_v4(0, 0, 0, 0);
+	if (v4)
+		bits += V4_BITS_BEFORE;
+	if (prefix_bits > 128 || bits > 128 || !net_link_at(net, link))
+		return TOW_EINVAL;
+	if (v4 != net_is_v4(&to) || !net_is_unicast(net, gateway))
+		return TOW_EINVAL;
+	if (addr_is_loopback(gateway) || net_is_local(net, gateway))
+		return TOW_EINVAL;
+	/* Room stays for the routes of addresses that may still come */
+	if (net->route_count + (net->addr_max - net->addr_count) >=
+	    net->route_max)
+		return TOW_ENOBUFS;
+	return route_add(net, link, &to, bits, gateway);
+}
+
+/* The link of a destination that has a meaning on its link only. */
+static struct net_link *zone_link(struct net *net, uint16_t zone, bool group)
+{
+	struct net_link *link = NULL;
+
+	if (zone > 0)
+		link = net_link_at(net, zone - 1u);
+	else if (net->link_count == 1 || (group && net->link_count > 0))
+		link = &net->links[0];
+	return link && !link->gone ? link : NULL;
+}
+
+static bool needs_zone(const struct net *net, const struct tow_addr *dst)
+{
+	return addr_is_link_local(dst) || addr_is_group(net, dst);
+}
+
+/* The route's link and next hop; 0 or TOW_ENETUNREACH. */
+static int find_way(struct net *net, struct net_path *path)
+{
+	const struct net_route *route;
+
+	path->next_hop = path->dst;
+	if (addr_is_loopback(&path->dst) || addr_find(net, &path->dst)) {
+		path->link = &net->loop;
+		return 0;
+	}
+	route = route_lookup(net, &path->dst);
+	if (needs_zone(net, &path->dst) &&
+	    (path->zone || !route || addr_is_link_local(&path->dst))) {
+		path->link = zone_link(net, path->zone,
+				       addr_is_group(net, &path->dst));
+		return path->link ? 0 : TOW_ENETUNREACH;
+	}
+	if (!route || (!net_is_unicast(net, &path->dst) &&
+		       !addr_is_group(net, &path->dst)))
+		return TOW_ENETUNREACH;
+	path->link = &net->links[route->link];
+	if (!net_is_any(&route->gateway) && !addr_is_group(net, &path->dst))
+		path->next_hop = route->gateway;
+	return 0;
+}
+
+/* May packets with this source of ours leave by the path's link? */
+static bool may_be_source(const struct net *net, const struct net_path *path)
+{
+	const struct net_addr *own;
+
+	if (net_is_v4(&path->src) != net_is_v4(&path->dst))
+		return false;
+	if (addr_is_loopback(&path->src))
+		return !path->link->dev;
+	own = addr_find(net, &path->src);
+	if (!own)
+		return false;
+	return !path->link->dev || !addr_is_link_local(&path->src) ||
+	       addr_find_on(net, path->link->number, &path->src);
+}
+
+static int find_source(struct net *net, struct net_path *path)
+{
+	const struct net_addr *own;
+
+	if (!net_is_any(&path->src))
+		return may_be_source(net, path) ? 0 : TOW_EADDRNOTAVAIL;
+	if (!path->link->dev) {
+		path->src = path->dst; /* RFC 6724 5, rule 1 */
+		return 0;
+	}
+	own = addr_choose(net, path->link->number, &path->dst);
+	if (!own)
+		return TOW_ENETUNREACH;
+	path->src = own->addr;
+	return 0;
+}
+
+static int find(struct net *net, struct net_path *path)
+{
+	int error;
+
+	if (net_is_any(&path->dst))
+		return TOW_ENETUNREACH;
+	error = find_way(net, path);
+	if (error)
+		return error;
+	error = find_source(net, path);
+	if (error)
+		return error;
+	path->neighbour = NULL;
+	path->to_group = addr_is_group(net, &path->dst);
+	path->mtu = path->link->mtu;
+	path->generation = net->generation;
+	return 0;
+}
+
+int net_path_find(struct net *net, const struct tow_addr *src,
+		  const struct tow_addr *dst, uint16_t zone,
+		  struct net_path *out)
+{
+	int error;
+
+	memset(out, 0, sizeof(*out));
+	out->src = *src;
+	out->dst = *dst;
+	out->zone = zone;
+	error = find(net, out);
+	if (error)
+		return error;
+	if (out->to_group)
+		out->ttl = 1; /* RFC 1112 6.1 */
+	return 0;
+}
+
+/* The world changed: look the same path up again. */
+int path_refresh(struct net *net, struct net_path *path)
+{
+	struct net_link *before = path->link;
+	struct net_path now = *path;
+	int error = find(net, &now);
+
+	if (error)
+		return before && before->gone ? TOW_ENETDOWN : error;
+	*path = now;
+	return 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef WIRE_ICMP_H
+#define WIRE_ICMP_H
+
+/*
+ * ICMP (RFC 792, RFC 1122 3.2.2), ICMPv6 (RFC 4443) and the two messages of
+ * neighbour discovery that resolve addresses (RFC 4861 4.3, 4.4, 4.6.1).
+ */
+#include "wire/wire_eth.h"
+
+#define ICMP_BYTES 8 /* of every message's header */
+
+enum icmp4_type {
+	ICMP4_ECHO_REPLY = 0,
+	ICMP4_UNREACHABLE = 3,
+	ICMP4_SOURCE_QUENCH = 4,
+	ICMP4_REDIRECT = 5,
+	ICMP4_ECHO = 8,
+	ICMP4_TIME_EXCEEDED = 11,
+	ICMP4_PARAMETER = 12,
+};
+
+enum icmp4_unreachable {
+	ICMP4_NET = 0,
+	ICMP4_HOST = 1,
+	ICMP4_PROTOCOL = 2,
+	ICMP4_PORT = 3,
+	ICMP4_TOO_BIG = 4, /* "fragmentation needed and DF set" */
+	ICMP4_SOURCE_ROUTE = 5,
+	ICMP4_NET_UNKNOWN = 6,
+	ICMP4_HOST_UNKNOWN = 7,
+	ICMP4_HOST_ISOLATED = 8,
+	ICMP4_NET_PROHIBITED = 9,
+	ICMP4_HOST_PROHIBITED = 10,
+	ICMP4_NET_TOS = 11,
+	ICMP4_HOST_TOS = 12,
+	ICMP4_PROHIBITED = 13,
+	ICMP4_PRECEDENCE_VIOLATION = 14,
+	ICMP4_PRECEDENCE_CUTOFF = 15,
+};
+
+enum icmp6_type {
+	ICMP6_UNREACHABLE = 1,
+	ICMP6_TOO_BIG = 2,
+	ICMP6_TIME_EXCEEDED = 3,
+	ICMP6_PARAMETER = 4,
+	ICMP6_INFORMATIONAL = 128, /* the first type that is not an error */
+	ICMP6_ECHO = 128,
+	ICMP6_ECHO_REPLY = 129,
+	ICMP6_NEIGHBOUR_SOLICIT = 135,
+	ICMP6_NEIGHBOUR_ADVERT = 136,
+	ICMP6_REDIRECT = 137,
+};
+
+enum icmp6_unreachable {
+	ICMP6_NO_ROUTE = 0,
+	ICMP6_PROHIBITED = 1,
+	ICMP6_SCOPE = 2,
+	ICMP6_ADDRESS = 3,
+	ICMP6_PORT = 4,
+	ICMP6_POLICY = 5,
+	ICMP6_REJECT = 6,
+};
+
+enum icmp6_parameter {
+	ICMP6_BAD_FIELD = 0,
+	ICMP6_BAD_NEXT_HEADER = 1,
+	ICMP6_BAD_OPTION = 2,
+};
+
+struct wire_icmp {
+	uint8_t type;
+	uint8_t code;
+	uint8_t checksum[2];
+	uint8_t rest[4]; /* identifier and sequence; unused; MTU; pointer */
+};
+_Static_assert(sizeof(struct wire_icmp) == ICMP_BYTES, "no padding");
+
+/* Neighbour Solicitation and Neighbour Advertisement. */
+#define ND_BYTES        24 /* without options */
+#define ND_OPTION_BYTES 8  /* a link-layer address on Ethernet */
+#define ND_HOP_LIMIT    255
+
+enum nd_option {
+	ND_SOURCE_MAC = 1,
+	ND_TARGET_MAC = 2,
+};
+
+enum nd_flag {
+	ND_ROUTER = 0x80,
+	ND_SOLICITED = 0x40,
+	ND_OVERRIDE = 0x20,
+};
+
+struct wire_nd {
+	uint8_t type;
+	uint8_t code;
+	uint8_t checksum[2];
+	uint8_t flags; /* of an advertisement: enum nd_flag */
+	uint8_t reserved[3];
+	uint8_t target[16];
+};
+_Static_assert(sizeof(struct wire_nd) == ND_BYTES, "no padding");
+
+struct wire_nd_mac {
+	uint8_t type;
+	uint8_t units; /* of 8 bytes */
+	uint8_t mac[ETH_MAC_BYTES];
+};
+_Static_assert(sizeof(struct wire_nd_mac) == ND_OPTION_BYTES, "no padding");
+
+#endif
