@@ -40,7 +40,7 @@ _Noreturn void plat_panic(const char *file, int line, const char *what);
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 #define CONTAINER(pointer, type, member) \
-	((type *)((char *)(pointer)-offsetof(type, member)))
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

@@ -28,7 +28,7 @@ uint32_t csum_bytes(uint32_t sum, const void *data, size_t bytes);
  */
 typedef uint32_t csum_run(uint32_t sum, const void *data, size_t bytes);
 csum_run *csum_fastest(void);
-#define CSUM_SHORT 128
+#define CSUM_SHORT 256
 
 /* Fold to 16 bits. */
 static inline uint32_t csum_fold(uint32_t sum)

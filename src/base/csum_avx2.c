@@ -18,6 +18,9 @@
 
 typedef uint64_t lanes __attribute__((vector_size(32)));
 
+/* As they lie in memory: anywhere, over whatever was written there. */
+typedef lanes __attribute__((aligned(1), may_alias)) lanes_anywhere;
+
 #define BLOCK	    (4 * sizeof(lanes))
 #define XCR0_VECTOR 6 /* the system saves XMM and YMM registers */
 
@@ -26,11 +29,12 @@ csum_avx2(uint32_t sum, const void *data, size_t bytes)
 {
 	const lanes low = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX };
 	const uint8_t *p = data;
-	lanes a = { 0 }, b = { 0 }, w[4];
+	const lanes_anywhere *w;
+	lanes a = { 0 }, b = { 0 };
 	uint64_t total;
 
 	for (; bytes >= BLOCK; bytes -= BLOCK, p += BLOCK) {
-		memcpy(w, p, BLOCK);
+		w = (const void *)p;
 		a += (w[0] & low) + (w[0] >> 32);
 		b += (w[1] & low) + (w[1] >> 32);
 		a += (w[2] & low) + (w[2] >> 32);

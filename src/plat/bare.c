@@ -11,10 +11,13 @@
  */
 #include "base/base.h"
 
+/* The names that base.h gives to the compiler are ours to define. */
+#if !__STDC_HOSTED__
 #undef memcpy
 #undef memmove
 #undef memset
 #undef memcmp
+#endif
 
 #if defined(__GNUC__)
 #define WEAK __attribute__((weak))
