@@ -680,7 +680,7 @@ void rig_open(struct rig *r, const struct rig_options *options)
 	poll_until_quiet(r);
 }
 
-static void discard(struct rig *r)
+void discard_rig(struct rig *r)
 {
 	tow_close(r->stack);
 	CHECK(r->device == NULL);
@@ -698,7 +698,7 @@ void rig_close(struct rig *r)
 	if (r->listener)
 		tow_listener_close(r->listener);
 	poll_until_quiet(r);
-	discard(r);
+	discard_rig(r);
 	CHECK_EQ(r->malformed, 0u);
 	CHECK_EQ(r->corrupt, 0u);
 }
@@ -1221,12 +1221,17 @@ int64_t app_borrow(struct rig *r)
 	return n < 0 ? n : bytes;
 }
 
-enum tow_tcp_state state_of(struct rig *r)
+struct tow_tcp_info info_of(struct rig *r)
 {
 	struct tow_tcp_info info;
 
 	tow_tcp_info(r->tcp, &info);
-	return info.state;
+	return info;
+}
+
+enum tow_tcp_state state_of(struct rig *r)
+{
+	return info_of(r).state;
 }
 
 unsigned events_of(const struct rig *r, enum tow_event_type type)
@@ -1330,7 +1335,7 @@ static void wait_for_wrap(struct rig *r, bool active)
 	}
 	CHECK(next(scout)->flags & SYN);
 	ahead = 0u - 1500 - scout->our_iss;
-	discard(scout);
+	discard_rig(scout);
 	free(scout);
 	advance_us(r, (uint64_t)ahead * 4);
 }
@@ -1341,18 +1346,18 @@ void connect_out(struct rig *r)
 	start_connect(r);
 }
 
-static void await_syn(struct rig *r)
+void await_syn_ack(struct rig *r)
 {
 	wait_for_wrap(r, false);
 	if (!r->listener)
 		listen_here(r, 16);
 	syn_arrives(r);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
 }
 
 void handshake_passive(struct rig *r)
 {
-	await_syn(r);
-	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	await_syn_ack(r);
 	advance_ms(r, RTT_MS);
 	inject(r, .flags = ACK, .seq = 1, .ack = 1);
 	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
@@ -1360,7 +1365,7 @@ void handshake_passive(struct rig *r)
 	CHECK(sends_nothing(r));
 }
 
-static void syn_ack_arrives(struct rig *r)
+void syn_ack_arrives(struct rig *r)
 {
 	const struct offer *o = &r->options.offer;
 
@@ -1407,8 +1412,7 @@ void put_in_state(struct rig *r, enum place place)
 		CHECK(sends(r, SYN, 0, 0, 0));
 		return;
 	case AT_SYN_RECEIVED:
-		await_syn(r);
-		CHECK(sends(r, SYN | ACK, 0, 1, 0));
+		await_syn_ack(r);
 		return;
 	case AT_SYN_RECEIVED_ACTIVE:
 		put_in_state(r, AT_SYN_SENT);

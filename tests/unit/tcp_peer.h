@@ -211,7 +211,8 @@ uint8_t pattern(uint32_t position);
 /* The rigs that TCP_TEST() runs, and one to change and open by hand. */
 struct rig_options rig_default(enum family family);
 void rig_open(struct rig *r, const struct rig_options *options);
-void rig_close(struct rig *r); /* checks what must hold at the end, too */
+void rig_close(struct rig *r);	 /* checks what must hold at the end, too */
+void discard_rig(struct rig *r); /* the same without a word to the peer */
 void rig_reopen(struct rig *r, const struct rig_options *options);
 void rig_run(void (*body)(struct rig *), enum family family, bool wrap);
 
@@ -297,6 +298,7 @@ int app_lend(struct rig *r, uint32_t bytes, uint64_t token, unsigned flags);
 int64_t app_recv(struct rig *r, uint32_t bytes);
 int64_t app_borrow(struct rig *r); /* all there is, compared; bytes or error */
 enum tow_tcp_state state_of(struct rig *r);
+struct tow_tcp_info info_of(struct rig *r);
 unsigned events_of(const struct rig *r, enum tow_event_type type);
 const struct tow_event *event_of(const struct rig *r, enum tow_event_type type);
 unsigned loans_ended(const struct rig *r, uint64_t token);
@@ -306,10 +308,12 @@ uint64_t counter(const struct rig *r, enum tow_counter what);
 
 /* --- known places --- */
 void listen_here(struct rig *r, int backlog);
-void syn_arrives(struct rig *r); /* at a listener; the SYN-ACK is not taken */
+void syn_arrives(struct rig *r);   /* at a listener; the SYN-ACK is not taken */
+void await_syn_ack(struct rig *r); /* SYN in, SYN-ACK out and taken */
 void handshake_passive(struct rig *r);
 void handshake_active(struct rig *r);
-void connect_out(struct rig *r); /* the SYN is not taken */
+void connect_out(struct rig *r);     /* the SYN is not taken */
+void syn_ack_arrives(struct rig *r); /* of the peer; the ACK is not taken */
 
 enum place {
 	AT_CLOSED,
