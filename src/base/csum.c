@@ -41,12 +41,6 @@ static inline uint32_t sum_tail(const uint8_t *p, size_t bytes)
 	return sum;
 }
 
-static inline uint32_t fold64(uint64_t sum)
-{
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	return (uint32_t)(sum + (sum >> 32));
-}
-
 uint32_t csum_bytes(uint32_t sum, const void *data, size_t bytes)
 {
 	const uint8_t *p = data;
@@ -65,7 +59,7 @@ uint32_t csum_bytes(uint32_t sum, const void *data, size_t bytes)
 	}
 	for (; bytes >= 4; bytes -= 4, p += 4)
 		a += load32(p);
-	return fold64(a + b + sum_tail(p, bytes));
+	return csum_fold64(a + b + sum_tail(p, bytes));
 }
 
 /*

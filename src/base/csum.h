@@ -37,6 +37,13 @@ static inline uint32_t csum_fold(uint32_t sum)
 	return (sum & 0xffff) + (sum >> 16);
 }
 
+/* Fold 64 bits to 32; the result is a running sum. */
+static inline uint32_t csum_fold64(uint64_t sum)
+{
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	return (uint32_t)(sum + (sum >> 32));
+}
+
 static inline uint32_t csum_add(uint32_t a, uint32_t b)
 {
 	return csum_fold(csum_fold(a) + csum_fold(b));

@@ -31,7 +31,6 @@ csum_avx2(uint32_t sum, const void *data, size_t bytes)
 	const uint8_t *p = data;
 	const lanes_anywhere *w;
 	lanes a = { 0 }, b = { 0 };
-	uint64_t total;
 
 	for (; bytes >= BLOCK; bytes -= BLOCK, p += BLOCK) {
 		w = (const void *)p;
@@ -41,10 +40,7 @@ csum_avx2(uint32_t sum, const void *data, size_t bytes)
 		b += (w[3] & low) + (w[3] >> 32);
 	}
 	a += b;
-	a = (a & low) + (a >> 32);
-	total = a[0] + a[1] + a[2] + a[3];
-	total = (total & UINT32_MAX) + (total >> 32);
-	sum = csum_add(sum, (uint32_t)(total + (total >> 32)));
+	sum = csum_fold64(sum + a[0] + a[1] + a[2] + a[3]);
 	return csum_bytes(sum, p, bytes);
 }
 

@@ -20,7 +20,8 @@
  * lower level, at most WHEEL_LEVELS - 1 times in the life of a timer.
  *
  * The top level goes round: there a slot at or below the current digit belongs
- * to the next turn. A deadline beyond one turn waits in the last slot of it.
+ * to the next turn. A timer more than a turn away waits in the slot that its
+ * digit names, like the others, and stays there turn after turn.
  *
  * Slots open in order of time, and the lowest slots are as fine as the clock;
  * that is why the due list is in order of deadline without being sorted.
@@ -28,7 +29,6 @@
 #include "base/wheel.h"
 
 #define DIGIT_BITS 6
-#define TURN_US	   (UINT64_C(1) << (WHEEL_LEVELS * DIGIT_BITS))
 #define SLOT_DUE   UINT16_MAX /* in timer->slot: it is in the due list */
 
 _Static_assert(WHEEL_SLOTS == 1 << DIGIT_BITS, "a slot per value of a digit");
@@ -91,10 +91,8 @@ static void put_in_due(struct wheel *wheel, struct timer *timer)
 
 static void put_in_slot(struct wheel *wheel, struct timer *timer)
 {
-	uint64_t ahead_us = timer->deadline_us - wheel->now_us;
-	uint64_t target_us = wheel->now_us + MIN(ahead_us, TURN_US - 1);
-	unsigned level = highest_digit(target_us ^ wheel->now_us);
-	unsigned slot = digit(target_us, level);
+	unsigned level = highest_digit(timer->deadline_us ^ wheel->now_us);
+	unsigned slot = digit(timer->deadline_us, level);
 
 	timer->slot = (uint16_t)(level * WHEEL_SLOTS + slot);
 	list_append(&wheel->slots[level][slot], &timer->link);

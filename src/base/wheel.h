@@ -6,8 +6,7 @@
  * Hierarchical timing wheel (Varghese and Lauck, scheme 7): arming, disarming
  * and expiring are O(1), whatever the number of timers. Six levels of 64 slots
  * with a bitmap each; the lowest slot is one microsecond wide. A timer further
- * away than the horizon (64^6 us, about 19 hours) waits in the last slot and
- * is put in again when it gets there.
+ * away than one turn of the wheel (64^6 us, about 19 hours) goes round with it.
  *
  * A timer fires at the first wheel_advance() whose time is at or past its
  * deadline, never before.

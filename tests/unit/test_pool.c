@@ -426,6 +426,24 @@ TEST(all_of_a_frame_without_a_head_can_be_pulled)
 	close_pool();
 }
 
+/* A device split the frame late: payload in the room, as a span of its own. */
+TEST(pulling_from_a_span_in_the_room_moves_it_up)
+{
+	struct tow_buf *buf;
+
+	open_pool();
+	for (uint32_t gap = 0; gap < 4; gap++) {
+		buf = make_frame(0, 20, (const uint32_t[]){ 0 });
+		memcpy(buf->room + 20 + gap, frame + 20, 60);
+		buf_add_span(buf, buf->room + 20 + gap, 60);
+		check_holds(buf, 0, 80);
+		CHECK(buf_pull(buf, 50) == buf->room);
+		check_holds(buf, 0, 80);
+		tow_buf_give(buf);
+	}
+	close_pool();
+}
+
 TEST(pushing_grows_towards_the_front_of_the_room)
 {
 	struct tow_buf *buf;
