@@ -85,6 +85,22 @@ TEST(carries_are_not_lost)
 	check_all_ones(csum_fastest());
 }
 
+static void check_goes_on(csum_run *run)
+{
+	uint32_t before = 0x00030f01;
+
+	for (size_t bytes = 0; bytes < 2000; bytes += 99)
+		CHECK_EQ(csum_fold(run(before, memory, bytes)),
+			 csum_add(before, run(0, memory, bytes)));
+}
+
+TEST(a_sum_goes_on_from_the_sum_before)
+{
+	fill(4);
+	check_goes_on(csum_bytes);
+	check_goes_on(csum_fastest());
+}
+
 TEST(all_zeros_sum_to_nothing)
 {
 	memset(memory, 0, sizeof(memory));
