@@ -12,7 +12,8 @@
 #include "base/base.h"
 #include "dev/drivers.h"
 
-#define WRAPPERS_MAX 16 /* so that a hostile text cannot exhaust the C stack */
+#define WRAPPERS_MAX 16 /* so that a hostile text cannot exhaust the C stack \
+			 */
 
 struct driver {
 	const char *name;
@@ -75,8 +76,8 @@ int tow_dev_open(struct tow_dev **out, const char *text, char *error,
 	return dev_open_next(out, &spec);
 }
 
-int tow_dev_wrap(struct tow_dev **out, struct tow_dev *inside,
-		 const char *text, char *error, size_t error_bytes)
+int tow_dev_wrap(struct tow_dev **out, struct tow_dev *inside, const char *text,
+		 char *error, size_t error_bytes)
 {
 	struct spec spec = { .text = text,
 			     .at = text,

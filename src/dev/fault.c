@@ -51,7 +51,7 @@
 #define LIMIT_DEFAULT 4096
 #define LIMIT_MAX     1000000
 #define TIME_US_MAX   (60u * 1000000)
-#define GAP_US        2000
+#define GAP_US	      2000
 #define RETRY_US      100 /* after the device inside was full */
 
 enum direction { DIRECTION_BOTH, DIRECTION_RX, DIRECTION_TX };
@@ -255,8 +255,8 @@ static void pump(struct fault *f)
 
 	do {
 		while (f->pending_count < PENDING_MAX) {
-			struct tow_buf *buf = delay_take(&f->tx.queue,
-							 f->wrap.dev.now_us);
+			struct tow_buf *buf =
+				delay_take(&f->tx.queue, f->wrap.dev.now_us);
 
 			if (!buf)
 				break;

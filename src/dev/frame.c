@@ -6,7 +6,7 @@
 #include "base/csum.h"
 #include "dev/frame.h"
 
-#define HEAD_AT         18 /* aligns the IP header behind Ethernet */
+#define HEAD_AT		18 /* aligns the IP header behind Ethernet */
 #define UDP_CSUM_OFFSET 6
 
 void frame_finish_csum(const struct tow_buf *buf, uint8_t *frame,

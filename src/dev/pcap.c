@@ -168,8 +168,8 @@ static int make(struct tow_dev **out, struct spec *spec,
 		const struct pcap_options *options, struct tow_dev *inner)
 {
 	struct pcap *p = calloc(1, sizeof(*p));
-	uint16_t link_type = inner->caps & TOW_DEV_NO_LINK ? PCAPNG_RAW_IP :
-							     PCAPNG_ETHERNET;
+	uint16_t link_type =
+		inner->caps & TOW_DEV_NO_LINK ? PCAPNG_RAW_IP : PCAPNG_ETHERNET;
 	int error;
 
 	if (!p || !(p->path = strdup(options->path))) {

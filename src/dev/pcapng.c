@@ -22,16 +22,16 @@
 
 #define BUFFER_BYTES (512u << 10) /* several of the longest frames */
 
-#define BLOCK_SECTION   0x0a0d0d0au
-#define BLOCK_INTERFACE 1u
-#define BLOCK_PACKET    6u
+#define BLOCK_SECTION	 0x0a0d0d0au
+#define BLOCK_INTERFACE	 1u
+#define BLOCK_PACKET	 6u
 #define BYTE_ORDER_MAGIC 0x1a2b3c4du
 
-#define OPTION_END      0
+#define OPTION_END	0
 #define OPTION_USERAPPL 4 /* section */
-#define OPTION_IF_NAME  2 /* interface */
-#define OPTION_TSRESOL  9
-#define OPTION_FLAGS    2 /* packet */
+#define OPTION_IF_NAME	2 /* interface */
+#define OPTION_TSRESOL	9
+#define OPTION_FLAGS	2 /* packet */
 
 #define PACKET_HEAD_BYTES 28 /* type to original length */
 #define PACKET_TAIL_BYTES 16 /* flags option, end of options, length */
@@ -170,8 +170,8 @@ void pcapng_write_out(struct pcapng *file)
 	size_t done = 0;
 
 	while (done < file->used && !file->error) {
-		ssize_t n = write(file->fd, file->memory + done,
-				  file->used - done);
+		ssize_t n =
+			write(file->fd, file->memory + done, file->used - done);
 
 		if (n > 0)
 			done += (size_t)n;

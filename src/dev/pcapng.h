@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define PCAPNG_ETHERNET 1   /* LINKTYPE_ETHERNET */
-#define PCAPNG_RAW_IP   101 /* LINKTYPE_RAW */
+#define PCAPNG_RAW_IP	101 /* LINKTYPE_RAW */
 
 enum pcapng_direction {
 	PCAPNG_IN = 1, /* as in epb_flags */

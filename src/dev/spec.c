@@ -18,8 +18,9 @@
 #include "dev/spec.h"
 
 #define VALUE_BYTES_MAX 4096 /* a path */
-#define NAME_BYTES_MAX  64   /* longer words are not near to any name */
-#define NEAR_EDITS      2    /* typing errors that a suggestion forgives */
+#define NAME_BYTES_MAX	64   /* longer words are not near to any name */
+#define TEXT_SHOWN_MAX	160  /* of the spec, in a message */
+#define NEAR_EDITS	2    /* typing errors that a suggestion forgives */
 
 int spec_fail(struct spec *spec, int error, const char *format, ...)
 {
@@ -40,11 +41,13 @@ int spec_fail_at(struct spec *spec, const char *where, const char *format, ...)
 	va_start(args, format);
 	if (spec->error_bytes) {
 		n = snprintf(spec->error, spec->error_bytes,
-			     "device \"%s\", column %zu: ", spec->text,
+			     "device \"%.*s%s\", column %zu: ", TEXT_SHOWN_MAX,
+			     spec->text,
+			     strlen(spec->text) > TEXT_SHOWN_MAX ? "…" : "",
 			     (size_t)(where - spec->text) + 1);
 		if (n >= 0 && (size_t)n < spec->error_bytes)
-			vsnprintf(spec->error + n, spec->error_bytes - (size_t)n,
-				  format, args);
+			vsnprintf(spec->error + n,
+				  spec->error_bytes - (size_t)n, format, args);
 	}
 	va_end(args);
 	return TOW_EINVAL;
@@ -74,8 +77,8 @@ static unsigned edits(const char *a, size_t a_bytes, const char *b)
 	return row[b_bytes];
 }
 
-const char *spec_nearest(const char *word, size_t word_bytes,
-			 const void *names, size_t count, size_t stride)
+const char *spec_nearest(const char *word, size_t word_bytes, const void *names,
+			 size_t count, size_t stride)
 {
 	const char *best = NULL;
 	unsigned best_edits = NEAR_EDITS + 1;
@@ -349,8 +352,8 @@ static void list_keys(char *out, size_t bytes, const struct spec_key *keys,
 
 	*out = '\0';
 	for (size_t i = 0; i < count && n < bytes; i++)
-		n += (size_t)snprintf(out + n, bytes - n, "%s%s",
-				      i ? ", " : "", keys[i].name);
+		n += (size_t)snprintf(out + n, bytes - n, "%s%s", i ? ", " : "",
+				      keys[i].name);
 }
 
 static int unknown_key(struct spec *spec, const char *driver,

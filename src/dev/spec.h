@@ -27,9 +27,9 @@
 struct tow_dev;
 
 struct spec {
-	const char *text; /* the whole, for positions in messages */
-	const char *at;   /* what has not been read yet */
-	unsigned depth; /* wrappers read so far */
+	const char *text;	/* the whole, for positions in messages */
+	const char *at;		/* what has not been read yet */
+	unsigned depth;		/* wrappers read so far */
 	struct tow_dev *inside; /* stands at the text's end, or NULL */
 	char *error;
 	size_t error_bytes;
@@ -38,7 +38,8 @@ struct spec {
 enum spec_kind {
 	SPEC_TEXT,   /* char[max]: NUL-terminated, not empty */
 	SPEC_NUMBER, /* uint64_t in min..max */
-	SPEC_RATIO,  /* uint32_t, millionths: "1%", "0.25%", "1" is one per cent */
+	SPEC_RATIO,  /* uint32_t, millionths: "1%", "0.25%", "1" is one per cent
+		      */
 	SPEC_TIME,   /* uint64_t, microseconds: "5ms", "20us", "1s" */
 	SPEC_SWITCH, /* bool: "on" or "off" */
 	SPEC_MAC,    /* uint8_t[6]: "02:00:5e:10:00:01", unicast */
@@ -87,7 +88,7 @@ int spec_fail_at(struct spec *spec, const char *where, const char *format, ...)
  * Of @count names, @stride bytes apart from @names on, the one that @word was
  * probably meant to be, or NULL when nothing is near.
  */
-const char *spec_nearest(const char *word, size_t word_bytes,
-			 const void *names, size_t count, size_t stride);
+const char *spec_nearest(const char *word, size_t word_bytes, const void *names,
+			 size_t count, size_t stride);
 
 #endif

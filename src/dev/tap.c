@@ -46,19 +46,19 @@
 
 #define GSO_UDP_L4 5 /* VIRTIO_NET_HDR_GSO_UDP_L4, since Linux 6.2 */
 
-#define ETH_BYTES      14
-#define IP4_BYTES      20
-#define IP6_BYTES      40
-#define UDP_BYTES      8
-#define TCP_DATA_AT    12 /* where the header's length is */
-#define TCP_FLAGS_AT   13
-#define TCP_CWR        0x80
-#define VLAN_BYTES     4
-#define IP_BYTES_MAX   65535u
-#define ETHERTYPE_IP4  0x0800
-#define ETHERTYPE_IP6  0x86dd
-#define PROTOCOL_TCP   6
-#define PROTOCOL_UDP   17
+#define ETH_BYTES     14
+#define IP4_BYTES     20
+#define IP6_BYTES     40
+#define UDP_BYTES     8
+#define TCP_DATA_AT   12 /* where the header's length is */
+#define TCP_FLAGS_AT  13
+#define TCP_CWR	      0x80
+#define VLAN_BYTES    4
+#define IP_BYTES_MAX  65535u
+#define ETHERTYPE_IP4 0x0800
+#define ETHERTYPE_IP6 0x86dd
+#define PROTOCOL_TCP  6
+#define PROTOCOL_UDP  17
 
 /*
  * Where the frame lies in the room: so far in that its vnet header fits in
@@ -108,9 +108,9 @@ static void meet_pool(struct tap *t)
 	if (most < frame_bytes_max(t))
 		(void)tap_set_offloads(t, t->offloads & ~TAP_LARGE);
 	t->frame_bytes_max = frame_bytes_max(t);
-	t->chunks_wanted = (t->frame_bytes_max - HEAD_BYTES_MIN +
-			    t->chunk_bytes - 1) /
-			   t->chunk_bytes;
+	t->chunks_wanted =
+		(t->frame_bytes_max - HEAD_BYTES_MIN + t->chunk_bytes - 1) /
+		t->chunk_bytes;
 	t->chunks_wanted = MIN(t->chunks_wanted, TOW_BUF_SPANS - 1u);
 }
 

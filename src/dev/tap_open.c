@@ -30,8 +30,8 @@
 
 #define TUN_PATH "/dev/net/tun"
 
-#define MTU_MIN   576   /* RFC 1122 3.3.3 */
-#define MTU_MAX   65521 /* the kernel's limit for a tap */
+#define MTU_MIN	  576	/* RFC 1122 3.3.3 */
+#define MTU_MAX	  65521 /* the kernel's limit for a tap */
 #define QUEUE_MAX 1000000
 
 /*
@@ -47,8 +47,8 @@
 #define GSO_BYTES_MAX (65535 - 60 - 60)
 
 struct tap_options {
-	char name[IFNAMSIZ]; /* empty: the kernel chooses */
-	uint64_t mtu;        /* 0: as the interface has it */
+	char name[IFNAMSIZ];   /* empty: the kernel chooses */
+	uint64_t mtu;	       /* 0: as the interface has it */
 	uint64_t queue_frames; /* 0: QUEUE_FRAMES if permitted */
 	bool offloads;
 	uint8_t mac[6]; /* zero: random */
@@ -85,7 +85,8 @@ static int open_tun(struct tap *t, struct spec *spec)
 	case EPERM:
 		return spec_fail(
 			spec, TOW_EACCES,
-			TUN_PATH " may not be opened by this user: run as "
+			TUN_PATH
+			" may not be opened by this user: run as "
 			"root, or have root allow it with \"chmod 0666 " TUN_PATH
 			"\" (harmless: making an interface needs more)");
 	default:
@@ -213,8 +214,8 @@ static int set_mtu(struct tap *t, int sock, uint64_t wanted, struct spec *spec)
 	t->dev.mtu = (uint32_t)ifr.ifr_mtu;
 	if (t->dev.mtu < MTU_MIN)
 		return spec_fail(spec, TOW_EINVAL,
-				 "the MTU of %s is %u; %d is the least", t->name,
-				 t->dev.mtu, MTU_MIN);
+				 "the MTU of %s is %u; %d is the least",
+				 t->name, t->dev.mtu, MTU_MIN);
 	return 0;
 }
 
@@ -250,8 +251,7 @@ static int set_link(struct tap *t, const struct tap_options *options,
 }
 
 /* Ours, not the kernel end's: individual and locally administered. */
-static int choose_mac(struct tap *t, const uint8_t wanted[6],
-		      struct spec *spec)
+static int choose_mac(struct tap *t, const uint8_t wanted[6], struct spec *spec)
 {
 	static const uint8_t none[6];
 

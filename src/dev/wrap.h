@@ -17,7 +17,7 @@
 struct wrap {
 	struct tow_dev dev;
 	struct tow_dev *inner;
-	uint32_t hidden_caps;      /* of the inner device; set before init */
+	uint32_t hidden_caps;	   /* of the inner device; set before init */
 	uint64_t rx_lost, tx_lost; /* by the wrapper itself */
 };
 

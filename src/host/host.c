@@ -195,8 +195,8 @@ static bool has_link(const struct tow_host *host, int link)
 
 const char *tow_host_interface(const struct tow_host *host, int link)
 {
-	return has_link(host, link) ? tow_dev_interface(host->links[link].dev) :
-				      NULL;
+	return has_link(host, link) ? tow_dev_interface(host->links[link].dev)
+				    : NULL;
 }
 
 static int parse_cidr(struct tow_host *host, const char *cidr,

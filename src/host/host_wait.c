@@ -34,7 +34,7 @@
 #include <time.h>
 #include "host/host_private.h"
 
-#define LOOK_US    50
+#define LOOK_US	   50
 #define POLLED_US  50
 #define STALLED_US 1000
 
@@ -75,8 +75,7 @@ static bool has_polled_device(const struct tow_host *host)
 }
 
 /* Is something ready that is the program's, from @first on? */
-static bool is_ready(const struct tow_host *host, unsigned first,
-		     unsigned end)
+static bool is_ready(const struct tow_host *host, unsigned first, unsigned end)
 {
 	for (unsigned i = first; i < end; i++)
 		if (host->fds[i].revents)
@@ -147,8 +146,7 @@ static bool sleep_until(struct tow_host *host, uint64_t now_us,
 		return true;
 	woke_us = tow_host_clock_us();
 	host->looked_us = woke_us;
-	host->stalled = !host->stalled &&
-			is_ready(host, 0, host->link_count);
+	host->stalled = !host->stalled && is_ready(host, 0, host->link_count);
 	adapt_spin(host, woke_us - now_us);
 	return is_ready(host, host->signal_at, host->fd_count);
 }
@@ -162,8 +160,8 @@ int tow_host_wait(struct tow_host *host, struct tow_event *events, int max,
 		  int64_t timeout_us)
 {
 	uint64_t now_us = tow_host_clock_us();
-	uint64_t until_us = timeout_us < 0 ? UINT64_MAX :
-					     now_us + (uint64_t)timeout_us;
+	uint64_t until_us =
+		timeout_us < 0 ? UINT64_MAX : now_us + (uint64_t)timeout_us;
 
 	forget_readiness(host);
 	for (;; now_us = tow_host_clock_us()) {
