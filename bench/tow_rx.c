@@ -13,7 +13,7 @@
 #define EVENTS 64
 
 struct receiver {
-	struct bench_stack bench;
+	struct tow_host *host;
 	struct meter meter;
 	struct tow_listener *listener;
 	struct tow_tcp *tcp;
@@ -71,7 +71,7 @@ static void run(struct receiver *receiver)
 	int i, count;
 
 	while (!receiver->over) {
-		count = bench_stack_turn(&receiver->bench, events, EVENTS);
+		count = bench_stack_wait(receiver->host, events, EVENTS);
 		for (i = 0; i < count; i++) {
 			if (events[i].type == TOW_EVENT_ACCEPT &&
 			    !receiver->tcp &&
@@ -91,7 +91,7 @@ static void start_listening(struct receiver *receiver,
 		.addr = tow_addr_any(),
 		.port = args->port,
 	};
-	int error = tow_tcp_listen(receiver->bench.stack, &local, 1,
+	int error = tow_tcp_listen(tow_host_stack(receiver->host), &local, 1,
 				   &receiver->listener);
 
 	if (error < 0)
@@ -115,15 +115,15 @@ int main(int argc, char **argv)
 		bench_fail("%s: no such mode", args.mode);
 	}
 	meter_init(&receiver.meter, &args);
-	bench_stack_open(&receiver.bench, &args);
+	receiver.host = bench_stack_open(&args);
 	start_listening(&receiver, &args);
 	run(&receiver);
 	meter_stop(&receiver.meter);
-	bench_stack_ledger(&receiver.bench, ledger, sizeof(ledger));
+	bench_stack_ledger(receiver.host, ledger, sizeof(ledger));
 	meter_print(&receiver.meter, ledger);
 	tow_listener_close(receiver.listener);
 	tow_tcp_close(receiver.tcp);
-	bench_stack_close(&receiver.bench);
+	bench_stack_close(receiver.host);
 	free(receiver.buffer);
 	return 0;
 }

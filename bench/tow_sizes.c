@@ -27,7 +27,7 @@
 enum way { WAY_LEND, WAY_SEND };
 
 struct writer {
-	struct bench_stack bench;
+	struct tow_host *host;
 	struct source cold, hot; /* two views of one source */
 	struct tow_tcp *tcp;
 	bool connected;
@@ -42,11 +42,16 @@ struct slice {
 	int64_t cpu_ns; /* of this process */
 };
 
-static void turn(struct writer *writer)
+/* A full queue waits for events; else one round of the stack will do. */
+static void turn(struct writer *writer, bool wait)
 {
 	struct tow_event events[EVENTS];
-	int count = bench_stack_turn(&writer->bench, events, EVENTS);
-	int i;
+	int i, count;
+
+	if (wait)
+		count = bench_stack_wait(writer->host, events, EVENTS);
+	else
+		count = bench_stack_turn(writer->host, events, EVENTS);
 
 	for (i = 0; i < count; i++) {
 		if (events[i].type == TOW_EVENT_CONNECTED)
@@ -97,7 +102,7 @@ static void drain(struct writer *writer)
 	struct tow_tcp_info info;
 
 	do {
-		turn(writer);
+		turn(writer, false);
 		tow_tcp_info(writer->tcp, &info);
 	} while (info.queued_bytes > 0);
 }
@@ -124,8 +129,10 @@ static struct slice run_slice(struct writer *writer, enum way way, bool hot,
 		source->bytes = size > HOT_BYTES ? size : HOT_BYTES;
 	}
 	do {
-		slice.bytes += write_some(writer, way, source, size);
-		turn(writer);
+		size_t bytes = write_some(writer, way, source, size);
+
+		slice.bytes += bytes;
+		turn(writer, bytes == 0);
 	} while (bench_now_ns() - begin_ns < slice_ns);
 	drain(writer);
 	slice.ns = bench_now_ns() - begin_ns;
@@ -173,13 +180,13 @@ static void run_all(struct writer *writer, unsigned rounds, uint64_t slice_ns)
 static void connect_peer(struct writer *writer, const struct bench_args *args)
 {
 	struct tow_endpoint peer = bench_peer(args);
-	int error = tow_tcp_connect(writer->bench.stack, NULL, &peer,
+	int error = tow_tcp_connect(tow_host_stack(writer->host), NULL, &peer,
 				    &writer->tcp);
 
 	if (error < 0)
 		bench_fail("connect: %s", tow_strerror(error));
 	while (!writer->connected)
-		turn(writer);
+		turn(writer, true);
 }
 
 /* --seconds is the length of a slice, --batch the number of rounds. */
@@ -193,12 +200,12 @@ int main(int argc, char **argv)
 	slice_ns = (uint64_t)(args.window_s * 1e9);
 	source_open(&writer.cold, &args);
 	writer.hot = writer.cold;
-	bench_stack_open(&writer.bench, &args);
+	writer.host = bench_stack_open(&args);
 	connect_peer(&writer, &args);
 	/* Let congestion control and the peer's window find their sizes. */
 	run_slice(&writer, WAY_LEND, false, 256u << 10, 300000000);
 	run_all(&writer, args.batch, slice_ns);
 	tow_tcp_close(writer.tcp);
-	bench_stack_close(&writer.bench);
+	bench_stack_close(writer.host);
 	return 0;
 }

@@ -12,7 +12,7 @@
 #define EVENTS 64
 
 struct sender {
-	struct bench_stack bench;
+	struct tow_host *host;
 	struct source source;
 	struct meter meter;
 	struct tow_tcp *tcp;
@@ -93,7 +93,7 @@ static void run(struct sender *sender, bool lend)
 		       (lend ? lend_block(sender) : copy_block(sender)))
 			;
 		take_events(sender, events,
-			    bench_stack_turn(&sender->bench, events, EVENTS));
+			    bench_stack_wait(sender->host, events, EVENTS));
 	}
 }
 
@@ -113,15 +113,16 @@ int main(int argc, char **argv)
 	meter_init(&sender.meter, &args);
 	source_open(&sender.source, &args);
 	sender.block_bytes = args.block_bytes;
-	bench_stack_open(&sender.bench, &args);
+	sender.host = bench_stack_open(&args);
 	peer = bench_peer(&args);
-	error = tow_tcp_connect(sender.bench.stack, NULL, &peer, &sender.tcp);
+	error = tow_tcp_connect(tow_host_stack(sender.host), NULL, &peer,
+				&sender.tcp);
 	if (error < 0)
 		bench_fail("connect: %s", tow_strerror(error));
 	run(&sender, lend);
-	bench_stack_ledger(&sender.bench, ledger, sizeof(ledger));
+	bench_stack_ledger(sender.host, ledger, sizeof(ledger));
 	meter_print(&sender.meter, ledger);
 	tow_tcp_close(sender.tcp);
-	bench_stack_close(&sender.bench);
+	bench_stack_close(sender.host);
 	return 0;
 }

@@ -20,7 +20,7 @@
 #define SILENCE_NS  1000000000ull
 
 struct datagrams {
-	struct bench_stack bench;
+	struct tow_host *host;
 	struct source source;
 	struct meter meter;
 	struct tow_udp *udp;
@@ -103,8 +103,10 @@ static void send_all(struct datagrams *d, const struct bench_args *args)
 	if (error < 0)
 		bench_fail("connect: %s", tow_strerror(error));
 	while (!meter_done(&d->meter)) {
-		send_batch(d);
-		bench_stack_turn(&d->bench, events, EVENTS);
+		if (send_batch(d))
+			bench_stack_turn(d->host, events, EVENTS);
+		else
+			bench_stack_wait(d->host, events, EVENTS);
 	}
 }
 
@@ -139,7 +141,7 @@ static void receive_all(struct datagrams *d, bool borrow)
 	while (!meter_done(&d->meter) && bench_now_ns() < last_ns) {
 		uint64_t sum = 0, count = 0;
 
-		bench_stack_turn(&d->bench, events, EVENTS);
+		bench_stack_wait(d->host, events, EVENTS);
 		while ((bytes = borrow ? borrow_one(d) : recv_one(d)) >= 0) {
 			sum += (uint64_t)bytes;
 			count++;
@@ -166,18 +168,18 @@ int main(int argc, char **argv)
 		   strcmp(args.mode, "recv") == 0;
 	choose(&d, &args);
 	meter_init(&d.meter, &args);
-	bench_stack_open(&d.bench, &args);
+	d.host = bench_stack_open(&args);
 	local.port = receives ? args.port : 0;
-	error = tow_udp_open(d.bench.stack, &local, &d.udp);
+	error = tow_udp_open(tow_host_stack(d.host), &local, &d.udp);
 	if (error < 0)
 		bench_fail("udp: %s", tow_strerror(error));
 	if (receives)
 		receive_all(&d, strcmp(args.mode, "borrow") == 0);
 	else
 		send_all(&d, &args);
-	bench_stack_ledger(&d.bench, ledger, sizeof(ledger));
+	bench_stack_ledger(d.host, ledger, sizeof(ledger));
 	meter_print(&d.meter, ledger);
 	tow_udp_close(d.udp);
-	bench_stack_close(&d.bench);
+	bench_stack_close(d.host);
 	return 0;
 }

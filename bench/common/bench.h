@@ -69,7 +69,7 @@ enum meter_phase { METER_IDLE, METER_WARM, METER_WINDOW, METER_DONE };
 struct meter {
 	enum meter_phase phase;
 	uint64_t warm_ns, window_ns;
-	uint64_t first_ns, begin_ns, end_ns;
+	uint64_t first_ns, begin_ns, end_ns, last_ns;
 	uint64_t bytes;     /* inside the window */
 	uint64_t units;     /* datagrams or calls inside the window */
 	uint64_t bytes_all; /* with the warm-up and what came after */
@@ -81,7 +81,7 @@ void meter_init(struct meter *meter, const struct bench_args *args);
 /* Tell it what just went by. */
 void meter_add(struct meter *meter, uint64_t bytes, uint64_t units);
 
-/* The stream is over: the window ends here if it has not yet. */
+/* The stream is over: the window ends with its last bytes if it has not yet. */
 void meter_stop(struct meter *meter);
 
 static inline bool meter_done(const struct meter *meter)

@@ -39,6 +39,7 @@ void meter_add(struct meter *meter, uint64_t bytes, uint64_t units)
 	uint64_t now_ns = bench_now_ns();
 
 	meter->bytes_all += bytes;
+	meter->last_ns = now_ns;
 	switch (meter->phase) {
 	case METER_IDLE:
 		meter->first_ns = now_ns;
@@ -62,7 +63,7 @@ void meter_add(struct meter *meter, uint64_t bytes, uint64_t units)
 void meter_stop(struct meter *meter)
 {
 	if (meter->phase == METER_WINDOW)
-		end(meter, bench_now_ns());
+		end(meter, meter->last_ns);
 	else if (meter->phase != METER_DONE)
 		bench_fail("the stream ended before the warm-up was over");
 }

@@ -1,8 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The benchmarks by name."""
+import bench_http
+import bench_scale
+import bench_sizes
 import bench_tcp
+import bench_udp
 
 ALL = {
     "tx": bench_tcp.tx,
     "rx": bench_tcp.rx,
+    "sizes": bench_sizes.sizes,
+    "udp": bench_udp.udp,
+    "http": bench_http.http,
+    "scale": bench_scale.scale,
 }

@@ -15,6 +15,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #ifndef UDP_SEGMENT
@@ -52,7 +53,15 @@ static int open_socket(void)
 
 /* --- The sink ------------------------------------------------------------ */
 
-static void take_datagrams(int fd, const struct bench_args *args,
+static void set_patience(int fd, time_t s, suseconds_t us)
+{
+	struct timeval patience = { .tv_sec = s, .tv_usec = us };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+}
+
+/* Returns: false when nothing comes any more. */
+static bool take_datagrams(int fd, const struct bench_args *args,
 			   struct meter *meter)
 {
 	static uint8_t buffers[BATCH_MAX][BUFFER_BYTES];
@@ -68,22 +77,22 @@ static void take_datagrams(int fd, const struct bench_args *args,
 		messages[i].msg_hdr.msg_iovlen = 1;
 	}
 	got = recvmmsg(fd, messages, BATCH_MAX, MSG_WAITFORONE, NULL);
+	if (got < 0 && errno == EAGAIN)
+		return false;
 	if (got < 0)
-		bench_fail("recvmmsg: %s", errno == EAGAIN ?
-						   "nothing came any more" :
-						   strerror(errno));
+		bench_fail("recvmmsg: %m");
 	for (i = 0; i < got; i++) {
 		bytes += messages[i].msg_len;
 		units += (messages[i].msg_len + args->block_bytes - 1) /
 			 args->block_bytes;
 	}
 	meter_add(meter, bytes, units);
+	return true;
 }
 
 static void sink(const struct bench_args *args, struct meter *meter)
 {
 	struct sockaddr_in local = endpoint(args);
-	struct timeval patience = { .tv_sec = 10 };
 	int fd = open_socket();
 	int one = 1;
 
@@ -92,10 +101,13 @@ static void sink(const struct bench_args *args, struct meter *meter)
 	if (args->gro &&
 	    setsockopt(fd, SOL_UDP, UDP_GRO, &one, sizeof(one)) < 0)
 		bench_fail("UDP_GRO: %m");
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	set_patience(fd, 10, 0);
 	bench_ready();
-	while (!meter_done(meter))
-		take_datagrams(fd, args, meter);
+	if (take_datagrams(fd, args, meter))
+		set_patience(fd, 0, 200000);
+	while (!meter_done(meter) && take_datagrams(fd, args, meter))
+		;
+	meter_stop(meter);
 	close(fd);
 }
 

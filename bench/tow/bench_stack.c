@@ -1,128 +1,60 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The stack of a measuring program: opened with the default sizes, as a user
- * would; only what a benchmark of one flow has no use for is made smaller.
+ * The stack of a measuring program.
  */
 #include "bench_stack.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/random.h>
 
-#define SPIN_NS   50000
-#define REST_MS   100 /* longest sleep */
-#define LEAVE_NS  2000000000ull
+#define LEAVE_NS    2000000000ull
+#define TIMEOUT_US  1000000
 
-static uint64_t now_us(void)
+struct tow_host *bench_stack_open(const struct bench_args *args)
 {
-	return bench_now_ns() / 1000;
-}
-
-/* Large pages where there are some: the pool is one large region. */
-static void *take_memory(size_t bytes)
-{
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		bench_fail("memory for the stack: %m");
-	madvise(memory, bytes, MADV_HUGEPAGE);
-	return memory;
-}
-
-static void attach(struct bench_stack *bench, const struct bench_args *args)
-{
-	char error[256] = "";
-	struct tow_dev *dev;
-	struct tow_addr addr;
-	unsigned prefix_bits;
+	struct tow_host *host;
 	int link;
 
 	if (!args->dev || !args->local)
 		bench_fail("--dev and --local are needed");
-	if (tow_dev_open(&dev, args->dev, error, sizeof(error)) < 0)
-		bench_fail("%s", error);
-	link = tow_attach(bench->stack, dev);
-	if (link < 0)
-		bench_fail("attach: %s", tow_strerror(link));
-	if (tow_cidr_parse(&addr, &prefix_bits, args->local) < 0 ||
-	    tow_addr_add(bench->stack, link, &addr, prefix_bits) < 0)
-		bench_fail("%s: not an address for the stack", args->local);
+	if (tow_host_open(&host, NULL) < 0)
+		bench_fail("the stack does not open");
+	link = tow_host_attach(host, args->dev);
+	if (link < 0 || tow_host_addr(host, link, args->local) < 0)
+		bench_fail("%s", tow_host_error(host));
+	return host;
 }
 
-void bench_stack_open(struct bench_stack *bench, const struct bench_args *args)
+static int run(struct tow_host *host, struct tow_event *events, int max,
+	       int64_t timeout_us)
 {
-	struct tow_config cfg;
-	int error;
-
-	tow_config_default(&cfg);
-	if (getrandom(cfg.secret, sizeof(cfg.secret), 0) < 0)
-		bench_fail("getrandom: %m");
-	*bench = (struct bench_stack){ .memory_bytes = tow_need(&cfg) };
-	bench->memory = take_memory(bench->memory_bytes);
-	error = tow_open(&bench->stack, &cfg, bench->memory,
-			 bench->memory_bytes);
-	if (error < 0)
-		bench_fail("open: %s", tow_strerror(error));
-	attach(bench, args);
-}
-
-static int rest_ms(const struct bench_stack *bench)
-{
-	uint64_t deadline_us = tow_deadline(bench->stack);
-	uint64_t now = now_us();
-
-	if (deadline_us <= now)
-		return 0;
-	if (deadline_us - now >= REST_MS * 1000ull)
-		return REST_MS;
-	return (int)((deadline_us - now + 999) / 1000);
-}
-
-static void rest(struct bench_stack *bench)
-{
-	struct pollfd wait = {
-		.fd = tow_wait_fd(bench->stack, 0),
-		.events = POLLIN,
-	};
-	uint64_t now = bench_now_ns();
-
-	if (bench->idle_since_ns == 0)
-		bench->idle_since_ns = now;
-	if (now - bench->idle_since_ns < SPIN_NS)
-		return;
-	poll(&wait, 1, rest_ms(bench));
-	bench->idle_since_ns = 0;
-}
-
-int bench_stack_turn(struct bench_stack *bench, struct tow_event *events,
-		     int max)
-{
-	int work = tow_poll(bench->stack, now_us());
-	int count = tow_events(bench->stack, events, max);
+	int count = tow_host_wait(host, events, max, timeout_us);
 	int i;
 
-	if (work > 0 || count > 0)
-		bench->idle_since_ns = 0;
-	else
-		rest(bench);
 	for (i = 0; i < count; i++)
 		if (events[i].type == TOW_EVENT_DEVICE)
 			bench_fail("the device is gone");
 	return count;
 }
 
-void bench_stack_close(struct bench_stack *bench)
+int bench_stack_wait(struct tow_host *host, struct tow_event *events, int max)
+{
+	return run(host, events, max, TIMEOUT_US);
+}
+
+int bench_stack_turn(struct tow_host *host, struct tow_event *events, int max)
+{
+	return run(host, events, max, 0);
+}
+
+void bench_stack_close(struct tow_host *host)
 {
 	uint64_t until_ns = bench_now_ns() + LEAVE_NS;
 	struct tow_event events[64];
 
-	while (!tow_idle(bench->stack) && bench_now_ns() < until_ns)
-		bench_stack_turn(bench, events, 64);
-	tow_close(bench->stack);
-	munmap(bench->memory, bench->memory_bytes);
+	while (!tow_idle(tow_host_stack(host)) && bench_now_ns() < until_ns)
+		bench_stack_turn(host, events, 64);
+	tow_host_close(host);
 }
 
 static uint64_t sum(const uint64_t *values, size_t count)
@@ -134,10 +66,9 @@ static uint64_t sum(const uint64_t *values, size_t count)
 	return all;
 }
 
-void bench_stack_ledger(const struct bench_stack *bench, char *out,
-			size_t bytes)
+void bench_stack_ledger(struct tow_host *host, char *out, size_t bytes)
 {
-	const struct tow_stats *stats = tow_stats(bench->stack);
+	const struct tow_stats *stats = tow_stats(tow_host_stack(host));
 	const struct tow_ledger *ledger = &stats->ledger;
 
 	snprintf(out, bytes,
