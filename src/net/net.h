@@ -35,7 +35,8 @@ struct net_link {
 	struct tow_dev *dev;
 	uint16_t number; /* as tow_attach() gave it; the loopback has LOOP */
 	bool gone;
-	bool gone_reported;
+	bool gone_reported; /* by an event */
+	bool connections_failed; /* that went by this link */
 	uint32_t mtu;
 	unsigned tx_count;
 	struct tow_buf *tx[NET_TX_BATCH];

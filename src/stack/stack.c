@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The stack: the layers put together, and the poll that drives them.
+ *
+ *	tow_poll
+ *	  receive     a batch from each device, and what was sent to ourselves
+ *	  run timers  that are due
+ *	  send        what is owed and allowed, then flush the devices
+ *	  end loans   of buffers that devices gave back
+ *
+ * Each layer calls only downwards. What goes up goes through here: a packet
+ * that the network layer delivers, a timer whose owner is known, a buffer that
+ * was given back to its lender.
+ */
+#include "stack/layout.h"
+
+#define RX_BATCH       32  /* frames taken from a device at a time */
+#define RX_BATCHES_MAX 4   /* in one poll, so that a flood lets others live */
+#define RETRY_US       200 /* when sending waits for memory or a device */
+
+struct tcp_host *stack_tcp(struct tow_stack *stack)
+{
+	return &stack->tcp;
+}
+
+struct udp_host *stack_udp(struct tow_stack *stack)
+{
+	return &stack->udp;
+}
+
+/* ----------------------------------------------------------- open and close */
+
+static uint8_t *align_up(uint8_t *at, uint32_t alignment)
+{
+	uintptr_t n = (uintptr_t)at;
+
+	return at + ((alignment - n % alignment) % alignment);
+}
+
+static void init_pools(struct tow_stack *stack, const struct layout *layout)
+{
+	const struct tow_config *cfg = &stack->cfg;
+	struct net *net = &stack->net;
+	uint64_t *counters = net->stats.counters;
+	uint8_t *at =
+		align_up((uint8_t *)stack + layout->pools, cfg->chunk_bytes);
+
+	pool_init(&net->tx_pool, at, cfg->tx_bufs, cfg->tx_chunks,
+		  cfg->chunk_bytes, &counters[TOW_COUNTER_NO_TX_BUFFERS]);
+	at = align_up(at + layout->tx_pool_bytes, cfg->chunk_bytes);
+	pool_init(&net->rx_pool, at, cfg->rx_bufs, cfg->rx_chunks,
+		  cfg->chunk_bytes, &counters[TOW_COUNTER_NO_RX_BUFFERS]);
+}
+
+int tow_open(struct tow_stack **out, const struct tow_config *cfg, void *memory,
+	     size_t bytes)
+{
+	struct tow_stack *stack = memory;
+	uint8_t *base = memory;
+	struct layout layout;
+
+	if (!layout_make(cfg, &layout) || (uintptr_t)memory % 64)
+		return TOW_EINVAL;
+	if (bytes < layout.bytes)
+		return TOW_ENOMEM;
+	memset(stack, 0, sizeof(*stack));
+	stack->cfg = *cfg;
+	net_init(&stack->net, cfg, base + layout.net);
+	init_pools(stack, &layout);
+	udp_init(&stack->udp, &stack->net, cfg, base + layout.udp);
+	tcp_init(&stack->tcp, &stack->net, cfg, base + layout.tcp);
+	*out = stack;
+	return 0;
+}
+
+void tow_close(struct tow_stack *stack)
+{
+	struct net *net = &stack->net;
+
+	for (uint32_t i = 0; i < net->link_count; i++)
+		net->links[i].dev->ops->close(net->links[i].dev);
+	pool_close(&net->tx_pool);
+	pool_close(&net->rx_pool);
+}
+
+int tow_attach(struct tow_stack *stack, struct tow_dev *dev)
+{
+	int r;
+
+	dev->pool = &stack->net.rx_pool;
+	dev->now_us = stack->net.now_us;
+	r = net_link_add(&stack->net, dev);
+	if (r < 0)
+		dev->ops->close(dev);
+	return r;
+}
+
+static bool is_link(const struct tow_stack *stack, int link)
+{
+	return link >= 0 && (uint32_t)link < stack->net.link_count;
+}
+
+int tow_addr_add(struct tow_stack *stack, int link, const struct tow_addr *addr,
+		 unsigned prefix_bits)
+{
+	if (!is_link(stack, link))
+		return TOW_EINVAL;
+	return net_addr_add(&stack->net, (unsigned)link, addr, prefix_bits);
+}
+
+int tow_route_add(struct tow_stack *stack, int link,
+		  const struct tow_addr *dest, unsigned prefix_bits,
+		  const struct tow_addr *gateway)
+{
+	if (!is_link(stack, link))
+		return TOW_EINVAL;
+	return net_route_add(&stack->net, (unsigned)link, dest, prefix_bits,
+			     gateway);
+}
+
+/* --------------------------------------------------------------------- poll */
+
+static void deliver(struct tow_stack *stack, struct net_packet *packet)
+{
+	if (packet->protocol == NET_TCP)
+		tcp_input(&stack->tcp, packet);
+	else
+		udp_input(&stack->udp, packet);
+}
+
+static void receive_frame(struct tow_stack *stack, struct net_link *link,
+			  struct tow_buf *buf)
+{
+	struct net_packet packet;
+	struct net_error error;
+
+	switch (net_receive(&stack->net, link, buf, &packet, &error)) {
+	case NET_DONE:
+		break;
+	case NET_DELIVER:
+		deliver(stack, &packet);
+		break;
+	case NET_ERROR:
+		if (error.protocol == NET_TCP)
+			tcp_error(&stack->tcp, &error);
+		else
+			udp_error(&stack->udp, &error);
+		break;
+	}
+}
+
+static int receive_batch(struct tow_stack *stack, struct net_link *link)
+{
+	struct tow_buf *bufs[RX_BATCH];
+	int n;
+
+	link->dev->now_us = stack->net.now_us;
+	n = link->dev->ops->rx(link->dev, bufs, RX_BATCH);
+	if (n < 0)
+		net_link_gone(&stack->net, link);
+	for (int i = 0; i < n; i++)
+		receive_frame(stack, link, bufs[i]);
+	return n;
+}
+
+static int receive_from(struct tow_stack *stack, struct net_link *link)
+{
+	int received = 0, n = RX_BATCH;
+
+	for (int i = 0; i < RX_BATCHES_MAX && n == RX_BATCH; i++) {
+		if (link->gone)
+			break;
+		n = receive_batch(stack, link);
+		received += MAX(n, 0);
+	}
+	return received;
+}
+
+static int receive_own(struct tow_stack *stack)
+{
+	struct net *net = &stack->net;
+	uint32_t left = net->loop_count; /* not the answers to them */
+	int received = 0;
+
+	for (; left > 0; left--, received++)
+		receive_frame(stack, &net->loop, net_loop_take(net));
+	return received;
+}
+
+static int receive_all(struct tow_stack *stack)
+{
+	struct net *net = &stack->net;
+	int received = receive_own(stack);
+
+	for (uint32_t i = 0; i < net->link_count; i++)
+		received += receive_from(stack, &net->links[i]);
+	return received;
+}
+
+static void run_timers(struct tow_stack *stack)
+{
+	struct timer *timer;
+
+	while ((timer = wheel_take(&stack->net.wheel))) {
+		if (timer->owner == TIMER_TCP)
+			tcp_timer(&stack->tcp, timer);
+		else
+			net_timer(&stack->net, timer);
+	}
+}
+
+static void end_loans(struct tow_stack *stack)
+{
+	struct tow_buf *buf;
+
+	while ((buf = pool_take_done(&stack->net.tx_pool))) {
+		if (buf->owner_kind == BUF_OWNER_TCP)
+			tcp_sent(&stack->tcp, buf);
+		else
+			udp_sent(&stack->udp, buf);
+		pool_reclaim(buf);
+	}
+}
+
+static void notice_gone_links(struct tow_stack *stack)
+{
+	struct net *net = &stack->net;
+
+	for (uint32_t i = 0; i < net->link_count; i++) {
+		struct net_link *link = &net->links[i];
+
+		if (!link->gone || link->connections_failed)
+			continue;
+		link->connections_failed = true;
+		tcp_link_gone(&stack->tcp, link);
+	}
+}
+
+int tow_poll(struct tow_stack *stack, uint64_t now_us)
+{
+	struct net *net = &stack->net;
+	int work;
+
+	net->now_us = MAX(net->now_us, now_us);
+	wheel_advance(&net->wheel, net->now_us);
+	work = receive_all(stack);
+	run_timers(stack);
+	work += udp_output(&stack->udp);
+	work += tcp_output_all(&stack->tcp);
+	net_flush(net);
+	notice_gone_links(stack);
+	end_loans(stack);
+	return work;
+}
+
+uint64_t tow_deadline(const struct tow_stack *stack)
+{
+	const struct net *net = &stack->net;
+	uint64_t next_us = wheel_next(&net->wheel);
+
+	if (net->loop_count || net->tx_pool.done)
+		return net->now_us;
+	if (!list_empty(&stack->tcp.output))
+		next_us = MIN(next_us, net->now_us + RETRY_US);
+	for (uint32_t i = 0; i < net->link_count; i++) {
+		if (!net->links[i].gone)
+			next_us = MIN(next_us, net->links[i].dev->next_us);
+	}
+	return next_us;
+}
+
+int tow_wait_fd(const struct tow_stack *stack, int link)
+{
+	const struct tow_dev *dev;
+
+	if (!is_link(stack, link))
+		return -1;
+	dev = stack->net.links[link].dev;
+	if (!dev->ops->wait_fd)
+		return -1;
+	return dev->ops->wait_fd(stack->net.links[link].dev);
+}
+
+/* ------------------------------------------------------------------- events */
+
+static int link_events(struct tow_stack *stack, struct tow_event *out, int max)
+{
+	int n = 0;
+
+	for (uint32_t i = 0; i < stack->net.link_count && n < max; i++) {
+		struct net_link *link = &stack->net.links[i];
+
+		if (!link->gone || link->gone_reported)
+			continue;
+		link->gone_reported = true;
+		out[n++] = (struct tow_event){
+			.type = TOW_EVENT_DEVICE,
+			.status = TOW_ENETDOWN,
+			.token = i,
+		};
+	}
+	return n;
+}
+
+int tow_events(struct tow_stack *stack, struct tow_event *out, int max)
+{
+	int n = link_events(stack, out, max);
+
+	n += udp_events(&stack->udp, out + n, max - n);
+	n += tcp_events(&stack->tcp, out + n, max - n);
+	return n;
+}
+
+int tow_idle(const struct tow_stack *stack)
+{
+	return tcp_idle(&stack->tcp) && udp_idle(&stack->udp) &&
+	       !stack->net.tx_pool.done;
+}
+
+const struct tow_stats *tow_stats(const struct tow_stack *stack)
+{
+	return &stack->net.stats;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Congestion control: what all controllers share, and NewReno.
+ *
+ * Slow start and the initial window are the same for all (RFC 5681 3.1, RFC
+ * 6928); a controller says how the window grows in congestion avoidance and
+ * what a loss leaves of it. The window grows only while it was the limit (RFC
+ * 7661 1): an application that sends little proves nothing about the path.
+ */
+#include "tcp/tcp_private.h"
+
+/* RFC 6928 2 */
+uint32_t congestion_initial_window(const struct tow_tcp *t)
+{
+	uint32_t mss = t->snd.mss;
+
+	return MIN(10 * mss, MAX(2 * mss, 14600));
+}
+
+void congestion_init(struct tow_tcp *t)
+{
+	t->cc.cwnd = congestion_initial_window(t);
+	t->cc.ssthresh = UINT32_MAX;
+	t->cc.bytes_acked = 0;
+	t->cc.ops->init(t);
+}
+
+const struct congestion_ops *congestion_by_id(int64_t id)
+{
+	switch (id) {
+	case TOW_TCP_CUBIC:
+		return &congestion_cubic;
+	case TOW_TCP_NEWRENO:
+		return &congestion_newreno;
+	default:
+		return NULL;
+	}
+}
+
+#define CWND_MAX (1u << 30) /* RFC 7323 2.3: the largest window there is */
+
+void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes)
+{
+	struct congestion *cc = &t->cc;
+
+	if (!cc->limited || cc->cwnd >= CWND_MAX)
+		return;
+	if (cc->cwnd < cc->ssthresh) {
+		/*
+		 * RFC 5681 3.1 with byte counting (RFC 3465 2.2): bytes that a
+		 * peer acknowledged, so splitting ACKs gains nothing. After a
+		 * timeout an ACK may cover what was not lost: one segment.
+		 */
+		uint32_t room = cc->ssthresh - cc->cwnd;
+		uint32_t most = t->recovery.state == RECOVERY_LOSS
+					? t->snd.mss
+					: acked_bytes;
+		uint32_t grow = MIN(MIN(acked_bytes, most), room);
+
+		cc->cwnd += grow;
+		acked_bytes -= grow;
+		if (cc->cwnd < cc->ssthresh || acked_bytes == 0)
+			return;
+	}
+	cc->ops->acked(t, acked_bytes);
+	cc->cwnd = MIN(cc->cwnd, CWND_MAX);
+}
+
+/* RFC 5681 4.1: idle for longer than the RTO, the path is forgotten. */
+void congestion_after_idle(struct tow_tcp *t)
+{
+	t->cc.cwnd = MIN(t->cc.cwnd, congestion_initial_window(t));
+	t->cc.ops->restart(t);
+}
+
+/* ----------------------------------------------------------------- NewReno */
+
+static void newreno_init(struct tow_tcp *t)
+{
+	(void)t;
+}
+
+/* RFC 5681 3.1: one segment for each window that was acknowledged. */
+static void newreno_acked(struct tow_tcp *t, uint32_t acked_bytes)
+{
+	struct congestion *cc = &t->cc;
+
+	cc->bytes_acked += acked_bytes;
+	while (cc->bytes_acked >= cc->cwnd) {
+		cc->bytes_acked -= cc->cwnd;
+		cc->cwnd += t->snd.mss;
+	}
+}
+
+/* RFC 5681 3.1, equation (4) */
+static uint32_t newreno_threshold(struct tow_tcp *t)
+{
+	t->cc.bytes_acked = 0;
+	return MAX(tcp_in_flight(t) / 2, 2u * t->snd.mss);
+}
+
+static void newreno_restart(struct tow_tcp *t)
+{
+	t->cc.bytes_acked = 0;
+}
+
+const struct congestion_ops congestion_newreno = {
+	.name = "newreno",
+	.init = newreno_init,
+	.acked = newreno_acked,
+	.threshold = newreno_threshold,
+	.restart = newreno_restart,
+};

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Round-trip time and the retransmission timeout: RFC 6298.
+ *
+ * Samples come from segments that were sent once only (Karn's algorithm), in
+ * microseconds; the clock granularity G of the RFC is far below the minimum of
+ * the timeout and drops out.
+ */
+#include "tcp/tcp_private.h"
+
+void rtt_init(struct rtt *rtt)
+{
+	*rtt = (struct rtt){ .rto_us = TCP_RTO_FIRST_US };
+}
+
+void rtt_sample(struct rtt *rtt, uint64_t us)
+{
+	uint32_t r = (uint32_t)MIN(us, TCP_RTO_MAX_US);
+	uint32_t error;
+
+	r = MAX(r, 1);
+	if (rtt->srtt_us == 0) { /* 2.2 */
+		rtt->srtt_us = r;
+		rtt->rttvar_us = r / 2;
+		rtt->min_us = r;
+	} else { /* 2.3, with alpha 1/8 and beta 1/4 */
+		error = r > rtt->srtt_us ? r - rtt->srtt_us : rtt->srtt_us - r;
+		rtt->rttvar_us =
+			rtt->rttvar_us - rtt->rttvar_us / 4 + error / 4;
+		rtt->srtt_us = MAX(1, rtt->srtt_us - rtt->srtt_us / 8 + r / 8);
+		rtt->min_us = MIN(rtt->min_us, r);
+	}
+	rtt->rto_us = rtt->srtt_us + 4 * rtt->rttvar_us;
+	rtt->rto_us = MAX(rtt->rto_us, TCP_RTO_MIN_US);
+	rtt->rto_us = MIN(rtt->rto_us, TCP_RTO_MAX_US);
+}
+
+/* 5.5: doubled for each expiry in a row. */
+uint32_t rtt_backed_off(const struct tow_tcp *t)
+{
+	uint64_t rto_us = (uint64_t)t->rtt.rto_us
+			  << MIN(t->recovery.backoffs, 16);
+
+	return (uint32_t)MIN(rto_us, TCP_RTO_MAX_US);
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The send queue: loans, from being queued until they are done.
+ *
+ * Each span that the application lends, and each chunk that send filled with a
+ * copy, is a struct loan; the queue is a list of them in stream order. Frames
+ * point straight at the bytes. A loan is done when two things are true: the
+ * peer acknowledged its last byte, and no frame that refers to it is with a
+ * device any more. They come in either order, and a device may give frames
+ * back in any order, so a loan counts its frames.
+ *
+ * Loans end in stream order: a loan that is done waits for those before it.
+ * Ending cannot fail, because the record that reports the token is the loan
+ * itself, moved to the list of those done.
+ *
+ * When the connection is over, everything that is left takes its status; loans
+ * that a device still refers to wait for it all the same.
+ */
+#include "tcp/tcp_private.h"
+
+static struct loan *loan_new(struct tcp_host *host)
+{
+	struct loan *loan = host->loan_free;
+
+	if (loan) {
+		host->loan_free = loan->next;
+	} else if (host->loans_used < host->cfg.loans) {
+		loan = &host->loans[host->loans_used++];
+	} else {
+		net_count(host->net, TOW_COUNTER_NO_LOANS);
+		return NULL;
+	}
+	host->loans_live++;
+	*loan = (struct loan){ 0 };
+	return loan;
+}
+
+static void give_chunk(struct tcp_host *host, struct loan *loan)
+{
+	if (!(loan->flags & LOAN_COPIED))
+		return;
+	loan->flags &= (uint8_t)~LOAN_COPIED;
+	tow_chunk_give(&host->net->tx_pool, (uint8_t *)(uintptr_t)loan->ptr);
+}
+
+void loan_free(struct tcp_host *host, struct loan *loan)
+{
+	give_chunk(host, loan);
+	loan->next = host->loan_free;
+	host->loan_free = loan;
+	host->loans_live--;
+}
+
+static uint32_t loans_left(const struct tcp_host *host)
+{
+	return host->cfg.loans - host->loans_live;
+}
+
+static void enqueue(struct tow_tcp *t, struct loan *loan)
+{
+	struct send_queue *q = &t->send;
+
+	loan->start = q->end;
+	if (q->tail)
+		q->tail->next = loan;
+	else
+		q->head = loan;
+	q->tail = loan;
+	if (!q->cursor)
+		q->cursor = loan;
+	q->end += loan->bytes;
+}
+
+static void note_flags(struct tow_tcp *t, unsigned flags)
+{
+	t->send.more = flags & TOW_TCP_MORE;
+	if (!t->send.more && t->send.tail)
+		t->send.tail->flags |= LOAN_PUSH;
+}
+
+/* Any room counts: a loan of any length is then taken whole. */
+bool send_queue_room(const struct tow_tcp *t)
+{
+	return t->send.end - t->send.acked < t->set.send_bytes;
+}
+
+static void copy_in(struct tow_tcp *t, struct loan *loan, const uint8_t *data,
+		    uint32_t bytes, enum tow_copy why)
+{
+	uint8_t *to = (uint8_t *)(uintptr_t)(loan->ptr + loan->bytes);
+
+	payload_copy(tcp_ledgers(t), why, to, data, bytes);
+	loan->room -= bytes;
+}
+
+/* Fill the free end of the last chunk: small writes share one. */
+static uint32_t append_to_tail(struct tow_tcp *t, const uint8_t *data,
+			       uint32_t bytes, enum tow_copy why)
+{
+	struct loan *tail = t->send.tail;
+
+	if (!tail || !(tail->flags & LOAN_COPIED) || tail->flags & LOAN_TOKEN)
+		return 0;
+	bytes = MIN(bytes, tail->room);
+	if (bytes == 0)
+		return 0;
+	copy_in(t, tail, data, bytes, why);
+	tail->bytes += bytes;
+	t->send.end += bytes;
+	if (!t->send.cursor)
+		t->send.cursor = tail;
+	return bytes;
+}
+
+static struct loan *new_copied(struct tow_tcp *t, const uint8_t *data,
+			       uint32_t bytes, enum tow_copy why)
+{
+	struct tow_pool *pool = &tcp_net(t)->tx_pool;
+	struct loan *loan = loan_new(t->host);
+	uint8_t *chunk;
+
+	if (!loan)
+		return NULL;
+	chunk = tow_chunk_take(pool);
+	if (!chunk) {
+		loan_free(t->host, loan);
+		return NULL;
+	}
+	loan->flags = LOAN_COPIED;
+	loan->ptr = chunk;
+	loan->room = tow_chunk_bytes(pool);
+	copy_in(t, loan, data, bytes, why);
+	loan->bytes = bytes;
+	return loan;
+}
+
+static uint32_t append_chunk(struct tow_tcp *t, const uint8_t *data,
+			     uint32_t bytes, enum tow_copy why)
+{
+	struct loan *loan;
+
+	bytes = MIN(bytes, tow_chunk_bytes(&tcp_net(t)->tx_pool));
+	loan = new_copied(t, data, bytes, why);
+	if (!loan)
+		return 0;
+	enqueue(t, loan);
+	return bytes;
+}
+
+int64_t send_queue_copy(struct tow_tcp *t, const uint8_t *data, size_t bytes,
+			unsigned flags)
+{
+	uint64_t queued = t->send.end - t->send.acked;
+	uint64_t room =
+		t->set.send_bytes > queued ? t->set.send_bytes - queued : 0;
+	size_t want = MIN(bytes, room), taken = 0;
+
+	while (taken < want) {
+		uint32_t piece = (uint32_t)MIN(want - taken, 1u << 30);
+		uint32_t n = append_to_tail(t, data + taken, piece,
+					    TOW_COPY_TX_SEND);
+
+		if (n == 0)
+			n = append_chunk(t, data + taken, piece,
+					 TOW_COPY_TX_SEND);
+		if (n == 0)
+			break;
+		taken += n;
+	}
+	if (taken == 0)
+		return TOW_EAGAIN;
+	note_flags(t, taken < bytes ? 0 : flags);
+	return (int64_t)taken;
+}
+
+static void queue_span(struct tow_tcp *t, const struct tow_span *span)
+{
+	struct loan *loan = loan_new(t->host);
+
+	ASSERT(loan); /* lend looked before */
+	loan->ptr = span->ptr;
+	loan->bytes = span->len;
+	enqueue(t, loan);
+	t->ledger.tx_lent_bytes += span->len;
+	tcp_net(t)->stats.ledger.tx_lent_bytes += span->len;
+}
+
+/* A small span: cheaper to copy than to gather, as bench/run sizes shows. */
+static bool queue_small_span(struct tow_tcp *t, const struct tow_span *span)
+{
+	const uint8_t *data = span->ptr;
+	uint32_t bytes = (uint32_t)span->len;
+	uint32_t n = append_to_tail(t, data, bytes, TOW_COPY_TX_SMALL);
+
+	if (n < bytes)
+		n += append_chunk(t, data + n, bytes - n, TOW_COPY_TX_SMALL);
+	if (n == bytes)
+		return true;
+	if (n > 0) {
+		struct tow_span rest = { data + n, bytes - n };
+
+		queue_span(t, &rest);
+		return true;
+	}
+	return false;
+}
+
+int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
+		    uint64_t token, unsigned flags)
+{
+	uint64_t total = 0;
+
+	for (int i = 0; i < count; i++)
+		total += spans[i].len;
+	if (total == 0)
+		return TOW_EINVAL;
+	/* Two for each span is the most it can take: rest and token. */
+	if (!send_queue_room(t) || loans_left(t->host) < 2u * (unsigned)count) {
+		if (send_queue_room(t))
+			tcp_count(t, TOW_COUNTER_NO_LOANS);
+		return TOW_EAGAIN;
+	}
+	for (int i = 0; i < count; i++) {
+		if (spans[i].len == 0)
+			continue;
+		if (spans[i].len >= t->host->cfg.lend_bytes_min ||
+		    !queue_small_span(t, &spans[i]))
+			queue_span(t, &spans[i]);
+	}
+	t->send.tail->flags |= LOAN_TOKEN;
+	t->send.tail->token = token;
+	note_flags(t, flags);
+	return 0;
+}
+
+static void finish(struct tow_tcp *t, struct loan *loan, int status)
+{
+	if (!(loan->flags & LOAN_TOKEN)) {
+		loan_free(t->host, loan);
+		return;
+	}
+	give_chunk(t->host, loan);
+	loan->status = status;
+	loan->next = NULL;
+	if (!t->send.done)
+		t->send.done_tail = &t->send.done;
+	*t->send.done_tail = loan;
+	t->send.done_tail = &loan->next;
+	tcp_pend(t, 0);
+}
+
+/* End every loan at the head of the queue that is done. */
+static void release(struct tow_tcp *t)
+{
+	struct send_queue *q = &t->send;
+	struct loan *loan;
+
+	while ((loan = q->head) && loan->frames == 0) {
+		bool acked = loan->start + loan->bytes <= q->acked;
+
+		if (!acked && !q->ended)
+			break;
+		/* More may be appended to a copy; keep it while it is last. */
+		if (loan == q->cursor)
+			q->cursor = loan->next;
+		q->head = loan->next;
+		if (!q->head)
+			q->tail = NULL;
+		finish(t, loan, acked ? 0 : q->ended);
+	}
+}
+
+/* The peer acknowledged @bytes more of the stream. */
+void send_queue_acked(struct tow_tcp *t, uint64_t bytes)
+{
+	t->send.acked += bytes;
+	ASSERT(t->send.acked <= t->send.next);
+	release(t);
+	if (t->want_write && send_queue_room(t)) {
+		t->want_write = false;
+		tcp_pend(t, PENDING_WRITABLE);
+	}
+}
+
+/* The connection is over: nothing more will be sent or acknowledged. */
+void send_queue_end(struct tow_tcp *t, int status)
+{
+	if (!t->send.ended)
+		t->send.ended = status ? status : TOW_ECONNABORTED;
+	release(t);
+}
+
+/* The loan that holds the byte at @offset, from @from on. */
+struct loan *send_queue_find(struct loan *from, uint64_t offset)
+{
+	while (from && from->start + from->bytes <= offset)
+		from = from->next;
+	return from;
+}
+
+/*
+ * Point a frame's payload spans at the stream from @offset on.
+ *
+ * Returns: bytes attached, less than @bytes when the frame is out of spans.
+ */
+uint32_t send_queue_attach(struct tow_tcp *t, struct tow_buf *buf,
+			   struct loan *loan, uint64_t offset, uint32_t bytes)
+{
+	uint32_t spans_max = t->path.link->dev ? t->path.link->dev->spans_max
+					       : TOW_BUF_SPANS;
+	uint32_t attached = 0;
+
+	loan = send_queue_find(loan, offset);
+	buf->lender = t;
+	buf->owner_kind = BUF_OWNER_TCP;
+	buf->loan_first = loan;
+	buf->loan_start = offset;
+	while (attached < bytes && buf->span_count < spans_max) {
+		uint64_t into = offset + attached - loan->start;
+		uint64_t here = MIN(loan->bytes - into, bytes - attached);
+
+		buf->spans[buf->span_count++] =
+			(struct tow_span){ loan->ptr + into, (size_t)here };
+		loan->frames++;
+		attached += (uint32_t)here;
+		loan = loan->next;
+	}
+	buf->loan_bytes = attached;
+	buf->bytes += attached;
+	t->send.frames++;
+	return attached;
+}
+
+/* A device has done with a frame; the reverse of attach. */
+void send_queue_detach(struct tow_tcp *t, struct tow_buf *buf)
+{
+	struct loan *loan = buf->loan_first;
+	uint64_t end = buf->loan_start + buf->loan_bytes;
+
+	for (; loan && loan->start < end; loan = loan->next) {
+		ASSERT(loan->frames > 0);
+		loan->frames--;
+	}
+	ASSERT(t->send.frames > 0);
+	t->send.frames--;
+	release(t);
+}

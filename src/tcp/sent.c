@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Segments in flight: the scoreboard of RFC 6675, for peers with and without
+ * SACK.
+ *
+ * Each record is a run of sequence space between SND.UNA and SND.NXT, without
+ * gaps. A record is split where an acknowledgement ends in its middle, and
+ * SACKed neighbours are merged, so the number of records is bounded by what is
+ * in flight in full segments, whatever the peer reports. To keep a hostile
+ * peer from splitting at each byte, an edge of a SACK block that is no edge of
+ * ours is moved inwards to a multiple of the MSS: fewer bytes count as SACKed
+ * than were reported, which is always safe.
+ *
+ * Three sums are kept as records change, so that pipe (RFC 6675 4) is O(1):
+ *
+ *	pipe = in flight - sacked - lost + retransmitted
+ */
+#include "tcp/tcp_private.h"
+
+static struct sent *sent_of(struct tree_node *node)
+{
+	return node ? CONTAINER(node, struct sent, node) : NULL;
+}
+
+static bool sent_before(const struct tree_node *a, const struct tree_node *b)
+{
+	return seq_before(CONTAINER(a, const struct sent, node)->seq,
+			  CONTAINER(b, const struct sent, node)->seq);
+}
+
+static struct sent *sent_new(struct tcp_host *host)
+{
+	struct sent *s = host->sent_free;
+
+	if (s) {
+		host->sent_free = sent_of(s->node.right);
+	} else if (host->sents_used < host->cfg.segments) {
+		s = &host->sents[host->sents_used++];
+	} else {
+		net_count(host->net, TOW_COUNTER_NO_SEGMENTS);
+		return NULL;
+	}
+	host->sents_live++;
+	return s;
+}
+
+static void sent_free(struct tow_tcp *t, struct sent *s)
+{
+	struct tcp_host *host = t->host;
+
+	tree_remove(&t->flight.tree, &s->node);
+	s->node.right = host->sent_free ? &host->sent_free->node : NULL;
+	host->sent_free = s;
+	host->sents_live--;
+}
+
+static void insert(struct tow_tcp *t, struct sent *s)
+{
+	tree_insert(&t->flight.tree, &s->node, sent_before,
+		    random_u32(&tcp_net(t)->random));
+}
+
+void flight_init(struct tow_tcp *t)
+{
+	tree_init(&t->flight.tree);
+	t->flight.highest_sack = t->snd.una;
+	t->flight.lost_below = t->snd.una;
+	t->flight.resend_from = t->snd.una;
+}
+
+struct sent *flight_first(const struct tow_tcp *t)
+{
+	return sent_of(tree_first(&t->flight.tree));
+}
+
+struct sent *flight_next(const struct sent *s)
+{
+	return sent_of(tree_next(&s->node));
+}
+
+struct sent *flight_prev(const struct sent *s)
+{
+	return sent_of(tree_prev(&s->node));
+}
+
+/* The record that holds @at; NULL if nothing at or before it is in flight. */
+struct sent *flight_at(const struct tow_tcp *t, struct seq at)
+{
+	struct sent key = { .seq = at };
+
+	return sent_of(
+		tree_at_or_before(&t->flight.tree, &key.node, sent_before));
+}
+
+/* Add (or take away) what a record counts in the sums. */
+static void tally(struct tow_tcp *t, const struct sent *s, bool add)
+{
+	uint32_t bytes = add ? s->bytes : 0u - s->bytes;
+
+	if (s->flags & SENT_SACKED)
+		t->flight.sacked_bytes += bytes;
+	if (s->flags & SENT_LOST)
+		t->flight.lost_bytes += bytes;
+	if (s->flags & SENT_RETRANS)
+		t->flight.retrans_bytes += bytes;
+}
+
+void flight_mark(struct tow_tcp *t, struct sent *s, uint8_t set, uint8_t clear)
+{
+	tally(t, s, false);
+	s->flags = (uint8_t)((s->flags & ~clear) | set);
+	tally(t, s, true);
+	if ((s->flags & (SENT_LOST | SENT_RETRANS)) == SENT_LOST)
+		t->flight.resend_from = seq_min(t->flight.resend_from, s->seq);
+}
+
+/*
+ * Record what is sent at SND.NXT, and move SND.NXT.
+ *
+ * Returns: NULL when the stack is out of records; then nothing was changed.
+ */
+struct sent *flight_append(struct tow_tcp *t, uint32_t bytes, uint8_t flags)
+{
+	struct sent *s = sent_new(t->host);
+
+	if (!s)
+		return NULL;
+	*s = (struct sent){
+		.seq = t->snd.nxt,
+		.bytes = bytes,
+		.loan = t->send.cursor,
+		.offset = t->send.next,
+		.sent_us = tcp_now(t),
+		.flags = flags,
+	};
+	insert(t, s);
+	t->snd.nxt = seq_add(t->snd.nxt, bytes);
+	return s;
+}
+
+/* A record without data has no loan to find. */
+static void move_loan(struct sent *s, uint32_t bytes)
+{
+	s->offset += bytes;
+	s->loan = send_queue_find(s->loan, s->offset);
+}
+
+/*
+ * Cut a record in two after @bytes, which must be inside of it.
+ *
+ * Returns: the second part, or NULL when the stack is out of records.
+ */
+struct sent *flight_split(struct tow_tcp *t, struct sent *s, uint32_t bytes)
+{
+	struct sent *rest = sent_new(t->host);
+
+	ASSERT(bytes > 0 && bytes < s->bytes);
+	if (!rest)
+		return NULL;
+	tally(t, s, false);
+	s->flags &= (uint8_t)~SENT_CSUM;
+	*rest = *s;
+	rest->seq = seq_add(s->seq, bytes);
+	rest->bytes = s->bytes - bytes;
+	rest->flags &= (uint8_t)~SENT_SYN;
+	move_loan(rest, bytes - (s->flags & SENT_SYN ? 1 : 0));
+	s->flags &= (uint8_t)~SENT_FIN;
+	s->bytes = bytes;
+	tally(t, s, true);
+	tally(t, rest, true);
+	insert(t, rest);
+	return rest;
+}
+
+/* Cut off the front of a record that was acknowledged in its middle. */
+static void trim_front(struct tow_tcp *t, struct sent *s, uint32_t bytes)
+{
+	uint32_t data = bytes - (s->flags & SENT_SYN ? 1 : 0);
+
+	tally(t, s, false);
+	s->seq = seq_add(s->seq, bytes);
+	s->bytes -= bytes;
+	s->flags &= (uint8_t) ~(SENT_SYN | SENT_CSUM);
+	move_loan(s, data);
+	tally(t, s, true);
+}
+
+static void note_rtt(struct ack_news *news, const struct sent *s)
+{
+	if (!(s->flags & (SENT_EVER_RETRANS | SENT_SACKED)))
+		news->rtt_sent_us = MAX(news->rtt_sent_us, s->sent_us);
+}
+
+/* All before @ack was acknowledged: SND.UNA moves there. */
+void flight_acked(struct tow_tcp *t, struct seq ack, struct ack_news *news)
+{
+	struct sent *s;
+
+	while ((s = flight_first(t)) && !seq_after(sent_end(s), ack)) {
+		note_rtt(news, s);
+		tally(t, s, false);
+		sent_free(t, s);
+	}
+	if (s && seq_before(s->seq, ack)) {
+		note_rtt(news, s);
+		trim_front(t, s, (uint32_t)seq_diff(ack, s->seq));
+	}
+	news->acked_bytes = (uint32_t)seq_diff(ack, t->snd.una);
+	t->snd.una = ack;
+	t->flight.highest_sack = seq_max(t->flight.highest_sack, ack);
+	t->flight.lost_below = seq_max(t->flight.lost_below, ack);
+	t->flight.resend_from = seq_max(t->flight.resend_from, ack);
+}
+
+/* The SACKed neighbours of a SACKed record become one with it. */
+static struct sent *merge_sacked(struct tow_tcp *t, struct sent *s)
+{
+	struct sent *prev = flight_prev(s), *next = flight_next(s);
+	uint8_t kept;
+
+	if (prev && prev->flags & SENT_SACKED) {
+		struct sent *swap = s;
+
+		s = prev;
+		next = swap;
+	} else if (!next || !(next->flags & SENT_SACKED)) {
+		return s;
+	}
+	for (; next && next->flags & SENT_SACKED; next = flight_next(s)) {
+		tally(t, s, false);
+		tally(t, next, false);
+		kept = next->flags & (SENT_FIN | SENT_EVER_RETRANS);
+		s->bytes += next->bytes;
+		s->flags = (uint8_t)((s->flags & ~SENT_CSUM) | kept);
+		sent_free(t, next);
+		tally(t, s, true);
+	}
+	return s;
+}
+
+static struct sent *mark_sacked(struct tow_tcp *t, struct sent *s,
+				struct ack_news *news)
+{
+	note_rtt(news, s);
+	news->sacked_bytes += s->bytes;
+	flight_mark(t, s, SENT_SACKED, SENT_LOST | SENT_RETRANS);
+	t->flight.highest_sack = seq_max(t->flight.highest_sack, sent_end(s));
+	return merge_sacked(t, s);
+}
+
+static uint32_t round_up(uint32_t bytes, uint32_t unit)
+{
+	return (bytes + unit - 1) / unit * unit;
+}
+
+/*
+ * The part of a record that lies in [left, right), as a record of its own.
+ * NULL if no whole MSS of it does, or it cannot be split.
+ */
+static struct sent *carve(struct tow_tcp *t, struct sent *s, struct seq left,
+			  struct seq right)
+{
+	if (seq_before(s->seq, left)) {
+		uint32_t cut =
+			round_up((uint32_t)seq_diff(left, s->seq), t->snd.mss);
+
+		if (cut >= s->bytes)
+			return NULL;
+		s = flight_split(t, s, cut);
+	}
+	if (s && seq_after(sent_end(s), right)) {
+		int32_t keep = seq_diff(right, s->seq);
+
+		keep -= keep % (int32_t)t->snd.mss;
+		if (keep <= 0 || !flight_split(t, s, (uint32_t)keep))
+			return NULL;
+	}
+	return s;
+}
+
+static void apply_block(struct tow_tcp *t, struct seq left, struct seq right,
+			struct ack_news *news)
+{
+	struct sent *s = flight_at(t, left);
+
+	if (!s)
+		s = flight_first(t);
+	while (s && seq_before(s->seq, right)) {
+		struct sent *next = flight_next(s);
+
+		if (seq_after(sent_end(s), left) && !(s->flags & SENT_SACKED)) {
+			struct sent *part = carve(t, s, left, right);
+
+			if (part)
+				next = flight_next(mark_sacked(t, part, news));
+			else
+				next = flight_next(s);
+		}
+		s = next;
+	}
+}
+
+/* RFC 2883 4: the first block reports a duplicate. */
+static bool is_dsack(const struct wire_tcp *seg, struct seq left,
+		     struct seq right)
+{
+	if (!seq_after(right, seq_of(seg->acknowledgement)))
+		return true;
+	return seg->sack_count > 1 &&
+	       !seq_before(left, seq_of(seg->sacks[1].left)) &&
+	       !seq_after(right, seq_of(seg->sacks[1].right));
+}
+
+/* Enter the SACK blocks of a segment; those that make no sense are ignored. */
+void flight_sacked(struct tow_tcp *t, const struct wire_tcp *seg,
+		   struct ack_news *news)
+{
+	for (unsigned i = 0; i < seg->sack_count; i++) {
+		struct seq left = seq_of(seg->sacks[i].left);
+		struct seq right = seq_of(seg->sacks[i].right);
+
+		if (!seq_before(left, right))
+			continue;
+		if (i == 0 && is_dsack(seg, left, right)) {
+			news->dsack = true;
+			tcp_count(t, TOW_COUNTER_TCP_SPURIOUS);
+			continue;
+		}
+		if (seq_before(left, t->snd.una) ||
+		    seq_after(right, t->snd.nxt))
+			continue;
+		apply_block(t, left, right, news);
+	}
+}
+
+uint32_t flight_pipe(const struct tow_tcp *t)
+{
+	const struct flight *f = &t->flight;
+
+	return tcp_in_flight(t) - f->sacked_bytes - f->lost_bytes +
+	       f->retrans_bytes;
+}
+
+/* Forget everything in flight: the connection is over. */
+void flight_clear(struct tow_tcp *t)
+{
+	struct sent *s;
+
+	while ((s = flight_first(t)))
+		sent_free(t, s);
+	t->flight.sacked_bytes = 0;
+	t->flight.lost_bytes = 0;
+	t->flight.retrans_bytes = 0;
+}

@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The calls of tow/tcp.h, and the events of connections and listeners.
+ *
+ * A call checks what the program gave it, changes the queues, and notes that
+ * there is something to send; nothing is sent from here.
+ */
+#include "tcp/tcp_private.h"
+
+/* ------------------------------------------------------------------ events */
+
+/* Report @what with the next events; 0 for loans, which say it themselves. */
+void tcp_pend(struct tow_tcp *t, enum tcp_pending what)
+{
+	t->pending |= (uint8_t)what;
+	if (t->listener) /* nobody knows it yet: accept will look */
+		return;
+	if (t->app_closed && !t->send.done)
+		return;
+	if (list_empty(&t->ready))
+		list_append(&t->host->ready, &t->ready);
+}
+
+static bool take_loan(struct tow_tcp *t, struct tow_event *out)
+{
+	struct loan *loan = t->send.done;
+
+	if (!loan)
+		return false;
+	t->send.done = loan->next;
+	*out = (struct tow_event){
+		.type = TOW_EVENT_LOAN,
+		.status = loan->status,
+		.object = t->app_closed ? NULL : t,
+		.user = t->user,
+		.token = loan->token,
+	};
+	loan_free(t->host, loan);
+	return true;
+}
+
+static const struct {
+	enum tcp_pending bit;
+	enum tow_event_type type;
+} readiness[] = {
+	{ PENDING_CONNECTED, TOW_EVENT_CONNECTED },
+	{ PENDING_READABLE, TOW_EVENT_READABLE },
+	{ PENDING_WRITABLE, TOW_EVENT_WRITABLE },
+	{ PENDING_CLOSED, TOW_EVENT_CLOSED }, /* the last there is */
+};
+
+static bool take_readiness(struct tow_tcp *t, struct tow_event *out)
+{
+	if (t->app_closed)
+		return false;
+	for (unsigned i = 0; i < LENGTH(readiness); i++) {
+		if (!(t->pending & readiness[i].bit))
+			continue;
+		t->pending &= (uint8_t)~readiness[i].bit;
+		*out = (struct tow_event){
+			.type = readiness[i].type,
+			.status = readiness[i].bit == PENDING_CLOSED ? t->error
+								     : 0,
+			.object = t,
+			.user = t->user,
+		};
+		return true;
+	}
+	return false;
+}
+
+static int connection_events(struct tow_tcp *t, struct tow_event *out, int max)
+{
+	int n = 0;
+
+	while (n < max && (take_loan(t, &out[n]) || take_readiness(t, &out[n])))
+		n++;
+	if (n < max) {
+		list_remove(&t->ready);
+		tcp_release(t);
+	}
+	return n;
+}
+
+static int listener_events(struct tcp_host *host, struct tow_event *out,
+			   int max)
+{
+	int n = 0;
+
+	LIST_EACH (node, &host->listening_ready) {
+		struct tow_listener *l =
+			CONTAINER(node, struct tow_listener, ready);
+
+		if (n == max)
+			break;
+		list_remove(&l->ready);
+		l->pending = false;
+		out[n++] = (struct tow_event){
+			.type = TOW_EVENT_ACCEPT,
+			.object = l,
+			.user = l->user,
+		};
+	}
+	return n;
+}
+
+int tcp_events(struct tcp_host *host, struct tow_event *out, int max)
+{
+	int n = listener_events(host, out, max);
+
+	while (n < max && !list_empty(&host->ready)) {
+		struct tow_tcp *t =
+			CONTAINER(host->ready.next, struct tow_tcp, ready);
+
+		n += connection_events(t, out + n, max - n);
+	}
+	return n;
+}
+
+bool tcp_idle(const struct tcp_host *host)
+{
+	return host->connections_live == 0 && host->loans_live == 0 &&
+	       list_empty(&host->ready) && list_empty(&host->listening_ready);
+}
+
+void tcp_sent(struct tcp_host *host, struct tow_buf *buf)
+{
+	struct tow_tcp *t = buf->lender;
+
+	(void)host;
+	send_queue_detach(t, buf);
+	tcp_release(t);
+}
+
+void tcp_link_gone(struct tcp_host *host, const struct net_link *link)
+{
+	for (uint32_t i = 0; i < host->connections_used; i++) {
+		struct tow_tcp *t = &host->connections[i];
+
+		if (t->hashed && t->path.link == link)
+			tcp_fail(t, TOW_ENETDOWN);
+	}
+}
+
+/* --------------------------------------------------------------- listeners */
+
+static bool may_bind(const struct tcp_host *host, const struct tow_addr *addr)
+{
+	return tow_addr_is_any(addr) || net_is_local(host->net, addr);
+}
+
+static bool port_is_taken(const struct tcp_host *host,
+			  const struct tow_endpoint *local)
+{
+	for (uint32_t i = 0; i < host->cfg.listener_max; i++) {
+		const struct tow_listener *l = &host->listeners[i];
+
+		if (l->open && l->local.port == local->port &&
+		    tow_addr_equal(&l->local.addr, &local->addr))
+			return true;
+	}
+	return false;
+}
+
+static struct tow_listener *free_listener(struct tcp_host *host)
+{
+	for (uint32_t i = 0; i < host->cfg.listener_max; i++) {
+		if (!host->listeners[i].open)
+			return &host->listeners[i];
+	}
+	return NULL;
+}
+
+#define BACKLOG_MAX 65535
+
+int tow_tcp_listen(struct tow_stack *stack, const struct tow_endpoint *local,
+		   int backlog, struct tow_listener **out)
+{
+	struct tcp_host *host = stack_tcp(stack);
+	struct tow_listener *l;
+
+	if (local->port == 0 || backlog < 1 || backlog > BACKLOG_MAX)
+		return TOW_EINVAL;
+	if (!may_bind(host, &local->addr))
+		return TOW_EADDRNOTAVAIL;
+	if (port_is_taken(host, local))
+		return TOW_EADDRINUSE;
+	l = free_listener(host);
+	if (!l)
+		return TOW_ENOBUFS;
+	*l = (struct tow_listener){
+		.host = host,
+		.local = *local,
+		.backlog = (uint32_t)backlog,
+		.open = true,
+	};
+	settings_default(&l->set, &host->cfg);
+	list_init(&l->ready);
+	list_init(&l->half_open);
+	list_init(&l->accept);
+	*out = l;
+	return 0;
+}
+
+static void reset_all(struct list *waiting)
+{
+	while (!list_empty(waiting)) {
+		struct tow_tcp *t =
+			CONTAINER(waiting->next, struct tow_tcp, queue);
+
+		tcp_send_control(t, TH_RST | TH_ACK);
+		tcp_fail(t, TOW_ECONNABORTED);
+	}
+}
+
+void tow_listener_close(struct tow_listener *l)
+{
+	reset_all(&l->half_open);
+	reset_all(&l->accept);
+	list_remove(&l->ready);
+	l->open = false;
+}
+
+void tow_listener_set_user(struct tow_listener *l, void *user)
+{
+	l->user = user;
+}
+
+int tow_listener_set(struct tow_listener *l, enum tow_tcp_option option,
+		     int64_t value)
+{
+	return settings_set(&l->set, option, value);
+}
+
+int tow_tcp_accept(struct tow_listener *l, struct tow_tcp **out)
+{
+	struct tow_tcp *t;
+
+	if (list_empty(&l->accept))
+		return TOW_EAGAIN;
+	t = CONTAINER(l->accept.next, struct tow_tcp, queue);
+	list_remove(&t->queue);
+	l->accept_count--;
+	t->listener = NULL;
+	if (t->pending)
+		tcp_pend(t, 0);
+	*out = t;
+	return 0;
+}
+
+/* ----------------------------------------------------------------- opening */
+
+static int choose_local(struct tow_tcp *t, const struct tow_endpoint *remote)
+{
+	struct tcp_host *host = t->host;
+
+	if (t->local.port == 0)
+		return table_pick_port(host, &t->local, remote);
+	if (table_find(host, &t->local, remote))
+		return TOW_EADDRINUSE;
+	return 0;
+}
+
+static int begin_connect(struct tow_tcp *t, const struct tow_endpoint *remote)
+{
+	int r = tcp_open_path(t);
+
+	if (r == 0)
+		r = choose_local(t, remote);
+	if (r < 0)
+		return r;
+	tcp_begin(t, NULL);
+	table_insert(t);
+	tcp_enter(t, TOW_TCP_SYN_SENT);
+	tcp_send_syn(t);
+	if (!t->deadlines_us[TIMER_RETRANSMIT]) {
+		tcp_fail(t, TOW_ENOBUFS); /* not even the record for a SYN */
+		return TOW_ENOBUFS;
+	}
+	tcp_count(t, TOW_COUNTER_TCP_ACTIVE_OPENS);
+	return 0;
+}
+
+int tow_tcp_connect(struct tow_stack *stack, const struct tow_endpoint *local,
+		    const struct tow_endpoint *remote, struct tow_tcp **out)
+{
+	struct tcp_host *host = stack_tcp(stack);
+	struct tow_endpoint from = local ? *local : (struct tow_endpoint){ 0 };
+	struct tcp_settings set;
+	struct tow_tcp *t;
+	int r;
+
+	if (remote->port == 0 || !net_is_unicast(host->net, &remote->addr))
+		return TOW_EINVAL;
+	if (!may_bind(host, &from.addr))
+		return TOW_EADDRNOTAVAIL;
+	settings_default(&set, &host->cfg);
+	t = table_new(host, &from, remote, &set);
+	if (!t)
+		return TOW_ENOBUFS;
+	r = begin_connect(t, remote);
+	if (r < 0) {
+		if (t->state == TOW_TCP_CLOSED)
+			table_free(t);
+		return r;
+	}
+	*out = t;
+	return 0;
+}
+
+/* ----------------------------------------------------------------- sending */
+
+static int may_queue(const struct tow_tcp *t)
+{
+	if (t->state == TOW_TCP_CLOSED)
+		return t->error ? t->error : TOW_EPIPE;
+	return t->send.finished ? TOW_EPIPE : 0;
+}
+
+static void note_queued(struct tow_tcp *t)
+{
+	timer_clear(t, TIMER_MORE);
+	if (tcp_in_flight(t) == 0)
+		t->progress_us = tcp_now(t);
+	tcp_want_output(t);
+}
+
+int64_t tow_tcp_send(struct tow_tcp *t, const void *data, size_t bytes,
+		     unsigned flags)
+{
+	int64_t r = may_queue(t);
+
+	if (r < 0 || bytes == 0)
+		return r;
+	r = send_queue_copy(t, data, bytes, flags);
+	if (r < (int64_t)bytes)
+		t->want_write = true;
+	if (r > 0)
+		note_queued(t);
+	return r;
+}
+
+int tow_tcp_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
+		 uint64_t token, unsigned flags)
+{
+	int r = may_queue(t);
+
+	if (r < 0)
+		return r;
+	if (count < 1 || count > TOW_SPANS_MAX)
+		return TOW_EINVAL;
+	r = send_queue_lend(t, spans, count, token, flags);
+	if (r == TOW_EAGAIN)
+		t->want_write = true;
+	if (r == 0)
+		note_queued(t);
+	return r;
+}
+
+uint64_t tow_tcp_send_room(const struct tow_tcp *t)
+{
+	uint64_t queued = t->send.end - t->send.acked;
+
+	if (may_queue(t) < 0 || queued >= t->set.send_bytes)
+		return 0;
+	return t->set.send_bytes - queued;
+}
+
+/* --------------------------------------------------------------- receiving */
+
+/*
+ * What to say when there is nothing more to read. As Linux does, bytes that
+ * arrived before a reset can still be read (RFC 9293 3.10.7.4 would flush).
+ */
+static int nothing_to_read(const struct tow_tcp *t)
+{
+	const struct receive *r = &t->receive;
+
+	if (r->fin_seen && seq_after(t->rcv.nxt, r->fin))
+		return 0;
+	if (t->state == TOW_TCP_CLOSED)
+		return t->error;
+	return TOW_EAGAIN;
+}
+
+static void after_return(struct tow_tcp *t)
+{
+	if (tcp_synchronized(t) && !t->receive.fin_seen &&
+	    receive_window_grew(t)) {
+		t->ack_now = true;
+		tcp_want_output(t);
+	}
+}
+
+int64_t tow_tcp_recv(struct tow_tcp *t, void *out, size_t bytes)
+{
+	int64_t n;
+
+	if (t->receive.borrowed_bytes)
+		return TOW_EBUSY;
+	n = receive_copy(t, out, bytes);
+	if (n == 0)
+		return bytes ? nothing_to_read(t) : 0;
+	after_return(t);
+	return n;
+}
+
+int tow_tcp_borrow(struct tow_tcp *t, struct tow_span *out, int max)
+{
+	int n;
+
+	if (max < 1 || max > TOW_SPANS_MAX)
+		return TOW_EINVAL;
+	n = receive_borrow(t, out, max);
+	return n ? n : nothing_to_read(t);
+}
+
+void tow_tcp_return(struct tow_tcp *t, size_t bytes)
+{
+	receive_returned(t, bytes);
+	t->ledger.rx_lent_bytes += bytes;
+	tcp_net(t)->stats.ledger.rx_lent_bytes += bytes;
+	after_return(t);
+}
+
+/* ----------------------------------------------------------------- closing */
+
+static void finish_sending(struct tow_tcp *t)
+{
+	t->send.finished = true;
+	t->send.more = false;
+	timer_clear(t, TIMER_MORE);
+	if (t->state == TOW_TCP_ESTABLISHED)
+		tcp_enter(t, TOW_TCP_FIN_WAIT_1);
+	else if (t->state == TOW_TCP_CLOSE_WAIT)
+		tcp_enter(t, TOW_TCP_LAST_ACK);
+	tcp_want_output(t);
+}
+
+int tow_tcp_shutdown(struct tow_tcp *t)
+{
+	int r = may_queue(t);
+
+	if (r == 0)
+		finish_sending(t);
+	return r;
+}
+
+static void reset(struct tow_tcp *t, int error)
+{
+	if (tcp_synchronized(t) && t->state != TOW_TCP_TIME_WAIT)
+		tcp_send_control(t, TH_RST | TH_ACK);
+	else if (t->state == TOW_TCP_SYN_RECEIVED)
+		tcp_send_control(t, TH_RST | TH_ACK);
+	tcp_fail(t, error);
+}
+
+void tow_tcp_abort(struct tow_tcp *t)
+{
+	t->app_closed = true;
+	receive_free(t);
+	if (t->state == TOW_TCP_CLOSED)
+		tcp_release(t);
+	else
+		reset(t, TOW_ECONNABORTED);
+}
+
+void tow_tcp_close(struct tow_tcp *t)
+{
+	/* RFC 2525 2.17: what was received and not read is lost: say so. */
+	bool loses = t->receive.unread_bytes > t->receive.borrowed_bytes ||
+		     t->receive.holes.count > 0;
+
+	if (t->state == TOW_TCP_CLOSED || t->state == TOW_TCP_SYN_SENT ||
+	    t->set.linger_s == 0 || (loses && t->state != TOW_TCP_TIME_WAIT)) {
+		tow_tcp_abort(t);
+		return;
+	}
+	t->app_closed = true;
+	receive_free(t);
+	if (!t->send.finished)
+		finish_sending(t);
+	if (t->set.linger_s > 0 && t->state != TOW_TCP_TIME_WAIT)
+		timer_set(t, TIMER_LIFE,
+			  tcp_now(t) + (uint64_t)t->set.linger_s * 1000000);
+	else if (t->state == TOW_TCP_FIN_WAIT_2)
+		timer_set(t, TIMER_LIFE, tcp_now(t) + TCP_FIN_WAIT_2_US);
+	if (!t->send.done)
+		list_remove(&t->ready);
+}
+
+/* ------------------------------------------------------------ this and that */
+
+int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
+{
+	int r = settings_set(&t->set, option, value);
+
+	if (r < 0)
+		return r;
+	switch (option) {
+	case TOW_TCP_KEEPALIVE_S:
+		timer_restart_keepalive(t);
+		break;
+	case TOW_TCP_RECV_BYTES:
+		t->receive.limit = t->set.recv_bytes;
+		break;
+	case TOW_TCP_MSS:
+		tcp_choose_mss(t);
+		break;
+	case TOW_TCP_CONGESTION:
+		t->cc.ops = congestion_by_id(value);
+		t->cc.ops->init(t);
+		break;
+	case TOW_TCP_NODELAY:
+		tcp_want_output(t);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+int tow_tcp_get(const struct tow_tcp *t, enum tow_tcp_option option,
+		int64_t *value)
+{
+	if ((unsigned)option > TOW_TCP_CONGESTION)
+		return TOW_EINVAL;
+	*value = settings_get(&t->set, option);
+	return 0;
+}
+
+void tow_tcp_set_user(struct tow_tcp *t, void *user)
+{
+	t->user = user;
+}
+
+void *tow_tcp_user(const struct tow_tcp *t)
+{
+	return t->user;
+}
+
+void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
+{
+	*out = (struct tow_tcp_info){
+		.state = (enum tow_tcp_state)t->state,
+		.mss = t->snd.mss,
+		.cwnd_bytes = t->cc.cwnd,
+		.ssthresh_bytes = t->cc.ssthresh,
+		.srtt_us = t->rtt.srtt_us,
+		.rto_us = t->rtt.rto_us,
+		.send_window_bytes = t->snd.wnd,
+		.recv_window_bytes =
+			(uint32_t)MAX(0, seq_diff(t->rcv.edge, t->rcv.nxt)),
+		.in_flight_bytes = tcp_in_flight(t),
+		.queued_bytes = t->send.end - t->send.acked,
+		.unread_bytes =
+			t->receive.unread_bytes - t->receive.borrowed_bytes,
+		.retransmits = t->retransmits,
+		.sack = t->sack,
+		.timestamps = t->timestamps,
+		.window_scaling = t->scaling,
+	};
+}
+
+struct tow_endpoint tow_tcp_local(const struct tow_tcp *t)
+{
+	return t->local;
+}
+
+struct tow_endpoint tow_tcp_remote(const struct tow_tcp *t)
+{
+	return t->remote;
+}
+
+const struct tow_ledger *tow_tcp_ledger(const struct tow_tcp *t)
+{
+	return &t->ledger;
+}

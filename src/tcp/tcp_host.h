@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TCP_HOST_H
+#define TCP_HOST_H
+
+/*
+ * What the stack sees of TCP: tables made once at open, an input, an output,
+ * timers, and events to collect.
+ */
+#include <tow/event.h>
+#include <tow/stack.h>
+#include <tow/tcp.h>
+#include "net/net.h"
+
+struct loan;
+struct sent;
+
+struct tcp_host {
+	struct net *net;
+	struct tow_config cfg;
+	struct sip_key table_key, isn_key, timestamp_key;
+
+	/*
+	 * Objects come from arrays; the free ones are chained, those never
+	 * used yet lie behind *_used, so that opening touches no memory.
+	 */
+	struct tow_tcp *connections, *connection_free;
+	uint32_t connections_used, connections_live;
+	struct tow_listener *listeners;
+	struct loan *loans, *loan_free;
+	uint32_t loans_used, loans_live;
+	struct sent *sents, *sent_free;
+	uint32_t sents_used, sents_live;
+
+	struct tow_tcp **buckets; /* chains by table hash of both endpoints */
+	uint32_t bucket_mask;
+
+	struct list ready;	     /* connections with events */
+	struct list listening_ready; /* listeners with events */
+	struct list output;	     /* connections with something to send */
+	struct list time_wait;	     /* oldest first */
+	uint16_t port_next; /* RFC 6056 3.3.3: walked from a keyed offset */
+};
+
+size_t tcp_need(const struct tow_config *cfg);
+void tcp_init(struct tcp_host *host, struct net *net,
+	      const struct tow_config *cfg, void *memory);
+
+/* A packet with protocol 6. Takes packet->buf. */
+void tcp_input(struct tcp_host *host, struct net_packet *packet);
+void tcp_error(struct tcp_host *host, const struct net_error *error);
+
+/* Send what is owed and allowed. Returns how many segments. */
+int tcp_output_all(struct tcp_host *host);
+
+/* A timer with TIMER_TCP is due. */
+void tcp_timer(struct tcp_host *host, struct timer *timer);
+
+/* A sent buffer of ours (BUF_OWNER_TCP) came back from its device. */
+void tcp_sent(struct tcp_host *host, struct tow_buf *buf);
+
+/* A device is gone: connections through it end with TOW_ENETDOWN. */
+void tcp_link_gone(struct tcp_host *host, const struct net_link *link);
+
+int tcp_events(struct tcp_host *host, struct tow_event *out, int max);
+bool tcp_idle(const struct tcp_host *host);
+
+/* The stack inside of which this lives; src/stack defines it. */
+struct tcp_host *stack_tcp(struct tow_stack *stack);
+
+#endif

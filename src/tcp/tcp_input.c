@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Segment arrival: RFC 9293 3.10.7.
+ *
+ * segment_arrives() walks the numbered checks of 3.10.7.4 in the RFC's order,
+ * so that the two can be read side by side. A check lets the segment through or
+ * ends its journey; only these functions change the state, and only through
+ * tcp_enter(). What RFC 5961 (blind attacks), RFC 7323 (PAWS) and RFC 6191
+ * (TIME-WAIT) add is at the check that they amend.
+ *
+ * Nothing is answered from here: an ACK is owed (t->ack_now) and sent once per
+ * poll, however many segments asked for it.
+ */
+#include "tcp/tcp_private.h"
+#include "base/csum.h"
+
+/* The sequence space that a segment takes up. */
+static uint32_t segment_length(const struct wire_tcp *seg, uint32_t bytes)
+{
+	return bytes + (seg->flags & TH_SYN ? 1 : 0) +
+	       (seg->flags & TH_FIN ? 1 : 0);
+}
+
+/* ------------------------------------------------------- PAWS, RFC 7323 5 */
+
+static bool timestamp_is_old(const struct tow_tcp *t,
+			     const struct wire_tcp *seg)
+{
+	return (int32_t)(seg->ts_value - t->ts.recent) < 0 &&
+	       tcp_now(t) - t->ts.recent_us < TCP_PAWS_IDLE_US;
+}
+
+static enum verdict check_timestamp(struct tow_tcp *t,
+				    const struct wire_tcp *seg)
+{
+	if (!t->timestamps || seg->flags & TH_RST)
+		return PASS;
+	if (!seg->has_timestamps) { /* 3.2 */
+		tcp_drop(t, TOW_DROP_TCP_PAWS);
+		return DROP;
+	}
+	if (!timestamp_is_old(t, seg)) /* 5.3 R1 */
+		return PASS;
+	tcp_drop(t, TOW_DROP_TCP_PAWS);
+	return DROP_ACK;
+}
+
+/* 4.3: only an acceptable segment that we acknowledged up to may set it. */
+static void update_timestamp(struct tow_tcp *t, const struct wire_tcp *seg)
+{
+	if (!t->timestamps || !seg->has_timestamps ||
+	    (int32_t)(seg->ts_value - t->ts.recent) < 0 ||
+	    seq_after(seq_of(seg->sequence), t->ts.last_ack))
+		return;
+	t->ts.recent = seg->ts_value;
+	t->ts.recent_us = tcp_now(t);
+}
+
+/* ------------------------------------------------------- first: sequence */
+
+/*
+ * RFC 9293 3.4, table 6, with two allowances. A segment without length may
+ * stand exactly at the right edge, as in Linux: a peer that has filled our
+ * window and lost the first of it can send its ACKs from nowhere else. And
+ * with a closed window one at RCV.NXT passes, for the sake of its ACK.
+ */
+static bool acceptable(const struct tow_tcp *t, struct seq seq, uint32_t length)
+{
+	struct seq end = seq_add(seq, length);
+
+	if (seq_eq(seq, t->rcv.nxt))
+		return true;
+	if (length == 0)
+		return !seq_before(seq, t->rcv.nxt) &&
+		       !seq_after(seq, t->rcv.edge);
+	return seq_before(seq, t->rcv.edge) && seq_after(end, t->rcv.nxt);
+}
+
+static enum verdict check_sequence(struct tow_tcp *t,
+				   const struct wire_tcp *seg, uint32_t bytes)
+{
+	struct seq seq = seq_of(seg->sequence);
+	uint32_t length = segment_length(seg, bytes);
+	struct seq end = seq_add(seq, length);
+
+	if (acceptable(t, seq, length))
+		return PASS;
+	if (seg->flags & TH_RST) {
+		tcp_drop(t, TOW_DROP_TCP_RST);
+		return DROP;
+	}
+	tcp_drop(t, TOW_DROP_TCP_SEQUENCE);
+	if (bytes > 0 && !seq_after(end, t->rcv.nxt))
+		receive_duplicate(t, seq, seq_add(seq, bytes));
+	/* RFC 9293 3.10.7.4: a FIN sent again restarts the 2 MSL timer. */
+	if (t->state == TOW_TCP_TIME_WAIT && seg->flags & TH_FIN)
+		timer_set(t, TIMER_LIFE, tcp_now(t) + TCP_TIME_WAIT_US);
+	return DROP_ACK;
+}
+
+/* ------------------------------------------------------------ second: RST */
+
+static enum verdict check_rst(struct tow_tcp *t, const struct wire_tcp *seg)
+{
+	if (!(seg->flags & TH_RST))
+		return PASS;
+	if (t->state == TOW_TCP_TIME_WAIT) { /* RFC 1337 4 */
+		tcp_drop(t, TOW_DROP_TCP_RST);
+		return DROP;
+	}
+	if (!seq_eq(seq_of(seg->sequence), t->rcv.nxt)) { /* RFC 5961 3.2 */
+		tcp_drop(t, TOW_DROP_TCP_RST);
+		tcp_send_challenge(t);
+		return DROP;
+	}
+	tcp_count(t, TOW_COUNTER_TCP_RST_IN);
+	tcp_fail(t, t->state == TOW_TCP_SYN_RECEIVED ? TOW_ECONNREFUSED
+						     : TOW_ECONNRESET);
+	return DROP;
+}
+
+/* ------------------------------------------------------------ fourth: SYN */
+
+static enum verdict check_syn(struct tow_tcp *t, const struct wire_tcp *seg)
+{
+	if (!(seg->flags & TH_SYN))
+		return PASS;
+	tcp_drop(t, TOW_DROP_TCP_FLAGS);
+	if (t->state == TOW_TCP_SYN_RECEIVED && t->passive)
+		tcp_fail(t, TOW_ECONNRESET); /* back to LISTEN */
+	else
+		tcp_send_challenge(t); /* RFC 5961 4.2 */
+	return DROP;
+}
+
+/* ------------------------------------------------------------- fifth: ACK */
+
+/* RFC 5961 5.2 */
+static bool ack_is_plausible(const struct tow_tcp *t, struct seq ack)
+{
+	return !seq_after(ack, t->snd.nxt) &&
+	       !seq_before(ack, seq_sub(t->snd.una, t->snd.wnd_max));
+}
+
+/* RFC 9293 3.10.7.4: only a newer segment may say what the window is. */
+static bool update_window(struct tow_tcp *t, const struct wire_tcp *seg)
+{
+	struct seq seq = seq_of(seg->sequence),
+		   ack = seq_of(seg->acknowledgement);
+	uint32_t wnd = (uint32_t)seg->window << t->snd.scale;
+	bool changed = wnd != t->snd.wnd;
+
+	if (seq_before(ack, t->snd.una) || seq_before(seq, t->snd.wl1) ||
+	    (seq_eq(seq, t->snd.wl1) && seq_before(ack, t->snd.wl2)))
+		return false;
+	t->snd.wnd = wnd;
+	t->snd.wnd_max = MAX(t->snd.wnd_max, wnd);
+	t->snd.wl1 = seq;
+	t->snd.wl2 = ack;
+	return changed;
+}
+
+static void on_fin_acked(struct tow_tcp *t)
+{
+	switch (t->state) {
+	case TOW_TCP_FIN_WAIT_1:
+		tcp_enter(t, TOW_TCP_FIN_WAIT_2);
+		break;
+	case TOW_TCP_CLOSING:
+		tcp_enter(t, TOW_TCP_TIME_WAIT);
+		break;
+	case TOW_TCP_LAST_ACK:
+		t->cleanly_closed = true;
+		tcp_fail(t, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+/* The peer has everything up to @ack: records, loans and timers move on. */
+static void advance(struct tow_tcp *t, struct seq ack, struct ack_news *news)
+{
+	bool fin_was_out = t->fin_sent && !seq_eq(t->snd.una, t->snd.nxt);
+	bool fin_acked = fin_was_out && seq_eq(ack, t->snd.nxt);
+
+	flight_acked(t, ack, news);
+	t->progress_us = tcp_now(t);
+	send_queue_acked(t, news->acked_bytes - (fin_acked ? 1 : 0));
+	if (news->rtt_sent_us)
+		rtt_sample(&t->rtt, tcp_now(t) - news->rtt_sent_us);
+	t->recovery.backoffs = 0;
+	timer_restart_retransmit(t);
+	if (t->path.link->dev)
+		net_confirm(tcp_net(t), &t->path);
+	if (fin_acked)
+		on_fin_acked(t);
+}
+
+/* RFC 5681 2, and with SACK RFC 6675 2. */
+static bool is_duplicate_ack(const struct tow_tcp *t,
+			     const struct wire_tcp *seg, uint32_t bytes,
+			     const struct ack_news *news)
+{
+	if (news->acked_bytes || tcp_in_flight(t) == 0)
+		return false;
+	if (t->sack)
+		return news->sacked_bytes > 0;
+	return bytes == 0 && !(seg->flags & (TH_SYN | TH_FIN)) &&
+	       !news->window_changed && seg->acknowledgement == t->snd.una.n;
+}
+
+static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
+			uint32_t bytes)
+{
+	struct seq ack = seq_of(seg->acknowledgement);
+	struct ack_news news = { 0 };
+
+	t->probes = 0;
+	news.window_changed = update_window(t, seg);
+	if (t->sack && seg->sack_count)
+		flight_sacked(t, seg, &news);
+	if (seq_after(ack, t->snd.una))
+		advance(t, ack, &news);
+	if (t->state == TOW_TCP_CLOSED)
+		return;
+	if (tcp_in_flight(t) == 0 && t->send.next == t->send.end)
+		t->progress_us = tcp_now(t);
+	if (news.acked_bytes && t->recovery.state != RECOVERY_FAST)
+		congestion_on_ack(t, news.acked_bytes);
+	recovery_on_ack(t, seg, &news, is_duplicate_ack(t, seg, bytes, &news));
+	tcp_want_output(t);
+}
+
+/* SYN-RECEIVED: is our SYN acknowledged? */
+static enum verdict complete_handshake(struct tow_tcp *t,
+				       const struct wire_tcp *seg)
+{
+	struct seq ack = seq_of(seg->acknowledgement);
+	struct ack_news news = { 0 };
+
+	if (!seq_after(ack, t->snd.una) || seq_after(ack, t->snd.nxt)) {
+		tcp_drop(t, TOW_DROP_TCP_ACK);
+		return DROP_RESET;
+	}
+	flight_acked(t, ack, &news);
+	if (news.rtt_sent_us)
+		rtt_sample(&t->rtt, tcp_now(t) - news.rtt_sent_us);
+	/* The window in this segment is the first that is scaled. */
+	t->snd.wl1 = seq_of(seg->sequence);
+	t->snd.wl2 = ack;
+	t->snd.wnd = (uint32_t)seg->window << t->snd.scale;
+	t->snd.wnd_max = MAX(t->snd.wnd_max, t->snd.wnd);
+	listen_promote(t);
+	tcp_establish(t);
+	if (!t->passive)
+		tcp_pend(t, PENDING_CONNECTED);
+	return PASS;
+}
+
+static enum verdict check_ack(struct tow_tcp *t, const struct wire_tcp *seg,
+			      uint32_t bytes)
+{
+	if (!(seg->flags & TH_ACK)) {
+		tcp_drop(t, TOW_DROP_TCP_FLAGS);
+		return DROP;
+	}
+	if (t->state == TOW_TCP_SYN_RECEIVED) {
+		enum verdict v = complete_handshake(t, seg);
+
+		if (v != PASS)
+			return v;
+	}
+	if (!ack_is_plausible(t, seq_of(seg->acknowledgement))) {
+		tcp_drop(t, TOW_DROP_TCP_ACK);
+		tcp_send_challenge(t);
+		return DROP;
+	}
+	process_ack(t, seg, bytes);
+	return t->state == TOW_TCP_CLOSED ? DROP : PASS;
+}
+
+/* --------------------------------------------------- seventh: the payload */
+
+/* RFC 9293 3.8.6.3: an ACK for each second full segment, or soon. */
+static void owe_ack(struct tow_tcp *t, uint32_t bytes)
+{
+	t->unacked_bytes += bytes;
+	if (t->unacked_bytes >= 2 * t->rcv.segment_bytes)
+		t->ack_now = true;
+	else if (!t->deadlines_us[TIMER_DELACK])
+		timer_set(t, TIMER_DELACK, tcp_now(t) + TCP_DELACK_US);
+	tcp_want_output(t);
+}
+
+static void learn_segment_bytes(struct tow_tcp *t, const struct tow_buf *buf)
+{
+	uint32_t bytes = buf->gso_bytes ? buf->gso_bytes : buf->bytes;
+
+	bytes = MIN(bytes, t->rcv.mss);
+	t->rcv.segment_bytes = MAX(t->rcv.segment_bytes, bytes);
+}
+
+static bool may_receive(const struct tow_tcp *t)
+{
+	return t->state == TOW_TCP_ESTABLISHED ||
+	       t->state == TOW_TCP_FIN_WAIT_1 || t->state == TOW_TCP_FIN_WAIT_2;
+}
+
+/* RFC 1122 4.2.2.13: nobody will ever read this, so the peer should know. */
+static bool comes_too_late(const struct tow_tcp *t, const struct wire_tcp *seg,
+			   uint32_t bytes)
+{
+	struct seq end = seq_add(seq_of(seg->sequence), bytes);
+
+	return t->app_closed && bytes > 0 && seq_after(end, t->rcv.nxt);
+}
+
+/* ------------------------------------------------------------ eighth: FIN */
+
+static void on_fin(struct tow_tcp *t)
+{
+	t->ack_now = true;
+	switch (t->state) {
+	case TOW_TCP_ESTABLISHED:
+		tcp_enter(t, TOW_TCP_CLOSE_WAIT);
+		break;
+	case TOW_TCP_FIN_WAIT_1: /* our FIN is not acknowledged, see fifth */
+		tcp_enter(t, TOW_TCP_CLOSING);
+		break;
+	case TOW_TCP_FIN_WAIT_2:
+		tcp_enter(t, TOW_TCP_TIME_WAIT);
+		break;
+	default:
+		break;
+	}
+	tcp_pend(t, PENDING_READABLE);
+	tcp_want_output(t);
+}
+
+/*
+ * Urgent data stays in the stream where it is (RFC 6093 6): the sixth check
+ * has nothing to do, and the urgent pointer is never used for anything.
+ */
+static void process_payload(struct tow_tcp *t, struct net_packet *packet,
+			    const struct wire_tcp *seg)
+{
+	struct tow_buf *buf = packet->buf;
+	struct seq seq = seq_of(seg->sequence), before = t->rcv.nxt;
+	bool fin = seg->flags & TH_FIN, reached;
+	uint32_t bytes = buf->bytes;
+
+	if (seg->flags &
+	    TH_SYN) /* of a SYN-ACK: it takes up the first number */
+		seq = seq_add(seq, 1);
+	if (!may_receive(t) || (bytes == 0 && !fin)) {
+		tow_buf_give(buf);
+		return;
+	}
+	if (comes_too_late(t, seg, bytes)) {
+		tow_buf_give(buf);
+		tcp_drop(t, TOW_DROP_TCP_CLOSED);
+		tcp_send_control(t, TH_RST | TH_ACK);
+		tcp_fail(t, TOW_ECONNRESET);
+		return;
+	}
+	learn_segment_bytes(t, buf);
+	reached = receive_segment(t, buf, seq, fin);
+	if (reached)
+		on_fin(t);
+	else if (!seq_eq(before, t->rcv.nxt))
+		tcp_pend(t, PENDING_READABLE);
+	if (t->state == TOW_TCP_CLOSED)
+		return;
+	if (bytes > 0 && seq_eq(before, t->rcv.nxt))
+		t->ack_now = true; /* out of order, or no room */
+	owe_ack(t, (uint32_t)seq_diff(t->rcv.nxt, before));
+}
+
+/* ------------------------------------------------------------- the spine */
+
+/*
+ * The peer sends its SYN again, or answers ours in a simultaneous open: the
+ * SYN was received, what is left may be acceptable (RFC 9293 3.5, figure 7).
+ */
+static bool is_known_syn(const struct tow_tcp *t, const struct wire_tcp *seg)
+{
+	return t->state == TOW_TCP_SYN_RECEIVED && seg->flags & TH_SYN &&
+	       seg->sequence == t->rcv.irs.n;
+}
+
+static enum verdict segment_arrives(struct tow_tcp *t,
+				    struct net_packet *packet,
+				    struct wire_tcp *seg)
+{
+	uint32_t bytes = packet->buf->bytes;
+	enum verdict v;
+
+	if (is_known_syn(t, seg)) {
+		if (!(seg->flags & (TH_ACK | TH_RST))) {
+			tcp_send_syn(t);
+			return DROP;
+		}
+		seg->flags &= (uint8_t)~TH_SYN;
+		seg->sequence++;
+	}
+	v = check_timestamp(t, seg);
+	if (v == PASS)
+		v = check_sequence(t, seg, bytes); /* first */
+	if (v == PASS)
+		v = check_rst(t, seg); /* second; third is obsolete */
+	if (v == PASS)
+		v = check_syn(t, seg); /* fourth */
+	if (v == PASS)
+		v = check_ack(t, seg, bytes); /* fifth */
+	if (v == PASS) {
+		update_timestamp(t, seg);
+		process_payload(t, packet, seg); /* seventh and eighth */
+	}
+	return v;
+}
+
+static void answer(struct tow_tcp *t, struct net_packet *packet,
+		   const struct wire_tcp *seg, enum verdict v)
+{
+	bool empty = packet->buf->bytes == 0 && !(seg->flags & TH_FIN);
+
+	if (v == DROP_ACK && empty) {
+		tcp_send_challenge(t); /* limited, or two of us could loop */
+	} else if (v == DROP_ACK) {
+		t->ack_now = true;
+		tcp_want_output(t);
+	} else if (v == DROP_RESET) {
+		tcp_reject(t->host, packet, seg);
+	}
+	if (v != PASS)
+		tow_buf_give(packet->buf);
+}
+
+/*
+ * RFC 6191 2, RFC 9293 3.6.1: a SYN that is certainly newer than all of the
+ * old connection takes its place.
+ */
+static bool takes_over(const struct tow_tcp *t, const struct wire_tcp *seg)
+{
+	if (t->state != TOW_TCP_TIME_WAIT ||
+	    (seg->flags & (TH_SYN | TH_ACK | TH_RST | TH_FIN)) != TH_SYN)
+		return false;
+	if (t->timestamps && seg->has_timestamps &&
+	    seg->ts_value != t->ts.recent)
+		return (int32_t)(seg->ts_value - t->ts.recent) > 0;
+	return seq_after(seq_of(seg->sequence), t->rcv.nxt);
+}
+
+static void deliver(struct tow_tcp *t, struct net_packet *packet,
+		    struct wire_tcp *seg)
+{
+	enum verdict v;
+
+	t->last_receive_us = tcp_now(t);
+	timer_restart_keepalive(t);
+	if (t->state == TOW_TCP_SYN_SENT) {
+		v = connect_input(t, packet, seg);
+		if (v == PASS)
+			process_payload(t, packet, seg);
+	} else {
+		v = segment_arrives(t, packet, seg);
+	}
+	answer(t, packet, seg, v);
+}
+
+static void find_receiver(struct tcp_host *host, struct net_packet *packet,
+			  struct wire_tcp *seg)
+{
+	struct tow_endpoint local = { packet->dst, seg->destination_port, 0 };
+	struct tow_endpoint remote = { packet->src, seg->source_port,
+				       packet->zone };
+	struct tow_tcp *t = table_find(host, &local, &remote);
+	struct tow_listener *l;
+	struct seq after, *reuse = NULL;
+
+	if (t && takes_over(t, seg)) {
+		after = t->snd.nxt;
+		reuse = &after;
+		tcp_count(t, TOW_COUNTER_TCP_TIME_WAIT_REUSED);
+		tcp_fail(t, 0);
+		t = NULL;
+	}
+	if (t) {
+		deliver(t, packet, seg);
+		return;
+	}
+	l = table_find_listener(host, &local);
+	if (l) {
+		listen_input(l, packet, seg, reuse);
+	} else {
+		net_drop(host->net, TOW_DROP_TCP_PORT);
+		tcp_reject(host, packet, seg);
+	}
+	tow_buf_give(packet->buf);
+}
+
+static bool checksum_is_right(struct net *net, const struct net_packet *packet)
+{
+	const struct tow_buf *buf = packet->buf;
+	uint32_t sum;
+
+	if (packet->csum_ok)
+		return true;
+	sum = csum_pseudo(&packet->src, &packet->dst, NET_TCP, buf->bytes);
+	sum = csum_add(sum,
+		       buf_csum(buf, 0, &net->stats.ledger.rx_touched_bytes));
+	return csum_finish(sum) == 0;
+}
+
+static bool parse(struct net *net, struct net_packet *packet,
+		  struct wire_tcp *seg)
+{
+	uint8_t *header = buf_pull(packet->buf, TCP_HEADER_BYTES);
+	uint32_t bytes = header ? wire_tcp_header_bytes(header) : 0;
+
+	if (bytes)
+		header = buf_pull(packet->buf, bytes);
+	if (!bytes || !header || !wire_tcp_parse(seg, header, bytes)) {
+		net_drop(net, TOW_DROP_TCP_HEADER);
+		return false;
+	}
+	if (seg->source_port == 0 || seg->destination_port == 0) {
+		net_drop(net, TOW_DROP_TCP_HEADER);
+		return false;
+	}
+	if (!checksum_is_right(net, packet)) {
+		net_drop(net, TOW_DROP_TCP_CHECKSUM);
+		return false;
+	}
+	buf_trim_front(packet->buf, bytes);
+	return true;
+}
+
+void tcp_input(struct tcp_host *host, struct net_packet *packet)
+{
+	struct wire_tcp seg;
+
+	net_count(host->net, TOW_COUNTER_TCP_SEGS_IN);
+	if (!parse(host->net, packet, &seg)) {
+		tow_buf_give(packet->buf);
+		return;
+	}
+	if (packet->group) { /* RFC 9293 3.9.2.3 MUST-57 */
+		net_drop(host->net, TOW_DROP_IP_DESTINATION);
+		tow_buf_give(packet->buf);
+		return;
+	}
+	find_receiver(host, packet, &seg);
+}
+
+/* -------------------------------------------------------------- ICMP errors */
+
+static bool error_is_about_us(const struct tow_tcp *t,
+			      const struct net_error *error)
+{
+	struct seq seq = seq_of(error->sequence);
+
+	/* RFC 5927 4.1: it must quote a segment that is in flight. */
+	return error->sequence_known && !seq_before(seq, t->snd.una) &&
+	       seq_before(seq, t->snd.nxt);
+}
+
+#define MTU_MIN_V4 552	/* RFC 5927 7.2 and common practice */
+#define MTU_MIN_V6 1280 /* RFC 8200 5 */
+
+/* RFC 1191 6.4, RFC 8201 5.2: never up, never below the floor. */
+static void on_too_big(struct tow_tcp *t, uint32_t mtu)
+{
+	uint32_t floor =
+		tow_addr_is_v4(&t->remote.addr) ? MTU_MIN_V4 : MTU_MIN_V6;
+
+	mtu = MAX(mtu, floor);
+	if (mtu >= t->snd.mtu || !tcp_synchronized(t))
+		return;
+	t->snd.mtu = mtu;
+	tcp_choose_mss(t);
+	recovery_path_shrunk(t);
+	tcp_want_output(t);
+}
+
+/* RFC 1122 4.2.3.9, RFC 5461 3: hard errors end an attempt, no more. */
+void tcp_error(struct tcp_host *host, const struct net_error *error)
+{
+	struct tow_tcp *t = table_find(host, &error->local, &error->remote);
+
+	if (!t || !error_is_about_us(t, error)) {
+		net_drop(host->net, TOW_DROP_ICMP_UNMATCHED);
+		return;
+	}
+	if (error->mtu)
+		on_too_big(t, error->mtu);
+	else if (error->hard && !tcp_synchronized(t))
+		tcp_fail(t, error->error);
+}

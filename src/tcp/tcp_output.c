@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Sending: which segment is next, and building it.
+ *
+ * tcp_output() sends, in this order, what was lost, what is new, and an ACK if
+ * one is owed and nothing carried it. Each segment is a buffer with the headers
+ * in its room and payload spans that point into loans; it may be a large one
+ * that the device cuts into packets. Sending again is the same as sending:
+ * the record of the segment says which bytes of which loan.
+ *
+ *	tcp_output
+ *	  resend_lost      while pipe < cwnd: recovery_next_lost()
+ *	  send_new         while the windows allow: as large as they allow
+ *	  send ACK         if still owed
+ *	  start_probing    if all that stops us is a closed window
+ *
+ * A connection waits in host->output while it may have something to send, and
+ * stays there when the device's queue was full.
+ */
+#include "tcp/tcp_private.h"
+#include "base/csum.h"
+
+#define SEGMENTS_PER_POLL 32 /* of one connection, to be fair to the others */
+#define IP_BYTES_MAX	  65535u
+#define HEADERS_MAX	  120u /* IPv6 and TCP with all options */
+
+/* RFC 7323 5.4: one tick a millisecond. */
+uint32_t tcp_timestamp(const struct tow_tcp *t)
+{
+	return (uint32_t)(tcp_now(t) / 1000) + t->ts.offset;
+}
+
+void tcp_want_output(struct tow_tcp *t)
+{
+	if (list_empty(&t->output))
+		list_append(&t->host->output, &t->output);
+}
+
+/* ------------------------------------------------------- building segments */
+
+/* An ACK goes out with this segment: nothing is owed any more. */
+static void note_acked(struct tow_tcp *t)
+{
+	t->ack_now = false;
+	t->unacked_bytes = 0;
+	t->rcv.acked = t->rcv.nxt;
+	t->ts.last_ack = t->rcv.nxt;
+	timer_clear(t, TIMER_DELACK);
+}
+
+/* The header of a segment of a synchronized connection, at SND.NXT. */
+static struct wire_tcp header(struct tow_tcp *t, uint8_t flags)
+{
+	struct wire_tcp h = {
+		.source_port = t->local.port,
+		.destination_port = t->remote.port,
+		.sequence = t->snd.nxt.n,
+		.acknowledgement = t->rcv.nxt.n,
+		.flags = flags,
+		.window = receive_advertise(t, false),
+	};
+
+	if (t->timestamps) {
+		h.has_timestamps = true;
+		h.ts_value = tcp_timestamp(t);
+		h.ts_echo = t->ts.recent;
+	}
+	if (!(flags & TH_RST)) {
+		receive_report(t, &h);
+		note_acked(t);
+	}
+	return h;
+}
+
+/* SACK blocks that go with a segment take their room from its payload. */
+static uint32_t payload_per_packet(const struct tow_tcp *t)
+{
+	uint32_t extra = receive_report_bytes(t);
+
+	return t->snd.mss > extra ? t->snd.mss - extra : 1;
+}
+
+static uint32_t partial_sum(const struct net_path *path, uint32_t bytes)
+{
+	return csum_fold(csum_pseudo(&path->src, &path->dst, NET_TCP, bytes));
+}
+
+/* In software: one pass over the payload, remembered with its record. */
+static uint32_t payload_sum(struct tow_tcp *t, const struct tow_buf *buf,
+			    uint32_t header_bytes, struct sent *s)
+{
+	uint64_t touched = 0;
+	uint32_t sum;
+
+	if (s && s->flags & SENT_CSUM)
+		return s->csum;
+	sum = csum_fold(buf_csum(buf, header_bytes, &touched));
+	t->ledger.tx_touched_bytes += touched;
+	tcp_net(t)->stats.ledger.tx_touched_bytes += touched;
+	if (s && touched) {
+		s->csum = (uint16_t)sum;
+		s->flags |= SENT_CSUM;
+	}
+	return sum;
+}
+
+static void put_csum(uint8_t *header, uint16_t value)
+{
+	memcpy(header + TCP_CSUM_OFFSET, &value, sizeof(value));
+}
+
+static void fill_checksum(struct tow_tcp *t, struct tow_buf *buf,
+			  uint8_t *header, uint32_t header_bytes,
+			  struct sent *s)
+{
+	uint32_t sum = partial_sum(&t->path, buf->bytes);
+
+	if (net_path_caps(&t->path) & TOW_DEV_TX_CSUM) {
+		buf->flags |= TOW_BUF_CSUM_PARTIAL;
+		buf->csum_offset = TCP_CSUM_OFFSET;
+		put_csum(header, (uint16_t)sum);
+		return;
+	}
+	sum = csum_add(sum, payload_sum(t, buf, header_bytes, s));
+	sum = csum_bytes(sum, header, header_bytes);
+	put_csum(header, csum_finish(sum));
+}
+
+/* Header in front of what @buf has, and off it goes. Takes the buffer. */
+static void transmit(struct tow_tcp *t, struct tow_buf *buf,
+		     const struct wire_tcp *h, struct sent *s)
+{
+	uint32_t bytes = wire_tcp_length(h);
+	uint8_t *at = buf_push(buf, bytes);
+
+	wire_tcp_build(h, at);
+	fill_checksum(t, buf, at, bytes, s);
+	t->last_send_us = tcp_now(t);
+	tcp_count(t, TOW_COUNTER_TCP_SEGS_OUT);
+	net_send(tcp_net(t), &t->path, buf, NET_TCP);
+}
+
+static struct tow_buf *take_buf(struct tow_tcp *t)
+{
+	struct tow_buf *buf = tow_buf_take(&tcp_net(t)->tx_pool);
+
+	if (!buf)
+		tcp_count(t, TOW_COUNTER_NO_TX_BUFFERS);
+	return buf;
+}
+
+static void mark_large(struct tow_tcp *t, struct tow_buf *buf,
+		       uint32_t per_packet)
+{
+	if (buf->bytes <= per_packet)
+		return;
+	buf->gso =
+		tow_addr_is_v4(&t->remote.addr) ? TOW_GSO_TCP4 : TOW_GSO_TCP6;
+	buf->gso_bytes = (uint16_t)per_packet;
+}
+
+/* ---------------------------------------------------------------- controls */
+
+/* A segment without payload: ACK, RST. */
+void tcp_send_control(struct tow_tcp *t, uint8_t flags)
+{
+	struct tow_buf *buf = take_buf(t);
+	struct wire_tcp h;
+
+	if (!buf)
+		return;
+	if (flags & TH_RST)
+		tcp_count(t, TOW_COUNTER_TCP_RST_OUT);
+	h = header(t, flags);
+	transmit(t, buf, &h, NULL);
+}
+
+/* RFC 9293 3.8.4: a number that was acknowledged already asks for an ACK. */
+void tcp_send_keepalive(struct tow_tcp *t)
+{
+	struct tow_buf *buf = take_buf(t);
+	struct wire_tcp h;
+
+	if (!buf)
+		return;
+	h = header(t, TH_ACK);
+	h.sequence = t->snd.nxt.n - 1;
+	transmit(t, buf, &h, NULL);
+}
+
+/*
+ * RFC 5961 7: at most so many challenge ACKs a second. The count belongs to
+ * the connection alone, so nobody learns from it about another one.
+ */
+void tcp_send_challenge(struct tow_tcp *t)
+{
+	if (tcp_now(t) - t->challenge_us >= 1000000) {
+		t->challenge_us = tcp_now(t);
+		t->challenges = 0;
+	}
+	if (t->challenges >= TCP_CHALLENGES_PER_S)
+		return;
+	t->challenges++;
+	tcp_count(t, TOW_COUNTER_TCP_CHALLENGE_ACKS);
+	t->ack_now = true;
+	tcp_want_output(t);
+}
+
+/* SYN or SYN-ACK, the first time or again. */
+void tcp_send_syn(struct tow_tcp *t)
+{
+	bool again = !seq_eq(t->snd.nxt, t->snd.una);
+	bool answers = t->state == TOW_TCP_SYN_RECEIVED;
+	struct tow_buf *buf;
+	struct wire_tcp h = {
+		.source_port = t->local.port,
+		.destination_port = t->remote.port,
+		.sequence = t->snd.iss.n,
+		.acknowledgement = answers ? t->rcv.nxt.n : 0,
+		.flags = TH_SYN | (answers ? TH_ACK : 0),
+		.has_mss = true,
+		.mss = t->rcv.mss,
+		.sack_permitted = !answers || t->sack,
+		.has_timestamps = !answers || t->timestamps,
+		.has_window_scale = !answers || t->scaling,
+		.window_scale = t->rcv.scale,
+	};
+
+	if (!again) {
+		if (!flight_append(t, 1, SENT_SYN))
+			return; /* counted; the timer below is not armed */
+		timer_restart_retransmit(t);
+	} else if (flight_first(t)) {
+		flight_mark(t, flight_first(t), SENT_EVER_RETRANS, 0);
+		tcp_count(t, TOW_COUNTER_TCP_RETRANS_SEGS);
+	}
+	buf = take_buf(t);
+	if (!buf)
+		return;
+	h.window = receive_advertise(t, true);
+	if (h.has_timestamps) {
+		h.ts_value = tcp_timestamp(t);
+		h.ts_echo = answers ? t->ts.recent : 0;
+	}
+	if (answers)
+		note_acked(t);
+	transmit(t, buf, &h, NULL);
+}
+
+/* RFC 9293 3.10.7.1: a segment for which there is no connection. */
+void tcp_reject(struct tcp_host *host, const struct net_packet *packet,
+		const struct wire_tcp *seg)
+{
+	struct net *net = host->net;
+	struct tow_tcp ghost = {
+		.host = host,
+		.local = { packet->dst, seg->destination_port, 0 },
+		.remote = { packet->src, seg->source_port, packet->zone },
+	};
+	struct wire_tcp h = {
+		.source_port = seg->destination_port,
+		.destination_port = seg->source_port,
+		.flags = TH_RST,
+	};
+	struct tow_buf *buf;
+
+	if (seg->flags & TH_RST || packet->group ||
+	    !net_is_unicast(net, &packet->src) ||
+	    net_path_find(net, &packet->dst, &packet->src, packet->zone,
+			  &ghost.path) < 0)
+		return;
+	if (seg->flags & TH_ACK) {
+		h.sequence = seg->acknowledgement;
+	} else {
+		h.flags |= TH_ACK;
+		h.acknowledgement = seg->sequence + packet->buf->bytes +
+				    (seg->flags & TH_SYN ? 1 : 0) +
+				    (seg->flags & TH_FIN ? 1 : 0);
+	}
+	buf = take_buf(&ghost);
+	if (!buf)
+		return;
+	net_count(net, TOW_COUNTER_TCP_RST_OUT);
+	transmit(&ghost, buf, &h, NULL);
+}
+
+/* ----------------------------------------------------------------- limits */
+
+/* The most payload of one segment, whole packets of it. */
+static uint32_t segment_bytes_max(const struct tow_tcp *t, uint32_t per_packet)
+{
+	const struct tow_dev *dev = t->path.link->dev;
+	uint32_t cap =
+		tow_addr_is_v4(&t->remote.addr) ? TOW_DEV_TSO4 : TOW_DEV_TSO6;
+	uint32_t most;
+
+	if (!dev || !(dev->caps & cap))
+		return per_packet;
+	most = MIN(dev->gso_bytes_max, IP_BYTES_MAX - HEADERS_MAX);
+	return MAX(most / per_packet, 1) * per_packet;
+}
+
+static uint32_t congestion_room(const struct tow_tcp *t)
+{
+	uint32_t pipe = recovery_pipe(t);
+
+	return t->cc.cwnd > pipe ? t->cc.cwnd - pipe : 0;
+}
+
+static uint32_t window_room(const struct tow_tcp *t)
+{
+	int32_t room = seq_diff(seq_add(t->snd.una, t->snd.wnd), t->snd.nxt);
+
+	return room > 0 ? (uint32_t)room : 0;
+}
+
+/* ------------------------------------------------------------ lost segments */
+
+static uint8_t payload_flags(const struct tow_tcp *t, uint64_t end, bool fin)
+{
+	uint8_t flags = TH_ACK;
+
+	if (fin)
+		flags |= TH_FIN;
+	/* RFC 9293 3.9.1.2: the end of what was queued is pushed. */
+	if (end == t->send.end && !t->send.more)
+		flags |= TH_PSH;
+	return flags;
+}
+
+/* Send a record again, whole packets of it at most. False: not now. */
+bool tcp_resend(struct tow_tcp *t, struct sent *s)
+{
+	struct tow_buf *buf = take_buf(t);
+	struct wire_tcp h;
+	uint32_t per_packet, data, attached = 0;
+	bool fin = s->flags & SENT_FIN;
+
+	if (!buf)
+		return false;
+	per_packet = payload_per_packet(t);
+	data = MIN(s->bytes - (fin ? 1 : 0), segment_bytes_max(t, per_packet));
+	if (data)
+		attached = send_queue_attach(t, buf, s->loan, s->offset, data);
+	if (attached + (fin ? 1 : 0) < s->bytes) {
+		if (!flight_split(t, s, attached)) {
+			tow_buf_give(buf);
+			return false;
+		}
+		fin = false;
+	}
+	h = header(t, payload_flags(t, s->offset + attached, fin));
+	h.sequence = s->seq.n;
+	mark_large(t, buf, per_packet);
+	s->sent_us = tcp_now(t);
+	flight_mark(t, s, SENT_EVER_RETRANS, 0);
+	t->retransmits++;
+	tcp_count(t, TOW_COUNTER_TCP_RETRANS_SEGS);
+	tcp_net(t)->stats.counters[TOW_COUNTER_TCP_RETRANS_BYTES] += attached;
+	transmit(t, buf, &h, s);
+	return true;
+}
+
+static bool resend_lost(struct tow_tcp *t)
+{
+	struct sent *s = recovery_next_lost(t);
+	uint32_t room, most;
+
+	if (!s)
+		return false;
+	room = congestion_room(t);
+	/* The first is always sent: it is what recovery was begun for. */
+	if (s != flight_first(t) && room < t->snd.mss)
+		return false;
+	most = MAX(room / t->snd.mss, 1) * t->snd.mss;
+	if (s->bytes > most && !flight_split(t, s, most))
+		return false;
+	if (!tcp_resend(t, s))
+		return false;
+	flight_mark(t, s, SENT_RETRANS, 0);
+	return true;
+}
+
+/* ------------------------------------------------------------ new segments */
+
+static bool may_send_data(const struct tow_tcp *t)
+{
+	return tcp_can_send(t) || t->state == TOW_TCP_FIN_WAIT_1 ||
+	       t->state == TOW_TCP_CLOSING || t->state == TOW_TCP_LAST_ACK;
+}
+
+/* RFC 9293 3.7.4 Nagle; and MORE: may a segment that is not full go? */
+static bool may_send_short(struct tow_tcp *t)
+{
+	if (t->send.finished)
+		return true;
+	if (t->send.more) {
+		if (!t->deadlines_us[TIMER_MORE])
+			timer_set(t, TIMER_MORE, tcp_now(t) + TCP_MORE_US);
+		return false;
+	}
+	return t->set.nodelay || tcp_in_flight(t) == 0;
+}
+
+/*
+ * How many bytes to send now: RFC 9293 3.8.6.2.1, sender's SWS avoidance. Full
+ * packets as far as both windows allow; the short rest if it may go; less than
+ * a packet also when it is half of the largest window that the peer ever had.
+ */
+static uint32_t choose_bytes(struct tow_tcp *t, uint32_t per_packet)
+{
+	uint64_t queued = t->send.end - t->send.next;
+	uint32_t window = window_room(t), cwnd = congestion_room(t);
+	uint32_t most = segment_bytes_max(t, per_packet);
+	uint32_t bytes = (uint32_t)MIN(queued, most);
+
+	if (cwnd < bytes) {
+		t->cc.limited = true;
+		/* cwnd counts whole segments: all of a packet, or none */
+		bytes = cwnd / per_packet * per_packet;
+	}
+	bytes = MIN(bytes, window);
+	if (bytes == queued && (bytes % per_packet == 0 || may_send_short(t)))
+		return bytes;
+	if (bytes >= per_packet)
+		return bytes - bytes % per_packet;
+	if (bytes == window && bytes < queued && bytes > 0 &&
+	    bytes >= t->snd.wnd_max / 2)
+		return bytes;
+	return 0;
+}
+
+/* FIN goes with the last byte, or alone after it. */
+static bool fin_is_next(const struct tow_tcp *t, uint32_t bytes)
+{
+	return t->send.finished && !t->fin_sent &&
+	       t->send.next + bytes == t->send.end && window_room(t) > bytes;
+}
+
+static bool has_news(const struct tow_tcp *t)
+{
+	return t->send.next < t->send.end || (t->send.finished && !t->fin_sent);
+}
+
+/* Send the next @bytes of the queue, and FIN if it follows. */
+static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet)
+{
+	struct tow_buf *buf = take_buf(t);
+	struct wire_tcp h;
+	struct sent *s;
+	bool fin;
+
+	if (!buf)
+		return false;
+	if (bytes)
+		bytes = send_queue_attach(t, buf, t->send.cursor, t->send.next,
+					  bytes);
+	fin = bytes ? fin_is_next(t, bytes) : !t->fin_sent;
+	s = flight_append(t, bytes + (fin ? 1 : 0), fin ? SENT_FIN : 0);
+	if (!s) {
+		tow_buf_give(buf);
+		return false;
+	}
+	t->send.next += bytes;
+	t->send.cursor = send_queue_find(t->send.cursor, t->send.next);
+	t->fin_sent |= fin;
+	if (tcp_in_flight(t) == s->bytes || !t->deadlines_us[TIMER_RETRANSMIT])
+		timer_restart_retransmit(t);
+	h = header(t, payload_flags(t, t->send.next, fin));
+	h.sequence = s->seq.n;
+	mark_large(t, buf, per_packet);
+	transmit(t, buf, &h, s);
+	return true;
+}
+
+static bool send_new(struct tow_tcp *t)
+{
+	uint32_t per_packet = payload_per_packet(t), bytes;
+
+	if (!has_news(t))
+		return false;
+	bytes = choose_bytes(t, per_packet);
+	if (bytes == 0 && !fin_is_next(t, 0))
+		return false;
+	return send_next(t, bytes, per_packet);
+}
+
+/* ------------------------------------------------------- zero-window probes */
+
+/*
+ * RFC 9293 3.8.6.1: what the window takes, but at least one byte, as a segment
+ * like any other; later probes send the same one again.
+ */
+void tcp_send_probe(struct tow_tcp *t)
+{
+	struct sent *s = flight_first(t);
+	uint64_t queued = t->send.end - t->send.next;
+	uint32_t bytes = MIN(MAX(window_room(t), 1), t->snd.mss);
+
+	tcp_count(t, TOW_COUNTER_TCP_PROBES);
+	if (!s) {
+		if (has_news(t))
+			send_next(t, (uint32_t)MIN(queued, bytes), t->snd.mss);
+		return;
+	}
+	if (s->bytes > t->snd.mss)
+		flight_split(t, s, t->snd.mss);
+	tcp_resend(t, s);
+}
+
+/* Nothing is in flight, so no ACK will come to open the window: ask. */
+static void start_probing(struct tow_tcp *t)
+{
+	if (tcp_in_flight(t) == 0 && has_news(t) &&
+	    !t->deadlines_us[TIMER_RETRANSMIT] && !t->deadlines_us[TIMER_MORE])
+		timer_set(t, TIMER_RETRANSMIT, tcp_now(t) + rtt_backed_off(t));
+}
+
+/* --------------------------------------------------------------- the spine */
+
+/* RFC 5681 4.1 */
+static void notice_idle(struct tow_tcp *t)
+{
+	if (tcp_in_flight(t) == 0 && has_news(t) &&
+	    tcp_now(t) - t->last_send_us > t->rtt.rto_us)
+		congestion_after_idle(t);
+}
+
+static bool was_limited(const struct tow_tcp *t)
+{
+	if (t->cc.cwnd < t->cc.ssthresh)
+		return tcp_in_flight(t) > t->cc.cwnd / 2;
+	return t->cc.limited;
+}
+
+/* Rises each time that sending had to wait for memory of the stack. */
+static uint64_t starvation(const struct tow_tcp *t)
+{
+	const uint64_t *counters = tcp_net(t)->stats.counters;
+
+	return counters[TOW_COUNTER_NO_TX_BUFFERS] +
+	       counters[TOW_COUNTER_NO_SEGMENTS];
+}
+
+/* Returns how many segments went out. */
+int tcp_output(struct tow_tcp *t)
+{
+	unsigned most =
+		MIN(SEGMENTS_PER_POLL, net_send_room(tcp_net(t), &t->path));
+	uint64_t starved = starvation(t);
+	unsigned sent = 0;
+
+	list_remove(&t->output);
+	if (may_send_data(t)) {
+		notice_idle(t);
+		t->cc.limited = false;
+		while (sent < most && resend_lost(t))
+			sent++;
+		while (sent < most && send_new(t))
+			sent++;
+		t->cc.limited = was_limited(t);
+		start_probing(t);
+		if (sent == most)
+			tcp_want_output(t);
+	}
+	if (t->ack_now && t->state >= TOW_TCP_SYN_RECEIVED) {
+		tcp_send_control(t, TH_ACK);
+		sent++;
+	}
+	if (starvation(t) != starved)
+		tcp_want_output(t);
+	return (int)sent;
+}
+
+int tcp_output_all(struct tcp_host *host)
+{
+	struct list again;
+	int sent = 0;
+
+	/* Those that could not finish go into a new list for the next poll. */
+	list_init(&again);
+	while (!list_empty(&host->output)) {
+		struct tow_tcp *t =
+			CONTAINER(host->output.next, struct tow_tcp, output);
+
+		sent += tcp_output(t);
+		if (!list_empty(&t->output)) {
+			list_remove(&t->output);
+			list_append(&again, &t->output);
+		}
+	}
+	while (!list_empty(&again)) {
+		struct list *first = again.next;
+
+		list_remove(first);
+		list_append(&host->output, first);
+	}
+	return sent;
+}

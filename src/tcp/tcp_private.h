@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TCP_PRIVATE_H
+#define TCP_PRIVATE_H
+
+/*
+ * A TCP connection and its parts. Each part is an object with a file of its
+ * own; a function of one file changes the part of that file only:
+ *
+ *	tcp_state.c       which state follows which, invariants
+ *	tcp_table.c       finding, making and freeing connections; ports
+ *	tcp_listen.c      passive open
+ *	tcp_input.c       segment arrival, RFC 9293 3.10.7
+ *	send_queue.c      loans: what the application queued, until it is done
+ *	sent.c            segments in flight: what was acknowledged, SACKed,
+ *lost recovery.c        detecting loss and repairing it, RFC 6675, 6298
+ *	receive.c         reassembly, what the application reads, the window
+ *	rtt.c             round-trip time, RFC 6298
+ *	congestion.c      how much may be in flight; NewReno and CUBIC
+ *	tcp_output.c      which segment is next; building it
+ *	tcp_timer.c       what happens when nothing happens
+ *	tcp_api.c         the calls of tow/tcp.h
+ *
+ * The words of RFC 9293 3.3.1 are used for its variables: t->snd.una is
+ * SND.UNA, t->rcv.nxt is RCV.NXT.
+ */
+#include <tow/tcp.h>
+#include "base/tree.h"
+#include "buf/copy.h"
+#include "tcp/seq.h"
+#include "tcp/tcp_host.h"
+#include "wire/wire_tcp.h"
+
+#define TCP_MSS_DEFAULT_V4 536	/* RFC 9293 3.7.1 */
+#define TCP_MSS_DEFAULT_V6 1220 /* RFC 9293 3.7.1 */
+#define TCP_MSS_MIN                                                      \
+	48		     /* a smaller offer is an attack: SACK panic \
+			      * (CVE-2019-11479); as Linux */
+#define TCP_MSS_SET_MIN	  88 /* what an application may ask for */
+#define TCP_WINDOW_MAX	  65535
+#define TCP_DUP_THRESHOLD 3 /* RFC 5681 3.2 */
+
+#define TCP_RTO_FIRST_US     1000000u  /* RFC 6298 2.1 */
+#define TCP_RTO_MIN_US	     200000u   /* as Linux; RFC 6298 2.4 says 1 s */
+#define TCP_RTO_MAX_US	     60000000u /* RFC 6298 2.5 */
+#define TCP_DELACK_US	     40000u    /* RFC 9293 3.8.6.3: below 500 ms */
+#define TCP_MORE_US	     200000u   /* a short segment waits for more */
+#define TCP_TIME_WAIT_US     60000000u /* 2 MSL with MSL 30 s */
+#define TCP_FIN_WAIT_2_US    60000000u /* without an application */
+#define TCP_SYN_RETRIES	     6	       /* 127 s; RFC 9293 3.8.3 R2 */
+#define TCP_SYN_ACK_RETRIES  5	       /* 63 s */
+#define TCP_DATA_RETRIES     15	       /* 924 s with TCP_RTO_MIN_US */
+#define TCP_ORPHAN_RETRIES   8	       /* nobody waits for it any more */
+#define TCP_PAWS_IDLE_US     (24ull * 24 * 3600 * 1000000) /* RFC 7323 5.5 */
+#define TCP_CHALLENGES_PER_S 10 /* of one connection: RFC 5961 7 */
+#define TCP_BACKLOG_FRESH_US 1000000u
+
+/* Option values of a connection; a listener has them for its children. */
+struct tcp_settings {
+	uint32_t send_bytes;
+	uint32_t recv_bytes;	 /* first limit of the receive buffer */
+	uint32_t recv_bytes_max; /* what auto-tuning may make of it */
+	uint32_t user_timeout_ms;
+	uint32_t keepalive_s, keepalive_interval_s;
+	int32_t linger_s;
+	uint16_t mss_max; /* 0: what the path allows */
+	uint8_t keepalive_probes;
+	uint8_t congestion; /* enum tow_tcp_congestion */
+	bool nodelay;
+};
+
+enum tcp_timer {
+	TIMER_RETRANSMIT, /* or probe of a zero window: never both */
+	TIMER_DELACK,
+	TIMER_MORE, /* a short segment waited long enough */
+	TIMER_KEEPALIVE,
+	TIMER_LIFE, /* TIME-WAIT, FIN-WAIT-2, linger: then the end */
+	TCP_TIMERS,
+};
+
+/* What becomes of a segment after a check. */
+enum verdict {
+	PASS,	    /* go on with the next check */
+	DROP,	    /* done, and nothing to say */
+	DROP_ACK,   /* done, answer with an ACK of what we have */
+	DROP_RESET, /* done, answer with a RST (RFC 9293 3.10.7.1) */
+};
+
+/* Events that were not collected yet. */
+enum tcp_pending {
+	PENDING_CONNECTED = 1 << 0,
+	PENDING_READABLE = 1 << 1,
+	PENDING_WRITABLE = 1 << 2,
+	PENDING_CLOSED = 1 << 3,
+};
+
+/* ------------------------------------------------------------- send queue */
+
+enum loan_flag {
+	LOAN_TOKEN = 1 << 0,  /* the token comes back after this span */
+	LOAN_COPIED = 1 << 1, /* the bytes are in a chunk of ours */
+	LOAN_PUSH = 1 << 2,   /* the application had no more to say here */
+};
+
+/* One span in the send queue, from being queued until it is done. */
+struct loan {
+	struct loan *next;
+	const uint8_t *ptr;
+	uint64_t bytes;
+	uint64_t start; /* offset in the stream of the first byte */
+	uint64_t token;
+	uint32_t frames; /* that refer to it, in or on the way to a device */
+	int32_t status;	 /* once it is done */
+	uint32_t room;	 /* LOAN_COPIED: free bytes behind the last one */
+	uint8_t flags;
+};
+
+/*
+ * The stream of bytes to send. Offsets count from the first byte of data, so
+ * they need no care about wrap-around:
+ *
+ *	start      acked        next                    end
+ *	|  done,   | in flight  | queued, never sent    |
+ *	|  in dev  |            |                       |
+ *	 head ----------------->cursor----------------->tail
+ */
+struct send_queue {
+	struct loan *head, *tail;
+	struct loan *cursor; /* holds the byte at next; NULL at the end */
+	struct loan *done, **done_tail; /* tokens to be reported */
+	uint64_t acked, next, end;
+	uint32_t frames; /* of this connection that are with a device */
+	int32_t ended;	 /* the connection is over: status of what is left */
+	bool finished;	 /* FIN follows the last byte */
+	bool more;	 /* the last bytes were queued with TOW_TCP_MORE */
+};
+
+bool send_queue_room(const struct tow_tcp *t);
+int64_t send_queue_copy(struct tow_tcp *t, const uint8_t *data, size_t bytes,
+			unsigned flags);
+int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
+		    uint64_t token, unsigned flags);
+void send_queue_acked(struct tow_tcp *t, uint64_t bytes);
+void send_queue_end(struct tow_tcp *t, int status);
+struct loan *send_queue_find(struct loan *from, uint64_t offset);
+uint32_t send_queue_attach(struct tow_tcp *t, struct tow_buf *buf,
+			   struct loan *loan, uint64_t offset, uint32_t bytes);
+void send_queue_detach(struct tow_tcp *t, struct tow_buf *buf);
+void loan_free(struct tcp_host *host, struct loan *loan);
+
+/* ------------------------------------------------------ segments in flight */
+
+enum sent_flag {
+	SENT_SYN = 1 << 0,
+	SENT_FIN = 1 << 1,
+	SENT_SACKED = 1 << 2, /* the peer has it, out of order */
+	SENT_LOST = 1 << 3, /* taken for lost: counts no longer as in flight */
+	SENT_RETRANS = 1 << 4,	    /* sent again since it was taken for lost */
+	SENT_EVER_RETRANS = 1 << 5, /* Karn: no RTT sample */
+	SENT_CSUM = 1 << 6,	    /* csum holds the payload's sum */
+};
+
+/* A run of sequence space that was sent as one segment. */
+struct sent {
+	struct tree_node node; /* in the order of seq */
+	struct seq seq;
+	uint32_t bytes;	   /* sequence space, with SYN and FIN */
+	struct loan *loan; /* that holds the first byte; NULL without data */
+	uint64_t offset;   /* in the stream */
+	uint64_t sent_us;  /* the last time */
+	uint16_t csum;
+	uint8_t flags;
+};
+
+struct flight {
+	struct tree tree; /* of struct sent */
+	uint32_t sacked_bytes, lost_bytes, retrans_bytes;
+	struct seq highest_sack; /* end of the last SACKed byte */
+	struct seq lost_below;	 /* all below was looked at for loss */
+	struct seq resend_from;	 /* nothing below waits to be sent again */
+};
+
+/* What an acknowledgement did; input for recovery, RTT and congestion. */
+struct ack_news {
+	uint32_t acked_bytes;  /* cumulatively, now */
+	uint32_t sacked_bytes; /* newly */
+	uint64_t
+		rtt_sent_us; /* send time of the newest such, never resent; 0 */
+	bool dsack;
+	bool window_changed;
+};
+
+void flight_init(struct tow_tcp *t);
+struct sent *flight_append(struct tow_tcp *t, uint32_t bytes, uint8_t flags);
+void flight_acked(struct tow_tcp *t, struct seq ack, struct ack_news *news);
+void flight_sacked(struct tow_tcp *t, const struct wire_tcp *seg,
+		   struct ack_news *news);
+struct sent *flight_split(struct tow_tcp *t, struct sent *s, uint32_t bytes);
+struct sent *flight_first(const struct tow_tcp *t);
+struct sent *flight_next(const struct sent *s);
+struct sent *flight_prev(const struct sent *s);
+struct sent *flight_at(const struct tow_tcp *t, struct seq at);
+void flight_mark(struct tow_tcp *t, struct sent *s, uint8_t set, uint8_t clear);
+void flight_clear(struct tow_tcp *t);
+uint32_t flight_pipe(const struct tow_tcp *t);
+
+static inline struct seq sent_end(const struct sent *s)
+{
+	return seq_add(s->seq, s->bytes);
+}
+
+/* --------------------------------------------------------- loss, congestion */
+
+enum recovery_state {
+	RECOVERY_NONE,
+	RECOVERY_FAST, /* RFC 6675 5, RFC 6582 3.2 */
+	RECOVERY_LOSS, /* after a retransmission timeout */
+};
+
+struct recovery {
+	uint8_t state;		   /* enum recovery_state */
+	uint8_t backoffs;	   /* of the retransmission timer */
+	uint16_t dup_acks;	   /* in a row, without SACK */
+	struct seq point;	   /* RecoveryPoint: SND.NXT when it began */
+	uint64_t first_backoff_us; /* when the timer expired first, in a row */
+};
+
+void recovery_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
+		     struct ack_news *news, bool duplicate);
+void recovery_on_timeout(struct tow_tcp *t);
+struct sent *recovery_next_lost(struct tow_tcp *t);
+void recovery_path_shrunk(struct tow_tcp *t);
+uint32_t recovery_pipe(const struct tow_tcp *t);
+
+struct congestion_ops {
+	const char *name;
+	void (*init)(struct tow_tcp *t);
+	/* @acked_bytes were acknowledged while the window was the limit. */
+	void (*acked)(struct tow_tcp *t, uint32_t acked_bytes);
+	/* The slow start threshold after a loss, in bytes. */
+	uint32_t (*threshold)(struct tow_tcp *t);
+	/* The connection was idle, or timed out: forget what grew. */
+	void (*restart)(struct tow_tcp *t);
+};
+
+struct congestion {
+	const struct congestion_ops *ops;
+	uint32_t cwnd, ssthresh; /* bytes */
+	uint32_t bytes_acked;	 /* of this window: RFC 3465 */
+	bool limited;		 /* the window, not the application, was */
+	struct {		 /* RFC 9438 4.1 */
+		uint64_t epoch_us;
+		uint32_t w_max, k_ms, origin, w_est;
+	} cubic;
+};
+
+extern const struct congestion_ops congestion_newreno, congestion_cubic;
+const struct congestion_ops *congestion_by_id(int64_t id);
+void congestion_init(struct tow_tcp *t);
+uint32_t congestion_initial_window(const struct tow_tcp *t);
+void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes);
+void congestion_after_idle(struct tow_tcp *t);
+
+struct rtt {
+	uint32_t srtt_us, rttvar_us, rto_us;
+	uint32_t min_us;
+};
+
+void rtt_init(struct rtt *rtt);
+void rtt_sample(struct rtt *rtt, uint64_t us);
+uint32_t rtt_backed_off(const struct tow_tcp *t);
+
+/* ---------------------------------------------------------------- receiver */
+
+struct receive {
+	struct tow_buf *head, *tail; /* in order, not returned yet */
+	struct tow_buf *borrow;	     /* next byte to be borrowed is here, */
+	uint32_t borrow_offset;	     /* at this offset of what is left of it */
+	uint64_t unread_bytes;	     /* not returned, with those on loan */
+	uint64_t borrowed_bytes;
+	uint32_t cost;	   /* true cost of all buffers held */
+	struct tree holes; /* out of order, by sequence number */
+	uint32_t limit;	   /* of cost: the receive buffer */
+	uint16_t ratio;	   /* payload per cost, in 1/256 */
+	bool fin_seen;
+	struct seq fin; /* sequence number of the peer's FIN */
+	struct wire_tcp_sack sacks[TCP_SACK_BLOCKS_MAX]; /* newest first */
+	uint8_t sack_count;
+	bool dsack_pending;
+	struct wire_tcp_sack dsack;
+	/* Auto-tuning: what the application took in one round trip. */
+	uint64_t tune_us;
+	uint32_t tune_bytes;
+};
+
+void receive_init(struct tow_tcp *t);
+bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
+		     bool fin);
+uint16_t receive_advertise(struct tow_tcp *t, bool syn);
+bool receive_window_grew(const struct tow_tcp *t);
+int64_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes);
+void receive_returned(struct tow_tcp *t, size_t bytes);
+int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max);
+void receive_free(struct tow_tcp *t);
+void receive_report(struct tow_tcp *t, struct wire_tcp *out);
+uint32_t receive_report_bytes(const struct tow_tcp *t);
+void receive_duplicate(struct tow_tcp *t, struct seq left, struct seq right);
+
+/* -------------------------------------------------------------- connection */
+
+struct tow_tcp {
+	struct tow_tcp *hash_next; /* or of the free list */
+	struct tcp_host *host;
+	struct list output; /* in host->output while something is to be sent */
+	struct list ready;  /* in host->ready while events are pending */
+	struct list queue;  /* half-open, accept, or TIME-WAIT */
+	struct timer timer; /* the earliest of deadlines_us, or earlier */
+	uint64_t deadlines_us[TCP_TIMERS]; /* 0: off */
+
+	struct tow_listener *listener; /* until it was accepted */
+	void *user;
+	struct tow_endpoint local, remote;
+	struct net_path path;
+
+	uint8_t state;	 /* enum tow_tcp_state */
+	uint8_t pending; /* enum tcp_pending */
+	int16_t error;	 /* TOW_E*: why it is over */
+	bool app_closed; /* the application has no handle any more */
+	bool passive;	 /* came by a listener */
+	bool promoted;	 /* and its handshake is complete */
+	bool sack, timestamps, scaling; /* both sides want them */
+	bool want_write;		/* EAGAIN was said: WRITABLE is owed */
+	bool ack_now;
+	bool hashed;
+	bool fin_sent;
+	bool cleanly_closed;	/* both FINs acknowledged: not an error */
+	uint8_t probes;		/* unanswered: zero window or keepalive */
+	uint32_t unacked_bytes; /* received in order since our last ACK */
+
+	struct {
+		struct seq una, nxt, iss;
+		struct seq wl1, wl2; /* of the last window update */
+		uint32_t wnd;	     /* scaled */
+		uint32_t wnd_max;    /* largest ever: RFC 9293 3.8.6.2.1 */
+		uint8_t scale;
+		uint16_t mss_peer; /* from its SYN, or the default */
+		uint16_t mss;	   /* payload per packet, options taken off */
+		uint32_t mtu;	   /* of the path as far as we know */
+	} snd;
+
+	struct {
+		struct seq nxt, irs;
+		struct seq edge;  /* right edge of the window advertised */
+		struct seq acked; /* RCV.NXT that was acknowledged last */
+		uint8_t scale;
+		uint16_t mss;		/* as advertised */
+		uint32_t segment_bytes; /* of full segments, as seen: for
+					   delayed ACKs */
+	} rcv;
+
+	struct {
+		uint32_t recent;     /* TS.Recent */
+		uint64_t recent_us;  /* when it was set */
+		uint32_t offset;     /* of our clock: RFC 7323 7.1 */
+		struct seq last_ack; /* Last.ACK.sent */
+	} ts;
+
+	struct send_queue send;
+	struct flight flight;
+	struct recovery recovery;
+	struct congestion cc;
+	struct rtt rtt;
+	struct receive receive;
+	struct tcp_settings set;
+
+	uint64_t last_receive_us, last_send_us;
+	uint64_t progress_us; /* last time the peer acknowledged something new,
+			       * or nothing was outstanding: user timeout */
+	uint64_t challenge_us;
+	uint8_t challenges; /* since challenge_us */
+	uint32_t retransmits;
+
+	struct tow_ledger ledger;
+};
+
+struct tow_listener {
+	struct tcp_host *host;
+	struct list ready;
+	struct list half_open, accept; /* connections, by ->queue */
+	void *user;
+	struct tow_endpoint local;
+	struct tcp_settings set;
+	uint32_t half_open_count, accept_count, backlog;
+	bool open, pending;
+};
+
+/* tcp_state.c */
+void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next);
+void tcp_check(const struct tow_tcp *t);
+static inline bool tcp_can_send(const struct tow_tcp *t)
+{
+	return t->state == TOW_TCP_ESTABLISHED ||
+	       t->state == TOW_TCP_CLOSE_WAIT;
+}
+bool tcp_synchronized(const struct tow_tcp *t);
+void tcp_fail(struct tow_tcp *t, int error);
+void tcp_release(struct tow_tcp *t);
+
+/* tcp_table.c */
+struct tow_tcp *table_find(struct tcp_host *host,
+			   const struct tow_endpoint *local,
+			   const struct tow_endpoint *remote);
+struct tow_listener *table_find_listener(struct tcp_host *host,
+					 const struct tow_endpoint *local);
+struct tow_tcp *table_new(struct tcp_host *host,
+			  const struct tow_endpoint *local,
+			  const struct tow_endpoint *remote,
+			  const struct tcp_settings *set);
+void table_insert(struct tow_tcp *t);
+void table_remove(struct tow_tcp *t);
+void table_free(struct tow_tcp *t);
+int table_pick_port(struct tcp_host *host, struct tow_endpoint *local,
+		    const struct tow_endpoint *remote);
+void settings_default(struct tcp_settings *set, const struct tow_config *cfg);
+int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
+		 int64_t value);
+int64_t settings_get(const struct tcp_settings *set,
+		     enum tow_tcp_option option);
+
+/* tcp_listen.c */
+void listen_input(struct tow_listener *l, struct net_packet *packet,
+		  const struct wire_tcp *seg, const struct seq *after);
+void listen_promote(struct tow_tcp *t);
+void listen_forget(struct tow_tcp *t);
+
+/* tcp_connect.c: numbers and options that both ways of opening share */
+struct seq tcp_new_isn(const struct tow_tcp *t);
+void tcp_choose_mss(struct tow_tcp *t);
+void tcp_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg);
+int tcp_open_path(struct tow_tcp *t);
+void tcp_begin(struct tow_tcp *t, const struct seq *after);
+void tcp_send_syn(struct tow_tcp *t);
+void tcp_establish(struct tow_tcp *t);
+enum verdict connect_input(struct tow_tcp *t, struct net_packet *packet,
+			   const struct wire_tcp *seg);
+
+/* tcp_output.c */
+void tcp_want_output(struct tow_tcp *t);
+int tcp_output(struct tow_tcp *t);
+void tcp_send_control(struct tow_tcp *t, uint8_t flags);
+void tcp_send_probe(struct tow_tcp *t);
+void tcp_send_keepalive(struct tow_tcp *t);
+bool tcp_resend(struct tow_tcp *t, struct sent *s);
+void tcp_send_challenge(struct tow_tcp *t);
+void tcp_reject(struct tcp_host *host, const struct net_packet *packet,
+		const struct wire_tcp *seg);
+uint32_t tcp_timestamp(const struct tow_tcp *t);
+
+/* tcp_timer.c */
+void timer_set(struct tow_tcp *t, enum tcp_timer which, uint64_t at_us);
+void timer_clear(struct tow_tcp *t, enum tcp_timer which);
+void timer_restart_retransmit(struct tow_tcp *t);
+void timer_restart_keepalive(struct tow_tcp *t);
+
+/* tcp_api.c */
+void tcp_pend(struct tow_tcp *t, enum tcp_pending what);
+
+static inline struct net *tcp_net(const struct tow_tcp *t)
+{
+	return t->host->net;
+}
+
+static inline uint64_t tcp_now(const struct tow_tcp *t)
+{
+	return t->host->net->now_us;
+}
+
+static inline void tcp_count(const struct tow_tcp *t, enum tow_counter what)
+{
+	net_count(t->host->net, what);
+}
+
+static inline void tcp_drop(const struct tow_tcp *t, enum tow_drop why)
+{
+	net_drop(t->host->net, why);
+}
+
+static inline struct ledgers tcp_ledgers(struct tow_tcp *t)
+{
+	return (struct ledgers){ &t->ledger, &t->host->net->stats.ledger };
+}
+
+static inline uint32_t tcp_in_flight(const struct tow_tcp *t)
+{
+	return (uint32_t)seq_diff(t->snd.nxt, t->snd.una);
+}
+
+#endif

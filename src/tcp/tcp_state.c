@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The states of a connection: RFC 9293 3.3.2, figure 5.
+ *
+ * tcp_enter() is the only function that changes the state, and the table knows
+ * which changes there are. A listener is an object of its own, so LISTEN is
+ * not among the states of a connection.
+ *
+ * A connection is over when it is CLOSED. Its memory goes back when also the
+ * application has closed the handle, every token was reported, and no device
+ * refers to any of its bytes; tcp_release() looks whether that is so.
+ */
+#include "tcp/tcp_private.h"
+
+#define TO(state) (1u << TOW_TCP_##state)
+
+static const uint16_t may_enter[] = {
+	[TOW_TCP_CLOSED] = TO(SYN_SENT) | TO(SYN_RECEIVED),
+	[TOW_TCP_SYN_SENT] = TO(ESTABLISHED) | TO(SYN_RECEIVED) | TO(CLOSED),
+	[TOW_TCP_SYN_RECEIVED] = TO(ESTABLISHED) | TO(FIN_WAIT_1) | TO(CLOSED),
+	[TOW_TCP_ESTABLISHED] = TO(FIN_WAIT_1) | TO(CLOSE_WAIT) | TO(CLOSED),
+	[TOW_TCP_FIN_WAIT_1] =
+		TO(FIN_WAIT_2) | TO(CLOSING) | TO(TIME_WAIT) | TO(CLOSED),
+	[TOW_TCP_FIN_WAIT_2] = TO(TIME_WAIT) | TO(CLOSED),
+	[TOW_TCP_CLOSE_WAIT] = TO(LAST_ACK) | TO(CLOSED),
+	[TOW_TCP_CLOSING] = TO(TIME_WAIT) | TO(CLOSED),
+	[TOW_TCP_LAST_ACK] = TO(CLOSED),
+	[TOW_TCP_TIME_WAIT] = TO(CLOSED),
+};
+
+static const char *const names[] = {
+	[TOW_TCP_CLOSED] = "CLOSED",
+	[TOW_TCP_SYN_SENT] = "SYN-SENT",
+	[TOW_TCP_SYN_RECEIVED] = "SYN-RECEIVED",
+	[TOW_TCP_ESTABLISHED] = "ESTABLISHED",
+	[TOW_TCP_FIN_WAIT_1] = "FIN-WAIT-1",
+	[TOW_TCP_FIN_WAIT_2] = "FIN-WAIT-2",
+	[TOW_TCP_CLOSE_WAIT] = "CLOSE-WAIT",
+	[TOW_TCP_CLOSING] = "CLOSING",
+	[TOW_TCP_LAST_ACK] = "LAST-ACK",
+	[TOW_TCP_TIME_WAIT] = "TIME-WAIT",
+};
+
+const char *tow_tcp_state_name(enum tow_tcp_state state)
+{
+	return (unsigned)state < LENGTH(names) ? names[state] : "?";
+}
+
+/* RFC 9293 3.5.2: the states from ESTABLISHED on. */
+bool tcp_synchronized(const struct tow_tcp *t)
+{
+	return t->state >= TOW_TCP_ESTABLISHED;
+}
+
+static void begin_time_wait(struct tow_tcp *t)
+{
+	for (int i = 0; i < TCP_TIMERS; i++)
+		timer_clear(t, (enum tcp_timer)i);
+	timer_set(t, TIMER_LIFE, tcp_now(t) + TCP_TIME_WAIT_US);
+	list_remove(&t->queue);
+	list_append(&t->host->time_wait, &t->queue);
+	t->cleanly_closed = true;
+	tcp_pend(t, PENDING_CLOSED);
+}
+
+static void begin_closed(struct tow_tcp *t)
+{
+	for (int i = 0; i < TCP_TIMERS; i++)
+		timer_clear(t, (enum tcp_timer)i);
+	listen_forget(t);
+	list_remove(&t->queue);
+	list_remove(&t->output);
+	table_remove(t);
+	flight_clear(t);
+	send_queue_end(t, t->error);
+	tcp_pend(t, PENDING_CLOSED);
+}
+
+void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next)
+{
+	ASSERT(may_enter[t->state] & 1u << next);
+	t->state = (uint8_t)next;
+	switch (next) {
+	case TOW_TCP_ESTABLISHED:
+		tcp_count(t, TOW_COUNTER_TCP_ESTABLISHED);
+		break;
+	case TOW_TCP_FIN_WAIT_2:
+		if (t->app_closed)
+			timer_set(t, TIMER_LIFE,
+				  tcp_now(t) + TCP_FIN_WAIT_2_US);
+		break;
+	case TOW_TCP_TIME_WAIT:
+		begin_time_wait(t);
+		break;
+	case TOW_TCP_CLOSED:
+		begin_closed(t);
+		break;
+	default:
+		break;
+	}
+}
+
+/* The connection is over, for the reason given (0: in the regular way). */
+void tcp_fail(struct tow_tcp *t, int error)
+{
+	if (t->state == TOW_TCP_CLOSED)
+		return;
+	if (!t->cleanly_closed)
+		t->error = (int16_t)error;
+	tcp_enter(t, TOW_TCP_CLOSED);
+	tcp_release(t);
+}
+
+void tcp_release(struct tow_tcp *t)
+{
+	if (t->state != TOW_TCP_CLOSED || !t->app_closed || t->send.frames ||
+	    t->send.head || t->send.done)
+		return;
+	receive_free(t);
+	table_free(t);
+}
+
+static void check_flight(const struct tow_tcp *t)
+{
+	uint32_t sacked = 0, lost = 0, retrans = 0;
+	struct seq at = t->snd.una;
+
+	for (const struct sent *s = flight_first(t); s; s = flight_next(s)) {
+		ASSERT(s->bytes > 0 && seq_eq(s->seq, at));
+		at = sent_end(s);
+		sacked += s->flags & SENT_SACKED ? s->bytes : 0;
+		lost += s->flags & SENT_LOST ? s->bytes : 0;
+		retrans += s->flags & SENT_RETRANS ? s->bytes : 0;
+		ASSERT(!(s->flags & SENT_SACKED && s->flags & SENT_LOST));
+		ASSERT(!(s->flags & SENT_RETRANS) || s->flags & SENT_LOST);
+	}
+	ASSERT(seq_eq(at, t->snd.nxt));
+	ASSERT(sacked == t->flight.sacked_bytes);
+	ASSERT(lost == t->flight.lost_bytes);
+	ASSERT(retrans == t->flight.retrans_bytes);
+	ASSERT(lost + sacked <= tcp_in_flight(t));
+}
+
+static void check_send_queue(const struct tow_tcp *t)
+{
+	const struct send_queue *q = &t->send;
+	const struct loan *last = NULL;
+	bool saw_cursor = q->cursor == NULL;
+
+	ASSERT(q->acked <= q->next && q->next <= q->end);
+	for (const struct loan *l = q->head; l; l = l->next) {
+		ASSERT(l->bytes > 0);
+		ASSERT(!last || last->start + last->bytes == l->start);
+		saw_cursor |= l == q->cursor;
+		last = l;
+	}
+	ASSERT(saw_cursor && last == q->tail);
+	ASSERT(!last || last->start + last->bytes == q->end);
+	if (q->cursor && !q->ended)
+		ASSERT(q->cursor->start <= q->next &&
+		       q->next < q->cursor->start + q->cursor->bytes);
+}
+
+static void check_receive(const struct tow_tcp *t)
+{
+	const struct receive *r = &t->receive;
+	uint64_t unread = 0;
+
+	for (const struct tow_buf *b = r->head; b; b = b->next)
+		unread += b->bytes;
+	ASSERT(unread == r->unread_bytes);
+	ASSERT(r->borrowed_bytes <= r->unread_bytes);
+	ASSERT(r->sack_count <= TCP_SACK_BLOCKS_MAX);
+	if (tcp_synchronized(t) && !r->fin_seen)
+		ASSERT(!seq_before(t->rcv.edge, t->rcv.nxt));
+}
+
+/* All invariants of a connection; test builds run it after every event. */
+void tcp_check(const struct tow_tcp *t)
+{
+	ASSERT(t->state < LENGTH(names));
+	if (t->state != TOW_TCP_CLOSED)
+		check_flight(t);
+	check_send_queue(t);
+	check_receive(t);
+	if (tcp_in_flight(t) > 0 && tcp_synchronized(t))
+		ASSERT(t->deadlines_us[TIMER_RETRANSMIT] != 0);
+	ASSERT(t->snd.mss > 0 || t->state == TOW_TCP_CLOSED);
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Finding, making and freeing connections.
+ *
+ * Established connections are found by a keyed hash of both endpoints, so that
+ * nobody outside can choose ports that all land in one chain. Objects come out
+ * of an array that was given at open; the part never used is not even touched.
+ */
+#include "tcp/tcp_private.h"
+
+#define PORT_FIRST 10240u /* RFC 6056 3.2: as large a range as can be */
+#define PORT_COUNT (65536u - PORT_FIRST)
+
+size_t tcp_need(const struct tow_config *cfg)
+{
+	size_t buckets = 64;
+
+	while (buckets < cfg->tcp_max)
+		buckets *= 2;
+	return (size_t)cfg->tcp_max * sizeof(struct tow_tcp) +
+	       (size_t)cfg->listener_max * sizeof(struct tow_listener) +
+	       (size_t)cfg->loans * sizeof(struct loan) +
+	       (size_t)cfg->segments * sizeof(struct sent) +
+	       buckets * sizeof(struct tow_tcp *) + 64;
+}
+
+static void *carve(uint8_t **memory, size_t bytes)
+{
+	void *at = *memory;
+
+	*memory += bytes;
+	return at;
+}
+
+static void derive_key(struct net *net, struct sip_key *key)
+{
+	key->k0 = random_u64(&net->random);
+	key->k1 = random_u64(&net->random);
+}
+
+void tcp_init(struct tcp_host *host, struct net *net,
+	      const struct tow_config *cfg, void *memory)
+{
+	uint32_t buckets = 64;
+	uint8_t *at = memory;
+
+	while (buckets < cfg->tcp_max)
+		buckets *= 2;
+	*host = (struct tcp_host){
+		.net = net,
+		.cfg = *cfg,
+		.bucket_mask = buckets - 1,
+	};
+	host->connections = carve(&at, cfg->tcp_max * sizeof(struct tow_tcp));
+	host->listeners =
+		carve(&at, cfg->listener_max * sizeof(struct tow_listener));
+	host->loans = carve(&at, cfg->loans * sizeof(struct loan));
+	host->sents = carve(&at, cfg->segments * sizeof(struct sent));
+	host->buckets = carve(&at, buckets * sizeof(struct tow_tcp *));
+	memset(host->buckets, 0, buckets * sizeof(struct tow_tcp *));
+	memset(host->listeners, 0,
+	       cfg->listener_max * sizeof(struct tow_listener));
+	derive_key(net, &host->table_key);
+	derive_key(net, &host->isn_key);
+	derive_key(net, &host->timestamp_key);
+	host->port_next = (uint16_t)random_u32(&net->random);
+	list_init(&host->ready);
+	list_init(&host->listening_ready);
+	list_init(&host->output);
+	list_init(&host->time_wait);
+}
+
+struct tuple {
+	uint8_t local[16], remote[16];
+	uint16_t local_port, remote_port;
+};
+_Static_assert(sizeof(struct tuple) == 36, "a hash must see no padding");
+
+static struct tuple tuple_of(const struct tow_endpoint *local,
+			     const struct tow_endpoint *remote)
+{
+	struct tuple tuple = {
+		.local_port = local->port,
+		.remote_port = remote->port,
+	};
+
+	memcpy(tuple.local, local->addr.b, 16);
+	memcpy(tuple.remote, remote->addr.b, 16);
+	return tuple;
+}
+
+static struct tow_tcp **bucket_of(struct tcp_host *host,
+				  const struct tow_endpoint *local,
+				  const struct tow_endpoint *remote)
+{
+	struct tuple tuple = tuple_of(local, remote);
+	uint64_t hash = siphash13(&host->table_key, &tuple, sizeof(tuple));
+
+	return &host->buckets[hash & host->bucket_mask];
+}
+
+static bool same_remote(const struct tow_endpoint *a,
+			const struct tow_endpoint *b)
+{
+	return a->port == b->port && a->zone == b->zone &&
+	       tow_addr_equal(&a->addr, &b->addr);
+}
+
+struct tow_tcp *table_find(struct tcp_host *host,
+			   const struct tow_endpoint *local,
+			   const struct tow_endpoint *remote)
+{
+	struct tow_tcp *t = *bucket_of(host, local, remote);
+
+	while (t && !(t->local.port == local->port &&
+		      same_remote(&t->remote, remote) &&
+		      tow_addr_equal(&t->local.addr, &local->addr)))
+		t = t->hash_next;
+	return t;
+}
+
+void table_insert(struct tow_tcp *t)
+{
+	struct tow_tcp **bucket = bucket_of(t->host, &t->local, &t->remote);
+
+	t->hash_next = *bucket;
+	*bucket = t;
+	t->hashed = true;
+}
+
+void table_remove(struct tow_tcp *t)
+{
+	struct tow_tcp **at;
+
+	if (!t->hashed)
+		return;
+	at = bucket_of(t->host, &t->local, &t->remote);
+	while (*at != t)
+		at = &(*at)->hash_next;
+	*at = t->hash_next;
+	t->hashed = false;
+}
+
+/* A listener on exactly this address comes before one on any. */
+struct tow_listener *table_find_listener(struct tcp_host *host,
+					 const struct tow_endpoint *local)
+{
+	struct tow_listener *any = NULL;
+
+	for (uint32_t i = 0; i < host->cfg.listener_max; i++) {
+		struct tow_listener *l = &host->listeners[i];
+
+		if (!l->open || l->local.port != local->port)
+			continue;
+		if (tow_addr_equal(&l->local.addr, &local->addr))
+			return l;
+		if (tow_addr_is_any(&l->local.addr))
+			any = l;
+	}
+	return any;
+}
+
+/* The oldest connection in TIME-WAIT makes room when there is no other. */
+static void evict_time_wait(struct tcp_host *host)
+{
+	LIST_EACH (node, &host->time_wait) {
+		struct tow_tcp *t = CONTAINER(node, struct tow_tcp, queue);
+
+		if (t->app_closed && !t->send.frames && !t->send.done) {
+			tcp_fail(t, 0);
+			return;
+		}
+	}
+}
+
+static struct tow_tcp *take_free(struct tcp_host *host)
+{
+	struct tow_tcp *t = host->connection_free;
+
+	if (t)
+		host->connection_free = t->hash_next;
+	else if (host->connections_used < host->cfg.tcp_max)
+		t = &host->connections[host->connections_used++];
+	return t;
+}
+
+/* A connection in CLOSED, not in the table yet; NULL when there is no room. */
+struct tow_tcp *table_new(struct tcp_host *host,
+			  const struct tow_endpoint *local,
+			  const struct tow_endpoint *remote,
+			  const struct tcp_settings *set)
+{
+	struct tow_tcp *t = take_free(host);
+
+	if (!t) {
+		evict_time_wait(host);
+		t = take_free(host);
+	}
+	if (!t) {
+		net_count(host->net, TOW_COUNTER_NO_CONNECTIONS);
+		return NULL;
+	}
+	*t = (struct tow_tcp){
+		.host = host,
+		.local = *local,
+		.remote = *remote,
+		.set = *set,
+	};
+	host->connections_live++;
+	list_init(&t->output);
+	list_init(&t->ready);
+	list_init(&t->queue);
+	timer_init(&t->timer, TIMER_TCP);
+	rtt_init(&t->rtt);
+	receive_init(t);
+	t->progress_us = tcp_now(t);
+	return t;
+}
+
+void table_free(struct tow_tcp *t)
+{
+	struct tcp_host *host = t->host;
+
+	ASSERT(!t->hashed);
+	timer_disarm(&host->net->wheel, &t->timer);
+	list_remove(&t->output);
+	list_remove(&t->ready);
+	list_remove(&t->queue);
+	t->hash_next = host->connection_free;
+	host->connection_free = t;
+	host->connections_live--;
+}
+
+/* RFC 6056 3.3.3: a keyed offset for each destination, then one after other. */
+int table_pick_port(struct tcp_host *host, struct tow_endpoint *local,
+		    const struct tow_endpoint *remote)
+{
+	struct tuple tuple = tuple_of(local, remote);
+	uint32_t offset =
+		(uint32_t)siphash24(&host->isn_key, &tuple, sizeof(tuple));
+
+	for (uint32_t i = 0; i < PORT_COUNT; i++) {
+		uint32_t step = offset + host->port_next++;
+
+		local->port = (uint16_t)(PORT_FIRST + step % PORT_COUNT);
+		if (!table_find(host, local, remote) &&
+		    !table_find_listener(host, local))
+			return 0;
+	}
+	return TOW_EADDRINUSE;
+}
+
+/* ---------------------------------------------------------------- settings */
+
+void settings_default(struct tcp_settings *set, const struct tow_config *cfg)
+{
+	*set = (struct tcp_settings){
+		.send_bytes = cfg->send_bytes,
+		.recv_bytes = cfg->recv_bytes,
+		.recv_bytes_max = cfg->recv_bytes_max,
+		.keepalive_interval_s = 75,
+		.keepalive_probes = 9,
+		.linger_s = -1,
+		.congestion = TOW_TCP_CUBIC,
+	};
+}
+
+#define RECV_BYTES_MIN 4096
+#define BYTES_MAX      (1 << 30)
+#define SECONDS_MAX    (1 << 20)
+
+static const struct {
+	int64_t min, max;
+} ranges[] = {
+	[TOW_TCP_NODELAY] = { 0, 1 },
+	[TOW_TCP_KEEPALIVE_S] = { 0, SECONDS_MAX },
+	[TOW_TCP_KEEPALIVE_INTERVAL_S] = { 1, SECONDS_MAX },
+	[TOW_TCP_KEEPALIVE_PROBES] = { 1, 127 },
+	[TOW_TCP_USER_TIMEOUT_MS] = { 0, INT32_MAX },
+	[TOW_TCP_LINGER_S] = { -1, SECONDS_MAX },
+	[TOW_TCP_SEND_BYTES] = { 1, BYTES_MAX },
+	[TOW_TCP_RECV_BYTES] = { RECV_BYTES_MIN, BYTES_MAX },
+	[TOW_TCP_MSS] = { TCP_MSS_SET_MIN, UINT16_MAX },
+	[TOW_TCP_CONGESTION] = { TOW_TCP_CUBIC, TOW_TCP_NEWRENO },
+};
+
+int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
+		 int64_t value)
+{
+	if ((unsigned)option >= LENGTH(ranges) || value < ranges[option].min ||
+	    value > ranges[option].max)
+		return TOW_EINVAL;
+	switch (option) {
+	case TOW_TCP_NODELAY:
+		set->nodelay = value;
+		break;
+	case TOW_TCP_KEEPALIVE_S:
+		set->keepalive_s = (uint32_t)value;
+		break;
+	case TOW_TCP_KEEPALIVE_INTERVAL_S:
+		set->keepalive_interval_s = (uint32_t)value;
+		break;
+	case TOW_TCP_KEEPALIVE_PROBES:
+		set->keepalive_probes = (uint8_t)value;
+		break;
+	case TOW_TCP_USER_TIMEOUT_MS:
+		set->user_timeout_ms = (uint32_t)value;
+		break;
+	case TOW_TCP_LINGER_S:
+		set->linger_s = (int32_t)value;
+		break;
+	case TOW_TCP_SEND_BYTES:
+		set->send_bytes = (uint32_t)value;
+		break;
+	case TOW_TCP_RECV_BYTES:
+		set->recv_bytes = set->recv_bytes_max = (uint32_t)value;
+		break;
+	case TOW_TCP_MSS:
+		set->mss_max = (uint16_t)value;
+		break;
+	case TOW_TCP_CONGESTION:
+		set->congestion = (uint8_t)value;
+		break;
+	}
+	return 0;
+}
+
+int64_t settings_get(const struct tcp_settings *set, enum tow_tcp_option option)
+{
+	switch (option) {
+	case TOW_TCP_NODELAY:
+		return set->nodelay;
+	case TOW_TCP_KEEPALIVE_S:
+		return set->keepalive_s;
+	case TOW_TCP_KEEPALIVE_INTERVAL_S:
+		return set->keepalive_interval_s;
+	case TOW_TCP_KEEPALIVE_PROBES:
+		return set->keepalive_probes;
+	case TOW_TCP_USER_TIMEOUT_MS:
+		return set->user_timeout_ms;
+	case TOW_TCP_LINGER_S:
+		return set->linger_s;
+	case TOW_TCP_SEND_BYTES:
+		return set->send_bytes;
+	case TOW_TCP_RECV_BYTES:
+		return set->recv_bytes;
+	case TOW_TCP_MSS:
+		return set->mss_max;
+	case TOW_TCP_CONGESTION:
+		return set->congestion;
+	}
+	return TOW_EINVAL;
+}

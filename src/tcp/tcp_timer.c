@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Timers of a connection.
+ *
+ * A connection has several deadlines and one timer in the wheel, armed for the
+ * earliest of them or earlier. Deadlines mostly move away (each ACK restarts
+ * the retransmission timer), and then the wheel is left alone: the timer fires
+ * in vain once, finds that nothing is due, and is armed anew. So the fast path
+ * pays one store for its timers.
+ */
+#include "tcp/tcp_private.h"
+
+static void arm(struct tow_tcp *t)
+{
+	uint64_t first_us = UINT64_MAX;
+
+	for (int i = 0; i < TCP_TIMERS; i++) {
+		if (t->deadlines_us[i])
+			first_us = MIN(first_us, t->deadlines_us[i]);
+	}
+	if (first_us == UINT64_MAX)
+		timer_disarm(&tcp_net(t)->wheel, &t->timer);
+	else
+		timer_arm(&tcp_net(t)->wheel, &t->timer, first_us);
+}
+
+void timer_set(struct tow_tcp *t, enum tcp_timer which, uint64_t at_us)
+{
+	t->deadlines_us[which] = MAX(at_us, 1);
+	if (!t->timer.armed || t->timer.deadline_us > at_us)
+		timer_arm(&tcp_net(t)->wheel, &t->timer, at_us);
+}
+
+void timer_clear(struct tow_tcp *t, enum tcp_timer which)
+{
+	t->deadlines_us[which] = 0;
+}
+
+/* RFC 6298 5.1 to 5.3 */
+void timer_restart_retransmit(struct tow_tcp *t)
+{
+	if (tcp_in_flight(t) == 0)
+		timer_clear(t, TIMER_RETRANSMIT);
+	else
+		timer_set(t, TIMER_RETRANSMIT, tcp_now(t) + rtt_backed_off(t));
+}
+
+/* RFC 9293 3.8.4 */
+void timer_restart_keepalive(struct tow_tcp *t)
+{
+	if (t->set.keepalive_s && tcp_synchronized(t))
+		timer_set(t, TIMER_KEEPALIVE,
+			  tcp_now(t) + t->set.keepalive_s * 1000000ull);
+	else
+		timer_clear(t, TIMER_KEEPALIVE);
+}
+
+static void give_up(struct tow_tcp *t, bool tell_peer)
+{
+	tcp_count(t, TOW_COUNTER_TCP_TIMEOUTS);
+	if (tell_peer)
+		tcp_send_control(t, TH_RST | TH_ACK);
+	tcp_fail(t, TOW_ETIMEDOUT);
+}
+
+static unsigned retries_max(const struct tow_tcp *t)
+{
+	if (t->state == TOW_TCP_SYN_SENT)
+		return TCP_SYN_RETRIES;
+	if (t->state == TOW_TCP_SYN_RECEIVED)
+		return TCP_SYN_ACK_RETRIES;
+	return t->app_closed ? TCP_ORPHAN_RETRIES : TCP_DATA_RETRIES;
+}
+
+/* RFC 5482; RFC 9293 3.8.3 R2. */
+static bool out_of_patience(const struct tow_tcp *t)
+{
+	uint64_t silent_us = tcp_now(t) - t->progress_us;
+
+	if (t->set.user_timeout_ms)
+		return silent_us >= t->set.user_timeout_ms * 1000ull;
+	return t->recovery.backoffs >= retries_max(t);
+}
+
+/* The peer's window is closed; it need not have lost anything. */
+static bool window_is_closed(const struct tow_tcp *t)
+{
+	const struct sent *s = flight_first(t);
+
+	if (!tcp_synchronized(t))
+		return false;
+	return !s || (t->snd.wnd == 0 && !(s->flags & SENT_LOST));
+}
+
+static void back_off(struct tow_tcp *t)
+{
+	if (t->recovery.backoffs < UINT8_MAX)
+		t->recovery.backoffs++;
+	timer_set(t, TIMER_RETRANSMIT, tcp_now(t) + rtt_backed_off(t));
+}
+
+/*
+ * RFC 9293 3.8.6.1: while the peer answers, its window may stay closed for
+ * ever, unless nobody here waits any more (Sockstress).
+ */
+static void on_probe(struct tow_tcp *t)
+{
+	bool over = t->set.user_timeout_ms || t->app_closed
+			    ? out_of_patience(t)
+			    : t->probes >= TCP_DATA_RETRIES;
+
+	if (over) {
+		give_up(t, true);
+		return;
+	}
+	tcp_send_probe(t);
+	if (t->probes < UINT8_MAX)
+		t->probes++;
+	back_off(t);
+}
+
+static void on_handshake(struct tow_tcp *t)
+{
+	if (out_of_patience(t)) {
+		give_up(t, t->state == TOW_TCP_SYN_RECEIVED);
+		return;
+	}
+	/* RFC 6298 5.7: a lost SYN makes the first RTO for data 3 s. */
+	tcp_send_syn(t);
+	back_off(t);
+}
+
+static void on_retransmit(struct tow_tcp *t)
+{
+	if (t->state == TOW_TCP_SYN_SENT || t->state == TOW_TCP_SYN_RECEIVED) {
+		on_handshake(t);
+		return;
+	}
+	if (window_is_closed(t)) {
+		on_probe(t);
+		return;
+	}
+	if (out_of_patience(t)) {
+		give_up(t, false);
+		return;
+	}
+	recovery_on_timeout(t);
+	back_off(t);
+	tcp_want_output(t);
+}
+
+static void on_keepalive(struct tow_tcp *t)
+{
+	if (tcp_in_flight(t) > 0 || t->state == TOW_TCP_TIME_WAIT) {
+		timer_restart_keepalive(t); /* retransmission finds out */
+		return;
+	}
+	if (t->probes >= t->set.keepalive_probes) {
+		give_up(t, true);
+		return;
+	}
+	t->probes++;
+	tcp_count(t, TOW_COUNTER_TCP_KEEPALIVES);
+	tcp_send_keepalive(t);
+	timer_set(t, TIMER_KEEPALIVE,
+		  tcp_now(t) + t->set.keepalive_interval_s * 1000000ull);
+}
+
+static void on_life(struct tow_tcp *t)
+{
+	switch (t->state) {
+	case TOW_TCP_TIME_WAIT:
+	case TOW_TCP_FIN_WAIT_2:
+		tcp_fail(t, 0);
+		break;
+	default: /* linger ran out: RFC 9293 3.9.1 Close */
+		tcp_send_control(t, TH_RST | TH_ACK);
+		tcp_fail(t, TOW_ETIMEDOUT);
+	}
+}
+
+static void fire(struct tow_tcp *t, enum tcp_timer which)
+{
+	t->deadlines_us[which] = 0;
+	switch (which) {
+	case TIMER_RETRANSMIT:
+		on_retransmit(t);
+		break;
+	case TIMER_DELACK:
+		t->ack_now = true;
+		tcp_want_output(t);
+		break;
+	case TIMER_MORE:
+		t->send.more = false;
+		tcp_want_output(t);
+		break;
+	case TIMER_KEEPALIVE:
+		on_keepalive(t);
+		break;
+	case TIMER_LIFE:
+		on_life(t);
+		break;
+	default:
+		break;
+	}
+}
+
+void tcp_timer(struct tcp_host *host, struct timer *timer)
+{
+	struct tow_tcp *t = CONTAINER(timer, struct tow_tcp, timer);
+
+	for (int i = 0; i < TCP_TIMERS; i++) {
+		uint64_t at_us = t->deadlines_us[i];
+
+		if (!at_us || at_us > host->net->now_us)
+			continue;
+		fire(t, (enum tcp_timer)i);
+		if (t->state == TOW_TCP_CLOSED)
+			return; /* and perhaps gone */
+	}
+	arm(t);
+}

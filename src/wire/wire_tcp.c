@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * TCP header and options.
+ *
+ * Parsing walks the options once, with the length that the data offset gave,
+ * and looks at nothing that it did not check to be inside. Each option is read
+ * by a function of its own that sees its body and length only. Of several of a
+ * kind the last one counts.
+ */
+#include "wire/wire_tcp.h"
+#include "wire/wire.h"
+
+enum option_kind {
+	OPTION_END = 0,
+	OPTION_NOP = 1,
+	OPTION_MSS = 2,
+	OPTION_WINDOW_SCALE = 3,
+	OPTION_SACK_PERMITTED = 4,
+	OPTION_SACK = 5,
+	OPTION_TIMESTAMPS = 8,
+};
+
+enum option_length {
+	LENGTH_MSS = 4,
+	LENGTH_WINDOW_SCALE = 3,
+	LENGTH_SACK_PERMITTED = 2,
+	LENGTH_SACK_BLOCK = 8,
+	LENGTH_TIMESTAMPS = 10,
+};
+
+#define WINDOW_SCALE_MAX 14 /* RFC 7323 2.3 */
+
+static void parse_sack(struct wire_tcp *out, const uint8_t *option,
+		       uint8_t bytes)
+{
+	unsigned n = (bytes - 2u) / LENGTH_SACK_BLOCK;
+
+	if ((bytes - 2u) % LENGTH_SACK_BLOCK || n == 0)
+		return;
+	out->sack_count = (uint8_t)MIN(n, TCP_SACK_BLOCKS_MAX);
+	for (unsigned i = 0; i < out->sack_count; i++) {
+		const uint8_t *block = option + 2 + i * LENGTH_SACK_BLOCK;
+
+		out->sacks[i].left = wire_get32(block);
+		out->sacks[i].right = wire_get32(block + 4);
+	}
+}
+
+static void parse_option(struct wire_tcp *out, const uint8_t *option,
+			 uint8_t bytes)
+{
+	switch (option[0]) {
+	case OPTION_MSS:
+		if (bytes == LENGTH_MSS && out->flags & TH_SYN) {
+			out->has_mss = true;
+			out->mss = wire_get16(option + 2);
+		}
+		break;
+	case OPTION_WINDOW_SCALE:
+		if (bytes == LENGTH_WINDOW_SCALE && out->flags & TH_SYN) {
+			out->has_window_scale = true;
+			out->window_scale = MIN(option[2], WINDOW_SCALE_MAX);
+		}
+		break;
+	case OPTION_SACK_PERMITTED:
+		if (bytes == LENGTH_SACK_PERMITTED && out->flags & TH_SYN)
+			out->sack_permitted = true;
+		break;
+	case OPTION_SACK:
+		if (!(out->flags & TH_SYN))
+			parse_sack(out, option, bytes);
+		break;
+	case OPTION_TIMESTAMPS:
+		if (bytes == LENGTH_TIMESTAMPS) {
+			out->has_timestamps = true;
+			out->ts_value = wire_get32(option + 2);
+			out->ts_echo = wire_get32(option + 6);
+		}
+		break;
+	}
+}
+
+static void parse_options(struct wire_tcp *out, const uint8_t *option,
+			  uint32_t left)
+{
+	while (left > 0 && option[0] != OPTION_END) {
+		uint8_t bytes = 1;
+
+		if (option[0] != OPTION_NOP) {
+			if (left < 2 || option[1] < 2 || option[1] > left)
+				return;
+			bytes = option[1];
+			parse_option(out, option, bytes);
+		}
+		option += bytes;
+		left -= bytes;
+	}
+}
+
+uint32_t wire_tcp_header_bytes(const uint8_t *header)
+{
+	uint32_t bytes = (header[12] >> 4) * 4u;
+
+	return bytes < TCP_HEADER_BYTES ? 0 : bytes;
+}
+
+bool wire_tcp_parse(struct wire_tcp *out, const uint8_t *header, uint32_t bytes)
+{
+	uint32_t header_bytes;
+
+	if (bytes < TCP_HEADER_BYTES)
+		return false;
+	header_bytes = wire_tcp_header_bytes(header);
+	if (header_bytes == 0 || header_bytes > bytes)
+		return false;
+	*out = (struct wire_tcp){
+		.source_port = wire_get16(header),
+		.destination_port = wire_get16(header + 2),
+		.sequence = wire_get32(header + 4),
+		.acknowledgement = wire_get32(header + 8),
+		.flags = header[13],
+		.header_bytes = (uint8_t)header_bytes,
+		.window = wire_get16(header + 14),
+		.urgent = wire_get16(header + 18),
+	};
+	parse_options(out, header + TCP_HEADER_BYTES,
+		      header_bytes - TCP_HEADER_BYTES);
+	return true;
+}
+
+/*
+ * Timestamps alone are led by two NOPs, so that their numbers lie at multiples
+ * of four (RFC 7323 appendix A); SACK permitted, two bytes long, serves as
+ * well.
+ */
+static uint32_t timestamps_length(const struct wire_tcp *tcp)
+{
+	if (!tcp->has_timestamps)
+		return 0;
+	return LENGTH_TIMESTAMPS + (tcp->sack_permitted ? 0 : 2);
+}
+
+uint32_t wire_tcp_length(const struct wire_tcp *tcp)
+{
+	uint32_t bytes = TCP_HEADER_BYTES + timestamps_length(tcp);
+
+	if (tcp->has_mss)
+		bytes += LENGTH_MSS;
+	if (tcp->sack_permitted)
+		bytes += LENGTH_SACK_PERMITTED + (tcp->has_timestamps ? 0 : 2);
+	if (tcp->has_window_scale)
+		bytes += 1 + LENGTH_WINDOW_SCALE;
+	if (tcp->sack_count)
+		bytes += 4 + tcp->sack_count * LENGTH_SACK_BLOCK;
+	return bytes;
+}
+
+static uint8_t *put_nops(uint8_t *p, unsigned count)
+{
+	while (count--)
+		*p++ = OPTION_NOP;
+	return p;
+}
+
+static uint8_t *put_sack_permitted(uint8_t *p, const struct wire_tcp *tcp)
+{
+	if (!tcp->has_timestamps)
+		p = put_nops(p, 2);
+	*p++ = OPTION_SACK_PERMITTED;
+	*p++ = LENGTH_SACK_PERMITTED;
+	return p;
+}
+
+static uint8_t *put_timestamps(uint8_t *p, const struct wire_tcp *tcp)
+{
+	if (!tcp->sack_permitted)
+		p = put_nops(p, 2);
+	*p++ = OPTION_TIMESTAMPS;
+	*p++ = LENGTH_TIMESTAMPS;
+	wire_put32(p, tcp->ts_value);
+	wire_put32(p + 4, tcp->ts_echo);
+	return p + 8;
+}
+
+static uint8_t *put_sacks(uint8_t *p, const struct wire_tcp *tcp)
+{
+	p = put_nops(p, 2);
+	*p++ = OPTION_SACK;
+	*p++ = (uint8_t)(2 + tcp->sack_count * LENGTH_SACK_BLOCK);
+	for (unsigned i = 0; i < tcp->sack_count; i++, p += LENGTH_SACK_BLOCK) {
+		wire_put32(p, tcp->sacks[i].left);
+		wire_put32(p + 4, tcp->sacks[i].right);
+	}
+	return p;
+}
+
+void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out)
+{
+	uint32_t header_bytes = wire_tcp_length(tcp);
+	uint8_t *p = out + TCP_HEADER_BYTES;
+
+	wire_put16(out, tcp->source_port);
+	wire_put16(out + 2, tcp->destination_port);
+	wire_put32(out + 4, tcp->sequence);
+	wire_put32(out + 8, tcp->acknowledgement);
+	out[12] = (uint8_t)(header_bytes / 4 << 4);
+	out[13] = tcp->flags;
+	wire_put16(out + 14, tcp->window);
+	wire_put16(out + 16, 0);
+	wire_put16(out + 18, tcp->urgent);
+
+	if (tcp->has_mss) {
+		*p++ = OPTION_MSS;
+		*p++ = LENGTH_MSS;
+		wire_put16(p, tcp->mss);
+		p += 2;
+	}
+	if (tcp->sack_permitted)
+		p = put_sack_permitted(p, tcp);
+	if (tcp->has_timestamps)
+		p = put_timestamps(p, tcp);
+	if (tcp->has_window_scale) {
+		p = put_nops(p, 1);
+		*p++ = OPTION_WINDOW_SCALE;
+		*p++ = LENGTH_WINDOW_SCALE;
+		*p++ = tcp->window_scale;
+	}
+	if (tcp->sack_count)
+		p = put_sacks(p, tcp);
+	ASSERT(p == out + header_bytes);
+}

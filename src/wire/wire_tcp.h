@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef WIRE_TCP_H
+#define WIRE_TCP_H
+
+/*
+ * The TCP header and its options on the wire: RFC 9293 3.1 and 3.2, RFC 7323
+ * 2.2 and 3.2, RFC 2018 2 and 3.
+ *
+ *	 0  source port | destination port
+ *	 4  sequence number
+ *	 8  acknowledgement number
+ *	12  data offset, flags | window
+ *	16  checksum | urgent pointer
+ *	20  options
+ */
+#include "base/base.h"
+
+#define TCP_HEADER_BYTES     20
+#define TCP_OPTION_BYTES_MAX 40
+#define TCP_CSUM_OFFSET	     16
+#define TCP_SACK_BLOCKS_MAX  4
+
+enum tcp_flag {
+	TH_FIN = 1 << 0,
+	TH_SYN = 1 << 1,
+	TH_RST = 1 << 2,
+	TH_PSH = 1 << 3,
+	TH_ACK = 1 << 4,
+	TH_URG = 1 << 5,
+	TH_ECE = 1 << 6,
+	TH_CWR = 1 << 7,
+};
+
+struct wire_tcp_sack {
+	uint32_t left, right; /* [left, right) */
+};
+
+struct wire_tcp {
+	uint16_t source_port, destination_port;
+	uint32_t sequence, acknowledgement;
+	uint16_t window, urgent;
+	uint8_t flags;	      /* enum tcp_flag */
+	uint8_t header_bytes; /* with options, 20..60 */
+
+	/* Options; what is not there is 0. */
+	uint16_t mss;
+	bool has_mss, has_window_scale, sack_permitted, has_timestamps;
+	uint8_t window_scale;
+	uint8_t sack_count;
+	uint32_t ts_value, ts_echo;
+	struct wire_tcp_sack sacks[TCP_SACK_BLOCKS_MAX];
+};
+
+/*
+ * Read a header of which @bytes are contiguous. Unknown options are skipped;
+ * one with an impossible length ends the parsing, and what came before counts.
+ *
+ * Returns: false if the data offset is impossible or beyond @bytes.
+ */
+bool wire_tcp_parse(struct wire_tcp *out, const uint8_t *header,
+		    uint32_t bytes);
+
+/* The data offset alone: how many bytes wire_tcp_parse() needs; 0 if < 20. */
+uint32_t wire_tcp_header_bytes(const uint8_t *header);
+
+/* How many bytes the header will take, options padded to a multiple of 4. */
+uint32_t wire_tcp_length(const struct wire_tcp *tcp);
+
+/*
+ * Write the header, checksum field zero, in wire_tcp_length() bytes. Options in
+ * the order MSS, SACK permitted, timestamps, NOP, window scale, SACK.
+ */
+void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out);
+
+#endif
