@@ -6,6 +6,7 @@
  * What the stack sees of UDP: RFC 768, RFC 8200 8.1, RFC 1122 4.1.
  */
 #include <tow/event.h>
+#include <tow/stack.h>
 #include <tow/udp.h>
 #include "net/net.h"
 
@@ -13,10 +14,18 @@ struct udp_host {
 	struct net *net;
 	struct tow_udp *sockets;
 	uint32_t socket_max;
-	struct list ready; /* sockets with events that were not taken yet */
+	struct list ready;   /* sockets with events that were not taken yet */
+	struct list sending; /* sockets with datagrams queued */
+	struct list blocked; /* sockets that were told TOW_EAGAIN */
 	struct udp_private *private;
 };
 
+/*
+ * Memory: the sockets, their table, a cache of paths, and loan records. A loan
+ * needs one from tow_udp_lend() until its event was taken. There are as many
+ * as tx_bufs, since each loan under way holds at least one buffer: cfg->loans
+ * is TCP's alone.
+ */
 size_t udp_need(const struct tow_config *cfg);
 void udp_init(struct udp_host *udp, struct net *net,
 	      const struct tow_config *cfg, void *memory);
@@ -25,10 +34,18 @@ void udp_init(struct udp_host *udp, struct net *net,
 void udp_input(struct udp_host *udp, struct net_packet *packet);
 void udp_error(struct udp_host *udp, const struct net_error *error);
 
-/* Hand queued datagrams to the network layer as far as it has room. */
+/*
+ * Hand queued datagrams to the network layer as far as it has room. To be
+ * called in each poll: it also notices sockets that are writable again.
+ *
+ * Returns: how many frames were handed on.
+ */
 int udp_output(struct udp_host *udp);
 
-/* A sent buffer came back (buf->owner_kind says it was ours): end its loan. */
+/*
+ * A sent buffer came back (buf->owner_kind says it was ours): end its loan.
+ * The buffer stays the caller's, who reclaims it.
+ */
 void udp_sent(struct udp_host *udp, struct tow_buf *buf);
 
 int udp_events(struct udp_host *udp, struct tow_event *out, int max);

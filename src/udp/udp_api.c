@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a socket.
+ *
+ *	open --- connect, connect ... --- close --- freed
+ *	                                  |<------->|
+ *	                           what was queued still leaves,
+ *	                           loans still end with an event
+ */
+#include "udp/udp_private.h"
+
+static bool may_bind(const struct udp_host *udp, const struct tow_addr *addr)
+{
+	return tow_addr_is_any(addr) || net_is_local(udp->net, addr);
+}
+
+static struct tow_udp *take(struct udp_host *udp)
+{
+	struct tow_udp *s = udp->private->free;
+
+	if (!s)
+		return NULL;
+	udp->private->free = s->next_free;
+	udp->private->open_count++;
+	memset(s, 0, sizeof(*s));
+	s->host = udp;
+	s->open = true;
+	s->done_tail = &s->done;
+	list_init(&s->bound_node);
+	list_init(&s->connected_node);
+	list_init(&s->ready_node);
+	list_init(&s->sending_node);
+	list_init(&s->blocked_node);
+	return s;
+}
+
+int tow_udp_open(struct tow_stack *stack, const struct tow_endpoint *local,
+		 struct tow_udp **out)
+{
+	struct udp_host *udp = stack_udp(stack);
+	struct tow_endpoint bound = *local;
+	struct tow_udp *s;
+
+	*out = NULL;
+	if (!may_bind(udp, &bound.addr))
+		return TOW_EADDRNOTAVAIL;
+	if (bound.port == 0)
+		bound.port = udp_choose_port(udp, &bound.addr);
+	else if (udp_find_bound(udp, &bound))
+		return TOW_EADDRINUSE;
+	if (bound.port == 0)
+		return TOW_EADDRINUSE;
+	s = take(udp);
+	if (!s)
+		return TOW_ENOBUFS;
+	s->bound = bound;
+	s->local = bound;
+	udp_table_bind(s);
+	*out = s;
+	return 0;
+}
+
+static void disconnect(struct tow_udp *s)
+{
+	udp_table_disconnect(s);
+	memset(&s->remote, 0, sizeof(s->remote));
+	s->local = s->bound;
+	s->error = 0;
+	s->mtu = 0;
+}
+
+/* The source address is chosen now, and stays. */
+static int connect(struct tow_udp *s, const struct tow_endpoint *peer)
+{
+	struct tow_endpoint local = s->bound;
+	struct tow_udp *other;
+	struct net_path path;
+	int error;
+
+	if (peer->port == 0 || tow_addr_is_any(&peer->addr))
+		return TOW_EINVAL;
+	error = net_path_find(s->host->net, &s->bound.addr, &peer->addr,
+			      peer->zone, &path);
+	if (error)
+		return error;
+	local.addr = path.src;
+	other = udp_find_connected(s->host, &local, peer);
+	if (other && other != s)
+		return TOW_EADDRINUSE;
+	disconnect(s);
+	s->local = local;
+	s->remote = *peer;
+	udp_table_connect(s);
+	return 0;
+}
+
+int tow_udp_connect(struct tow_udp *udp, const struct tow_endpoint *peer)
+{
+	ASSERT(udp->open && !udp->closed);
+	if (peer)
+		return connect(udp, peer);
+	disconnect(udp);
+	return 0;
+}
+
+/* A closed socket lives on until nothing refers to it. */
+void udp_free_if_done(struct tow_udp *s)
+{
+	struct udp_private *private = s->host->private;
+
+	if (!s->closed || s->tx.first || s->loans > 0 || s->done)
+		return;
+	list_remove(&s->ready_node);
+	list_remove(&s->sending_node);
+	s->open = false;
+	s->next_free = private->free;
+	private->free = s;
+	private->open_count--;
+}
+
+void tow_udp_close(struct tow_udp *udp)
+{
+	ASSERT(udp->open && !udp->closed);
+	udp->closed = true;
+	udp->pending = 0;
+	udp_table_disconnect(udp);
+	list_remove(&udp->bound_node);
+	list_remove(&udp->blocked_node);
+	if (!udp->done)
+		list_remove(&udp->ready_node);
+	udp_drop_received(udp);
+	udp_free_if_done(udp);
+}
+
+void tow_udp_set_user(struct tow_udp *udp, void *user)
+{
+	udp->user = user;
+}
+
+struct tow_endpoint tow_udp_local(const struct tow_udp *udp)
+{
+	return udp->local;
+}
+
+const struct tow_ledger *tow_udp_ledger(const struct tow_udp *udp)
+{
+	return &udp->ledger;
+}
+
+/* An open socket that waits is idle; one that still has to send is not. */
+bool udp_idle(const struct udp_host *udp)
+{
+	const struct tow_udp *s;
+
+	if (!list_empty(&udp->ready) || !list_empty(&udp->sending))
+		return false;
+	if (udp->private->open_count == 0)
+		return true;
+	for (s = udp->sockets; s < udp->sockets + udp->socket_max; s++)
+		if (s->open && s->loans > 0)
+			return false;
+	return true;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Datagrams on the way up: RFC 768, RFC 8200 8.1, RFC 1122 4.1.
+ *
+ * The checksum is verified before anything else is believed, and before
+ * somebody is told that the port is closed.
+ */
+#include "base/csum.h"
+#include "udp/udp_private.h"
+
+#define RESERVE_SHARE 4 /* of the receive memory: UDP leaves it to others */
+
+enum { UDP_PASS = -1 }; /* else an enum tow_drop */
+
+static void drop(struct udp_host *udp, struct net_packet *packet,
+		 enum tow_drop why)
+{
+	net_drop(udp->net, why);
+	tow_buf_give(packet->buf);
+}
+
+/* RFC 768: the length counts from the header on; what is behind is padding. */
+static int check_length(const struct wire_udp *header, struct tow_buf *buf)
+{
+	uint32_t length = wire_get16(header->length);
+
+	if (length < UDP_BYTES || length > buf->bytes)
+		return TOW_DROP_UDP_LENGTH;
+	buf_trim_back(buf, buf->bytes - length);
+	return UDP_PASS;
+}
+
+/*
+ * RFC 768: zero means that the sender made none. RFC 8200 8.1: not in IPv6,
+ * where nothing else protects the addresses.
+ */
+static int check_sum(const struct wire_udp *header,
+		     const struct net_packet *packet, uint64_t *touched)
+{
+	uint32_t sum;
+
+	if (wire_get_sum(header->checksum) == 0)
+		return tow_addr_is_v4(&packet->src) ? UDP_PASS :
+						      TOW_DROP_UDP_CHECKSUM;
+	if (packet->csum_ok)
+		return UDP_PASS;
+	sum = csum_pseudo(&packet->src, &packet->dst, NET_UDP,
+			  packet->buf->bytes);
+	sum = csum_add(sum, buf_csum(packet->buf, 0, touched));
+	return csum_finish(sum) == 0 ? UDP_PASS : TOW_DROP_UDP_CHECKSUM;
+}
+
+/* A port of 0 is no port to answer to, and none to be bound to. */
+static int check(const struct wire_udp *header, struct net_packet *packet,
+		 uint64_t *touched)
+{
+	int why;
+
+	if (!header)
+		return TOW_DROP_UDP_LENGTH;
+	why = check_length(header, packet->buf);
+	if (why == UDP_PASS)
+		why = check_sum(header, packet, touched);
+	if (why == UDP_PASS && wire_get16(header->dst_port) == 0)
+		why = TOW_DROP_UDP_PORT;
+	return why;
+}
+
+static struct tow_udp *find_socket(struct udp_host *udp,
+				   const struct net_packet *packet,
+				   const struct wire_udp *header)
+{
+	struct tow_endpoint local = {
+		.addr = packet->dst,
+		.port = wire_get16(header->dst_port),
+		.zone = packet->zone,
+	};
+	struct tow_endpoint remote = {
+		.addr = packet->src,
+		.port = wire_get16(header->src_port),
+		.zone = packet->zone,
+	};
+
+	return udp_find(udp, &local, &remote);
+}
+
+/* True cost against the socket's limit; one datagram always fits. */
+static bool has_room(const struct udp_host *udp, const struct tow_udp *s,
+		     uint32_t cost)
+{
+	const struct tow_pool *pool = &udp->net->rx_pool;
+
+	if (pool->bufs_left < pool->bufs_total / RESERVE_SHARE ||
+	    pool->chunks_left < pool->chunks_total / RESERVE_SHARE)
+		return false;
+	return s->rx_cost == 0 || (cost <= udp->private->recv_max &&
+				   s->rx_cost <= udp->private->recv_max - cost);
+}
+
+/* How many datagrams the buffer holds, the header taken off. */
+static uint16_t count_datagrams(const struct tow_buf *buf)
+{
+	if (buf->gso != TOW_GSO_UDP || buf->bytes == 0)
+		return 1;
+	return (uint16_t)((buf->bytes + buf->gso_bytes - 1u) / buf->gso_bytes);
+}
+
+static void deliver(struct tow_udp *s, const struct net_packet *packet,
+		    uint16_t src_port)
+{
+	struct udp_arrival *arrival;
+	struct tow_buf *buf = packet->buf;
+
+	buf_trim_front(buf, UDP_BYTES);
+	if (buf->gso_bytes == 0)
+		buf->gso = TOW_GSO_NONE;
+	arrival = udp_arrival_of(buf);
+	arrival->src = packet->src;
+	arrival->dst = packet->dst;
+	arrival->src_port = src_port;
+	arrival->zone = packet->zone;
+	arrival->offset = 0;
+	arrival->borrowed = 0;
+	arrival->unread = count_datagrams(buf);
+
+	s->rx_cost += buf_cost(buf);
+	s->host->net->stats.counters[TOW_COUNTER_UDP_IN] += arrival->unread;
+	udp_queue_append(&s->unread, buf);
+	udp_notify(s, UDP_READABLE);
+}
+
+void udp_input(struct udp_host *udp, struct net_packet *packet)
+{
+	struct tow_buf *buf = packet->buf;
+	const struct wire_udp *header;
+	uint64_t touched = 0;
+	struct tow_udp *s;
+	int why;
+
+	header = (const void *)buf_pull(buf, UDP_BYTES);
+	why = check(header, packet, &touched);
+	udp->net->stats.ledger.rx_touched_bytes += touched;
+	if (why != UDP_PASS) {
+		drop(udp, packet, (enum tow_drop)why);
+		return;
+	}
+	s = find_socket(udp, packet, header);
+	if (!s) {
+		net_unreachable(udp->net, packet, NET_UNREACHABLE_PORT);
+		drop(udp, packet, TOW_DROP_UDP_PORT);
+		return;
+	}
+	s->ledger.rx_touched_bytes += touched;
+	if (!has_room(udp, s, buf_cost(buf))) {
+		drop(udp, packet, TOW_DROP_UDP_FULL);
+		return;
+	}
+	deliver(s, packet, wire_get16(header->src_port));
+}
+
+/*
+ * ICMP errors: RFC 1122 4.1.3.3. Only a connected socket hears them, and only
+ * about its own peer: whoever wants to lie has to guess both ports.
+ */
+
+#define MTU_V4_MIN     552 /* RFC 5927 7.2: less is not believed */
+#define MTU_V6_MIN     1280
+#define MTU_EXPIRES_US (600u * 1000000u) /* RFC 1191 6.3: ten minutes */
+
+/* Remember what fits through; it may become less, and more again with time. */
+static void path_shrunk(struct tow_udp *s, uint32_t mtu)
+{
+	uint64_t now_us = s->host->net->now_us;
+	uint32_t least = tow_addr_is_v4(&s->remote.addr) ? MTU_V4_MIN :
+							   MTU_V6_MIN;
+
+	mtu = MAX(mtu, least);
+	if (s->mtu != 0 && mtu >= s->mtu && now_us < s->mtu_until_us)
+		return;
+	s->mtu = mtu;
+	s->mtu_until_us = now_us + MTU_EXPIRES_US;
+}
+
+void udp_error(struct udp_host *udp, const struct net_error *error)
+{
+	struct tow_udp *s;
+
+	s = udp_find_connected(udp, &error->local, &error->remote);
+	if (!s) {
+		net_drop(udp->net, TOW_DROP_ICMP_UNMATCHED);
+		return;
+	}
+	if (error->mtu > 0)
+		path_shrunk(s, error->mtu);
+	s->error = error->error;
+	s->event_status = error->error;
+	udp_notify(s, UDP_ERROR);
+}

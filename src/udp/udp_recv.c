@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The receive queue: RFC 1122 4.1.3, 4.1.4.
+ *
+ * A received buffer holds one datagram, or a train of equal ones that a device
+ * merged or a sender on this stack did not cut. Buffers move through two
+ * queues:
+ *
+ *	unread   datagrams of the first are taken one by one
+ *	lent     all were taken, some are borrowed
+ *
+ * and are given back when nothing of them is unread or borrowed. What is
+ * borrowed is counted per buffer, since a buffer is what can be given.
+ */
+#include "udp/udp_private.h"
+
+/* Length of the next datagram in a buffer that has one. */
+static uint32_t next_bytes(struct tow_buf *buf)
+{
+	uint32_t left = buf->bytes - udp_arrival_of(buf)->offset;
+
+	if (buf->gso == TOW_GSO_UDP)
+		return MIN(left, buf->gso_bytes);
+	return left;
+}
+
+static void describe(struct tow_buf *buf, struct tow_udp_message *from)
+{
+	const struct udp_arrival *arrival = udp_arrival_of(buf);
+
+	if (!from)
+		return;
+	memset(from, 0, sizeof(*from));
+	from->peer.addr = arrival->src;
+	from->peer.port = arrival->src_port;
+	from->peer.zone = arrival->zone;
+	from->local = arrival->dst;
+	from->bytes = next_bytes(buf);
+}
+
+static void give(struct tow_udp *s, struct tow_buf *buf)
+{
+	s->rx_cost -= buf_cost(buf);
+	tow_buf_give(buf);
+}
+
+/* The first unread datagram was taken. */
+static void advance(struct tow_udp *s, bool borrowed)
+{
+	struct tow_buf *buf = s->unread.first;
+	struct udp_arrival *arrival = udp_arrival_of(buf);
+
+	arrival->offset += next_bytes(buf);
+	arrival->unread--;
+	if (borrowed) {
+		arrival->borrowed++;
+		s->borrowed++;
+	}
+	if (arrival->unread > 0)
+		return;
+	udp_queue_take(&s->unread);
+	if (arrival->borrowed > 0)
+		udp_queue_append(&s->lent, buf);
+	else
+		give(s, buf);
+}
+
+/* Walk the payload [offset, offset + bytes) of a buffer, span by span. */
+struct slice {
+	const struct tow_span *span;
+	size_t skip; /* in that span */
+	size_t left;
+};
+
+static struct slice slice(const struct tow_buf *buf, size_t offset,
+			  size_t bytes)
+{
+	struct slice at = { buf->spans, offset, bytes };
+
+	return at;
+}
+
+static bool next_piece(struct slice *at, struct tow_span *piece)
+{
+	if (at->left == 0)
+		return false;
+	while (at->skip >= at->span->len) {
+		at->skip -= at->span->len;
+		at->span++;
+	}
+	piece->ptr = (const uint8_t *)at->span->ptr + at->skip;
+	piece->len = MIN(at->span->len - at->skip, at->left);
+	at->left -= piece->len;
+	at->span++;
+	at->skip = 0;
+	return true;
+}
+
+static int take_error(struct tow_udp *s)
+{
+	int error = s->error;
+
+	s->error = 0;
+	return error;
+}
+
+int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
+		     struct tow_udp_message *from)
+{
+	struct tow_buf *buf = udp->unread.first;
+	struct tow_span piece;
+	struct slice at;
+	size_t n, done = 0;
+
+	if (udp->error)
+		return take_error(udp);
+	if (!buf)
+		return TOW_EAGAIN;
+	describe(buf, from);
+	n = MIN(next_bytes(buf), bytes);
+	for (at = slice(buf, udp_arrival_of(buf)->offset, n);
+	     next_piece(&at, &piece); done += piece.len)
+		payload_copy(udp_ledgers(udp), TOW_COPY_RX_RECV,
+			     (uint8_t *)out + done, piece.ptr, piece.len);
+	advance(udp, false);
+	return (int64_t)n;
+}
+
+int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
+		   struct tow_udp_message *from)
+{
+	struct tow_buf *buf = udp->unread.first;
+	struct tow_span piece;
+	struct slice at;
+	uint32_t bytes;
+	int n = 0;
+
+	if (udp->error)
+		return take_error(udp);
+	if (!buf)
+		return TOW_EAGAIN;
+	bytes = next_bytes(buf);
+	for (at = slice(buf, udp_arrival_of(buf)->offset, bytes);
+	     next_piece(&at, &piece); n++) {
+		if (n >= max)
+			return TOW_EMSGSIZE;
+		spans[n] = piece;
+	}
+	describe(buf, from);
+	udp->ledger.rx_lent_bytes += bytes;
+	udp->host->net->stats.ledger.rx_lent_bytes += bytes;
+	advance(udp, true);
+	return n;
+}
+
+/* Return up to @n datagrams of one buffer; how many. */
+static unsigned return_from(struct tow_udp *s, struct tow_buf *buf, unsigned n)
+{
+	struct udp_arrival *arrival = udp_arrival_of(buf);
+	uint16_t k = (uint16_t)MIN(n, arrival->borrowed);
+
+	arrival->borrowed = (uint16_t)(arrival->borrowed - k);
+	s->borrowed -= k;
+	return k;
+}
+
+void tow_udp_return(struct tow_udp *udp, unsigned datagrams)
+{
+	struct tow_buf *buf;
+
+	ASSERT(datagrams <= udp->borrowed);
+	while (datagrams > 0 && udp->lent.first) {
+		buf = udp->lent.first;
+		datagrams -= return_from(udp, buf, datagrams);
+		if (udp_arrival_of(buf)->borrowed == 0)
+			give(udp, udp_queue_take(&udp->lent));
+	}
+	if (datagrams > 0)
+		datagrams -= return_from(udp, udp->unread.first, datagrams);
+	ASSERT(datagrams == 0);
+}
+
+static void drop_all(struct tow_udp *s, struct udp_queue *queue)
+{
+	struct tow_buf *buf;
+
+	while ((buf = udp_queue_take(queue)) != NULL)
+		give(s, buf);
+}
+
+/* The socket is closed: what was borrowed from it is gone, too. */
+void udp_drop_received(struct tow_udp *s)
+{
+	drop_all(s, &s->unread);
+	drop_all(s, &s->lent);
+	s->borrowed = 0;
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Datagrams from the application's spans.
+ *
+ * A message is one datagram, or a train of them, segment_bytes each. It is cut
+ * into frames: as many datagrams to a frame as a device with USO takes, else
+ * one. Each frame is a header and spans, and the payload of it
+ *
+ *	lies in the room      short, and to be copied
+ *	lies in chunks        to be copied
+ *	stays where it is     lent, if the device can take it so
+ *
+ * A message is taken whole or not at all: its frames are built in a list first,
+ * and nothing is queued or on loan before the list is complete.
+ */
+#include "base/csum.h"
+#include "udp/udp_private.h"
+
+#define TRAIN_MAX     64 /* datagrams, as UDP_SEGMENT */
+#define PAYLOAD_ROOM  (TOW_BUF_ROOM - TOW_BUF_HEADERS)
+#define V4_HEADERS    (20u + UDP_BYTES)
+#define V6_HEADERS    (40u + UDP_BYTES)
+
+/* What sending one message means. */
+struct job {
+	struct tow_udp *socket;
+	struct udp_way way;
+	struct net_path *path;
+	const struct tow_udp_message *message;
+	struct udp_loan *loan; /* NULL: send */
+	uint32_t bytes;        /* payload of all */
+	uint32_t each;         /* of a datagram; the last may be less */
+	bool copy;
+	enum tow_copy reason;
+
+	/* Where in the message's spans the next frame begins. */
+	int span;
+	size_t skip;
+	uint32_t done;
+
+	struct udp_queue frames;
+	uint32_t frame_count;
+	uint64_t copied, lent, touched;
+};
+
+/*
+ * What is asked for.
+ */
+
+static int count_bytes(struct job *job)
+{
+	const struct tow_udp_message *m = job->message;
+	uint64_t bytes = 0;
+	int i;
+
+	if (m->span_count < 0 || m->span_count > TOW_SPANS_MAX)
+		return TOW_EINVAL;
+	for (i = 0; i < m->span_count; i++) {
+		if (m->spans[i].len > UDP_PAYLOAD_MAX)
+			return TOW_EMSGSIZE;
+		bytes += m->spans[i].len;
+	}
+	if (bytes > UDP_PAYLOAD_MAX)
+		return TOW_EMSGSIZE;
+	job->bytes = (uint32_t)bytes;
+	job->each = m->segment_bytes ? MIN(m->segment_bytes, job->bytes) :
+				       job->bytes;
+	if (job->each > 0 && job->bytes > (uint64_t)job->each * TRAIN_MAX)
+		return TOW_EMSGSIZE;
+	return 0;
+}
+
+static int find_peer(struct job *job)
+{
+	const struct tow_udp_message *m = job->message;
+	const struct tow_udp *s = job->socket;
+	const struct tow_endpoint *peer = &m->peer;
+
+	if (peer->port == 0 && tow_addr_is_any(&peer->addr)) {
+		if (!s->connected)
+			return TOW_ENOTCONN;
+		peer = &s->remote;
+	}
+	if (peer->port == 0 || tow_addr_is_any(&peer->addr))
+		return TOW_EINVAL;
+	job->way.dst = peer->addr;
+	job->way.dst_port = peer->port;
+	job->way.zone = peer->zone;
+	job->way.src = tow_addr_is_any(&m->local) ? s->local.addr : m->local;
+	job->way.src_port = s->local.port;
+	return 0;
+}
+
+/* The source is decided here: the checksum depends on it. */
+static int find_path(struct job *job)
+{
+	struct tow_udp *s = job->socket;
+	int error = udp_path_find(s->host, &job->way, &job->path);
+
+	if (!error)
+		job->way.src = job->path->src;
+	return error;
+}
+
+static uint32_t mtu_of(const struct job *job)
+{
+	struct tow_udp *s = job->socket;
+
+	if (s->mtu != 0 && s->host->net->now_us >= s->mtu_until_us)
+		s->mtu = 0;
+	if (s->mtu == 0 || !tow_addr_equal(&job->way.dst, &s->remote.addr))
+		return job->path->mtu;
+	return MIN(s->mtu, job->path->mtu);
+}
+
+static int check_mtu(const struct job *job)
+{
+	uint32_t headers = tow_addr_is_v4(&job->way.dst) ? V4_HEADERS :
+							   V6_HEADERS;
+
+	return job->each + headers <= mtu_of(job) ? 0 : TOW_EMSGSIZE;
+}
+
+/*
+ * What the device takes.
+ */
+
+static uint32_t spans_max(const struct job *job)
+{
+	const struct tow_dev *dev = job->path->link->dev;
+
+	return (dev ? MIN(dev->spans_max, TOW_BUF_SPANS) : TOW_BUF_SPANS) - 1;
+}
+
+static bool is_in_arena(const struct tow_dev *dev, const struct tow_span *span)
+{
+	uintptr_t arena = (uintptr_t)dev->arena.ptr;
+	uintptr_t at = (uintptr_t)span->ptr;
+
+	return span->len == 0 || (at >= arena && at - arena < dev->arena.len &&
+				  span->len <= dev->arena.len - (at - arena));
+}
+
+static bool device_reaches(const struct job *job)
+{
+	const struct tow_dev *dev = job->path->link->dev;
+	int i;
+
+	if (!dev || !(dev->caps & TOW_DEV_ARENA))
+		return true;
+	for (i = 0; i < job->message->span_count; i++)
+		if (!is_in_arena(dev, &job->message->spans[i]))
+			return false;
+	return true;
+}
+
+static void decide_copy(struct job *job)
+{
+	job->copy = true;
+	job->reason = TOW_COPY_TX_SEND;
+	if (!job->loan)
+		return;
+	job->reason = TOW_COPY_TX_SMALL;
+	if (job->bytes < job->socket->host->private->lend_bytes_min)
+		return;
+	job->reason = TOW_COPY_TX_SHAPE;
+	job->copy = !device_reaches(job);
+}
+
+/* Payload of a frame at most: one datagram, or with USO many. */
+static uint32_t frame_bytes_max(const struct job *job)
+{
+	const struct tow_dev *dev = job->path->link->dev;
+	uint32_t max = dev ? dev->gso_bytes_max : UDP_PAYLOAD_MAX;
+
+	if (!(net_path_caps(job->path) & TOW_DEV_USO))
+		return job->each;
+	max = MIN(max, UDP_PAYLOAD_MAX);
+	return max < job->each ? job->each : max - max % MAX(job->each, 1);
+}
+
+/*
+ * Cutting. A piece is what comes next of the message's spans.
+ */
+
+static bool next_piece(struct job *job, uint32_t max, struct tow_span *piece)
+{
+	const struct tow_span *spans = job->message->spans;
+
+	while (job->span < job->message->span_count &&
+	       job->skip == spans[job->span].len) {
+		job->span++;
+		job->skip = 0;
+	}
+	if (max == 0 || job->span == job->message->span_count)
+		return false;
+	piece->ptr = (const uint8_t *)spans[job->span].ptr + job->skip;
+	piece->len = MIN(spans[job->span].len - job->skip, max);
+	job->skip += piece->len;
+	job->done += (uint32_t)piece->len;
+	return true;
+}
+
+/* Whole datagrams that the next @max spans of the message hold; 0: none. */
+static uint32_t bytes_in_spans(const struct job *job, uint32_t bytes,
+			       uint32_t max)
+{
+	struct job ahead;
+	struct tow_span piece;
+	uint32_t n, left = bytes;
+
+	if (LIKELY((uint32_t)(job->message->span_count - job->span) <= max))
+		return bytes;
+	ahead = *job;
+	for (n = 0; n < max && next_piece(&ahead, left, &piece); n++)
+		left -= (uint32_t)piece.len;
+	bytes -= left;
+	if (left == 0)
+		return bytes;
+	return bytes - bytes % job->each;
+}
+
+static void copy_pieces(struct job *job, uint8_t *to, uint32_t bytes)
+{
+	struct tow_udp *s = job->socket;
+	struct tow_span piece;
+
+	while (next_piece(job, bytes, &piece)) {
+		payload_copy(udp_ledgers(s), job->reason, to, piece.ptr,
+			     piece.len);
+		to += piece.len;
+		bytes -= (uint32_t)piece.len;
+	}
+}
+
+static bool copy_to_chunks(struct job *job, struct tow_buf *buf,
+			   uint32_t bytes)
+{
+	struct tow_pool *pool = buf->pool;
+	uint8_t *chunk;
+	uint32_t n;
+
+	for (; bytes > 0; bytes -= n) {
+		chunk = tow_chunk_take(pool);
+		if (!chunk)
+			return false;
+		n = MIN(bytes, tow_chunk_bytes(pool));
+		copy_pieces(job, chunk, n);
+		tow_buf_add_chunk(buf, chunk, n);
+	}
+	return true;
+}
+
+static bool copy_payload(struct job *job, struct tow_buf *buf, uint32_t bytes)
+{
+	if (bytes > PAYLOAD_ROOM)
+		return copy_to_chunks(job, buf, bytes);
+	copy_pieces(job, buf->room + TOW_BUF_HEADERS, bytes);
+	tow_buf_set_head(buf, TOW_BUF_HEADERS, bytes);
+	return true;
+}
+
+static void lend_payload(struct job *job, struct tow_buf *buf, uint32_t bytes)
+{
+	struct tow_span piece;
+
+	job->lent += bytes;
+	while (next_piece(job, bytes, &piece)) {
+		buf_add_span(buf, piece.ptr, (uint32_t)piece.len);
+		bytes -= (uint32_t)piece.len;
+	}
+}
+
+/* RFC 768: a sum of zero is sent as all ones, since zero means none. */
+static void put_checksum(struct job *job, struct tow_buf *buf)
+{
+	struct wire_udp *header = (void *)buf_pull(buf, UDP_BYTES);
+	uint32_t sum;
+	uint16_t field;
+
+	sum = csum_pseudo(&job->way.src, &job->way.dst, NET_UDP, buf->bytes);
+	if (net_path_caps(job->path) & TOW_DEV_TX_CSUM) {
+		wire_put_sum(header->checksum, csum_fold(sum));
+		buf->flags |= TOW_BUF_CSUM_PARTIAL;
+		buf->csum_offset = UDP_CSUM_OFFSET;
+		return;
+	}
+	sum = csum_add(sum, buf_csum(buf, 0, &job->touched));
+	field = csum_finish(sum);
+	wire_put_sum(header->checksum, field ? field : 0xffff);
+}
+
+static void finish_frame(struct job *job, struct tow_buf *buf)
+{
+	uint32_t payload = buf->bytes;
+	uint8_t *header = buf_push(buf, UDP_BYTES);
+
+	ASSERT(header);
+	udp_build((void *)header, job->way.src_port, job->way.dst_port,
+		  buf->bytes);
+	if (payload > job->each) {
+		buf->gso = TOW_GSO_UDP;
+		buf->gso_bytes = (uint16_t)job->each;
+	}
+	put_checksum(job, buf);
+	*udp_way_of(buf) = job->way;
+}
+
+/*
+ * Payload of the next frame, whole datagrams but for the message's end; and
+ * whether it can stay where it is. 0 if the device can't be given a datagram
+ * at all.
+ */
+static uint32_t plan_frame(const struct job *job, bool *copy)
+{
+	uint32_t bytes = MIN(job->bytes - job->done, frame_bytes_max(job));
+	uint32_t spans = spans_max(job), fit;
+	struct tow_pool *pool = &job->socket->host->net->tx_pool;
+
+	*copy = job->copy;
+	if (!*copy) {
+		fit = bytes_in_spans(job, bytes, spans);
+		if (fit > 0 || bytes == 0)
+			return fit;
+		*copy = true; /* too many spans for one datagram */
+		bytes = MIN(bytes, job->each);
+	}
+	fit = spans * tow_chunk_bytes(pool);
+	return bytes <= fit ? bytes : fit - fit % job->each;
+}
+
+static int make_frame(struct job *job)
+{
+	struct tow_buf *buf;
+	uint32_t bytes;
+	bool copy;
+
+	bytes = plan_frame(job, &copy);
+	if (bytes == 0 && job->bytes > 0)
+		return TOW_EMSGSIZE;
+	buf = tow_buf_take(&job->socket->host->net->tx_pool);
+	if (!buf)
+		return TOW_EAGAIN;
+	udp_queue_append(&job->frames, buf);
+	job->frame_count++;
+	if (!copy)
+		lend_payload(job, buf, bytes);
+	else if (!copy_payload(job, buf, bytes))
+		return TOW_EAGAIN;
+	finish_frame(job, buf);
+	return 0;
+}
+
+/*
+ * The message as a whole.
+ */
+
+static void give_up(struct job *job)
+{
+	struct tow_buf *buf;
+
+	while ((buf = udp_queue_take(&job->frames)) != NULL)
+		tow_buf_give(buf);
+}
+
+static void count(struct job *job)
+{
+	struct tow_ledger *own = &job->socket->ledger;
+	struct tow_ledger *all = &job->socket->host->net->stats.ledger;
+
+	own->tx_lent_bytes += job->lent;
+	all->tx_lent_bytes += job->lent;
+	own->tx_touched_bytes += job->touched;
+	all->tx_touched_bytes += job->touched;
+}
+
+/* From here on nothing fails. */
+static void commit(struct job *job)
+{
+	struct tow_udp *s = job->socket;
+	struct udp_loan *loan = job->loan;
+	struct tow_buf *buf;
+
+	if (loan) {
+		s->host->private->loan_free = loan->next;
+		loan->socket = s;
+		loan->link = job->path->link;
+		loan->token = job->message->token;
+		loan->frames = job->frame_count;
+		loan->status = 0;
+		s->loans++;
+	}
+	while ((buf = udp_queue_take(&job->frames)) != NULL) {
+		buf->owner_kind = BUF_OWNER_UDP;
+		buf->lender = loan;
+		buf->loan_bytes = MAX(buf_cost(buf), buf->bytes);
+		s->tx_cost += buf->loan_bytes;
+		udp_queue(s, buf);
+	}
+	count(job);
+}
+
+static int build(struct job *job)
+{
+	int error;
+
+	do {
+		error = make_frame(job);
+	} while (!error && job->done < job->bytes);
+	return error;
+}
+
+static int send_message(struct tow_udp *s, const struct tow_udp_message *m,
+			bool lend)
+{
+	struct udp_private *private = s->host->private;
+	struct job job = { .socket = s, .message = m };
+	int error = count_bytes(&job);
+
+	if (!error)
+		error = find_peer(&job);
+	if (!error)
+		error = find_path(&job);
+	if (!error)
+		error = check_mtu(&job);
+	if (error)
+		return error;
+	if (lend && !private->loan_free)
+		net_count(s->host->net, TOW_COUNTER_NO_LOANS);
+	if (!udp_has_room(s))
+		return TOW_EAGAIN;
+	job.loan = lend ? private->loan_free : NULL;
+	decide_copy(&job);
+	error = build(&job);
+	if (error)
+		give_up(&job);
+	else
+		commit(&job);
+	return error;
+}
+
+static int send_messages(struct tow_udp *s, const struct tow_udp_message *m,
+			 int count_max, bool lend)
+{
+	int error = s->error, n;
+
+	ASSERT(s->open && !s->closed);
+	if (error) {
+		s->error = 0;
+		return error;
+	}
+	if (count_max < 1)
+		return TOW_EINVAL;
+	for (n = 0; n < count_max && !error; n++)
+		error = send_message(s, &m[n], lend);
+	if (error == TOW_EAGAIN && list_empty(&s->blocked_node))
+		list_append(&s->host->blocked, &s->blocked_node);
+	if (!error)
+		return n;
+	return n > 1 ? n - 1 : error;
+}
+
+int tow_udp_send(struct tow_udp *udp, const struct tow_udp_message *messages,
+		 int count)
+{
+	return send_messages(udp, messages, count, false);
+}
+
+int tow_udp_lend(struct tow_udp *udp, const struct tow_udp_message *messages,
+		 int count)
+{
+	return send_messages(udp, messages, count, true);
+}
