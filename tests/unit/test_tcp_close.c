@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Ends: both sides' FINs in every order, half-closed connections, abort and
+ * linger, TIME-WAIT and who may take its place. RFC 9293 3.6 and 3.10.4,
+ * RFC 1122 4.2.2.13, RFC 1337, RFC 6191, RFC 2525 2.17.
+ */
+#include "tcp_peer.h"
+#include <string.h>
+
+static void app_close(struct rig *r)
+{
+	tow_tcp_close(r->tcp);
+	r->tcp = NULL;
+	poll_until_quiet(r);
+}
+
+static void ack(struct rig *r, uint32_t seq, uint32_t ack)
+{
+	inject(r, .flags = ACK, .seq = seq, .ack = ack);
+}
+
+/* Is the old connection still there? A stranger's ACK would be reset. */
+static bool is_gone(struct rig *r, uint32_t seq, uint32_t our_seq)
+{
+	bool gone;
+
+	forget(r);
+	inject(r, .flags = ACK, .seq = seq - 1, .ack = our_seq);
+	gone = peek(r)->flags & RST;
+	CHECK_GE(waiting(r), 1u);
+	forget(r);
+	return gone;
+}
+
+/* RFC 9293 3.6 figure 12 */
+TCP_TEST(active_close_walks_through_its_states)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	CHECK(sends(r, FIN | ACK, 1, 1, 0));
+	CHECK_EQ(state_of(r), TOW_TCP_FIN_WAIT_1);
+	ack(r, 1, 2);
+	CHECK_EQ(state_of(r), TOW_TCP_FIN_WAIT_2);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 2);
+	CHECK(sends(r, ACK, 2, 2, 0));
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+	CHECK_EQ(app_recv(r, 10), 0);
+}
+
+/* RFC 9293 3.6 figure 12, seen from B */
+TCP_TEST(passive_close_walks_through_its_states)
+{
+	handshake_passive(r);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 1);
+	CHECK(sends(r, ACK, 1, 2, 0));
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSE_WAIT);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	CHECK(sends(r, FIN | ACK, 1, 2, 0));
+	CHECK_EQ(state_of(r), TOW_TCP_LAST_ACK);
+	ack(r, 2, 2);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+	CHECK_EQ(event_of(r, TOW_EVENT_CLOSED)->status, 0);
+	CHECK_EQ(events_of(r, TOW_EVENT_CLOSED), 1u);
+}
+
+/* RFC 9293 3.6 figure 13 */
+TCP_TEST(simultaneous_close_ends_in_time_wait)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	forget(r);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 1);
+	CHECK(sends(r, ACK, 2, 2, 0));
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSING);
+	ack(r, 2, 2);
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+}
+
+/* RFC 9293 3.10.7.4: the FIN that acknowledges ours skips FIN-WAIT-2 */
+TCP_TEST(fin_with_the_ack_of_ours_goes_to_time_wait)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	forget(r);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 2, .bytes = 30);
+	CHECK(sends(r, ACK, 2, 32, 0));
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+	CHECK_EQ(app_recv(r, 100), 30);
+	CHECK_EQ(app_recv(r, 100), 0);
+}
+
+/* RFC 9293 3.6: after our FIN the peer may go on */
+TCP_TEST(half_closed_by_us_still_receives)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	ack(r, 1, 2);
+	for (uint32_t i = 0; i < 50; i++) {
+		inject(r, .flags = ACK, .seq = 1 + i * 1000, .ack = 2,
+		       .bytes = 1000);
+		CHECK_EQ(app_recv(r, 2000), 1000);
+	}
+	advance_ms(r, 3600 * 1000); /* as long as the program holds it */
+	CHECK_EQ(state_of(r), TOW_TCP_FIN_WAIT_2);
+	inject(r, .flags = FIN | ACK, .seq = 50001, .ack = 2);
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+}
+
+/* RFC 9293 3.6: after the peer's FIN we may go on */
+TCP_TEST(half_closed_by_the_peer_still_sends)
+{
+	handshake_passive(r);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(app_recv(r, 10), 0);
+	for (uint32_t i = 0; i < 20; i++) {
+		app_send(r, FULL, 0);
+		ack(r, 2, 1 + (i + 1) * FULL);
+	}
+	CHECK_EQ(info_of(r).queued_bytes, 0u);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSE_WAIT);
+}
+
+/* RFC 9293 3.10.4: queued bytes are delivered before the FIN */
+TCP_TEST(close_delivers_what_was_queued)
+{
+	uint32_t sent = 0, una = 1;
+	bool fin = false;
+
+	handshake_passive(r);
+	CHECK_EQ(app_lend(r, 40000, 1, 0), 0);
+	app_close(r);
+	for (unsigned i = 0; i < 40 && !fin; i++) {
+		while (waiting(r)) {
+			sent += peek(r)->bytes;
+			fin |= peek(r)->flags & FIN;
+			CHECK(!fin || peek(r)->seq + peek(r)->bytes == 40001);
+			next(r);
+		}
+		una = 1 + sent + fin;
+		ack(r, 1, una);
+	}
+	CHECK(fin);
+	CHECK_EQ(sent, 40000u);
+	CHECK_EQ(loan_status(r, 1), 0);
+	CHECK_EQ(event_of(r, TOW_EVENT_LOAN)->object, NULL);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = una);
+	CHECK(sends(r, ACK, 40002, 2, 0));
+}
+
+/* RFC 6298: a lost FIN is sent again */
+TCP_TEST(lost_fin_is_sent_again)
+{
+	put_in_state(r, AT_FIN_WAIT_1);
+	CHECK_NE(advance_to_segment(r, 1000000), UINT64_MAX);
+	CHECK(sends(r, FIN | ACK, 1, 1, 0));
+	CHECK_NE(advance_to_segment(r, 2000000), UINT64_MAX);
+	CHECK(sends(r, FIN | ACK, 1, 1, 0));
+}
+
+/* RFC 9293 3.10.4: the text is acknowledged, the FIN is not */
+TCP_TEST(ack_of_all_but_the_fin_sends_only_the_fin_again)
+{
+	handshake_passive(r);
+	CHECK_EQ(app_lend(r, 500, 1, 0), 0);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	forget(r);
+	ack(r, 1, 501);
+	CHECK_EQ(loan_status(r, 1), 0);
+	CHECK_EQ(state_of(r), TOW_TCP_FIN_WAIT_1);
+	forget(r);
+	CHECK_NE(advance_to_segment(r, 2000000), UINT64_MAX);
+	CHECK(sends(r, FIN | ACK, 501, 1, 0));
+	ack(r, 1, 502);
+	CHECK_EQ(state_of(r), TOW_TCP_FIN_WAIT_2);
+}
+
+/* RFC 2525 2.17, RFC 9293 3.6.1: unread bytes are not thrown away silently */
+TCP_TEST(close_with_unread_bytes_resets)
+{
+	handshake_passive(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10);
+	forget(r);
+	app_close(r);
+	CHECK_EQ(waiting(r), 1u);
+	CHECK_EQ(peek(r)->flags & RST, RST);
+	CHECK_EQ(peek(r)->seq, 1u);
+}
+
+/* RFC 9293 3.6.1: nor bytes that come after close */
+TCP_TEST(data_after_close_is_reset)
+{
+	handshake_passive(r);
+	app_close(r);
+	ack(r, 1, 2);
+	forget(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 2, .bytes = 10);
+	CHECK_EQ(waiting(r), 1u);
+	CHECK_EQ(peek(r)->flags & RST, RST);
+	CHECK_EQ(peek(r)->seq, 2u);
+	CHECK_GE(drops(r, TOW_DROP_TCP_CLOSED), 1u);
+	CHECK(is_gone(r, 11, 2));
+}
+
+/* tow/tcp.h: bytes only borrowed and returned count as read */
+TCP_TEST(close_after_everything_was_returned_is_a_fin)
+{
+	handshake_passive(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10);
+	CHECK_EQ(app_borrow(r), 10);
+	tow_tcp_return(r->tcp, 10);
+	forget(r);
+	app_close(r);
+	CHECK(sends(r, FIN | ACK, 1, 11, 0));
+}
+
+/* RFC 9293 3.10.5: <SEQ=SND.NXT><CTL=RST> */
+TCP_TEST(abort_sends_a_reset_and_forgets)
+{
+	handshake_passive(r);
+	CHECK_EQ(app_lend(r, 3000, 7, 0), 0);
+	forget(r);
+	tow_tcp_abort(r->tcp);
+	r->tcp = NULL;
+	poll_until_quiet(r);
+	CHECK_EQ(waiting(r), 1u);
+	CHECK_EQ(peek(r)->flags & RST, RST);
+	CHECK_EQ(peek(r)->seq, 3001u);
+	CHECK_EQ(loans_ended(r, 7), 1u);
+	CHECK_EQ(loan_status(r, 7), TOW_ECONNABORTED);
+	CHECK(is_gone(r, 2, 3001));
+}
+
+/* RFC 9293 3.10.5: where there is a peer to tell, tell it; else be silent */
+TCP_TEST(abort_resets_or_is_silent_by_state)
+{
+	static const struct {
+		enum place at;
+		bool reset;
+	} cases[] = {
+		{ AT_SYN_SENT, false },	  { AT_SYN_RECEIVED_ACTIVE, true },
+		{ AT_ESTABLISHED, true }, { AT_FIN_WAIT_1, true },
+		{ AT_FIN_WAIT_2, true },  { AT_CLOSE_WAIT, true },
+		{ AT_CLOSING, false },	  { AT_LAST_ACK, false },
+		{ AT_TIME_WAIT, false },
+	};
+	struct rig_options o = r->options;
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		rig_reopen(r, &o);
+		put_in_state(r, cases[i].at);
+		forget(r);
+		tow_tcp_abort(r->tcp);
+		r->tcp = NULL;
+		poll_until_quiet(r);
+		if (cases[i].reset) {
+			CHECK_EQ(waiting(r), 1u);
+			CHECK_EQ(peek(r)->seq, our_next(cases[i].at));
+			CHECK(peek(r)->flags & RST);
+		}
+		/* CLOSING and LAST-ACK: 3.10.5 says no RST; one is harmless. */
+		CHECK_LE(waiting(r), 1u);
+	}
+}
+
+/* RFC 9293 3.9.1 and the sockets' habit: linger 0 makes close an abort */
+TCP_TEST(close_with_linger_zero_resets)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_LINGER_S, 0), 0);
+	app_send(r, 100, 0);
+	forget(r);
+	app_close(r);
+	CHECK_EQ(peek(r)->flags & RST, RST);
+	CHECK_EQ(peek(r)->seq, 101u);
+	CHECK(is_gone(r, 2, 101));
+}
+
+/* RFC 9293 3.10.7.4: loans end and calls say why */
+TCP_TEST(reset_by_the_peer_ends_loans_and_calls)
+{
+	handshake_passive(r);
+	CHECK_EQ(app_lend(r, 30000, 1, 0), 0);
+	CHECK_EQ(app_lend(r, 100, 2, 0), 0);
+	inject(r, .flags = RST, .seq = 1);
+	CHECK_EQ(events_of(r, TOW_EVENT_CLOSED), 1u);
+	CHECK_EQ(event_of(r, TOW_EVENT_CLOSED)->status, TOW_ECONNRESET);
+	CHECK_EQ(loan_status(r, 1), TOW_ECONNRESET);
+	CHECK_EQ(loan_status(r, 2), TOW_ECONNRESET);
+	CHECK_EQ(tow_tcp_send(r->tcp, "x", 1, 0), TOW_ECONNRESET);
+	CHECK_EQ(app_lend(r, 10, 3, 0), TOW_ECONNRESET);
+	CHECK_EQ(app_recv(r, 10), TOW_ECONNRESET);
+	advance_ms(r, 10000);
+	CHECK_EQ(loans_ended(r, 1), 1u);
+	CHECK_EQ(loans_ended(r, 2), 1u);
+	CHECK_EQ(loans_ended(r, 3), 0u);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RST_IN), 1u);
+}
+
+/* RFC 9293 3.10.7.4: the peer refuses what came after its close */
+TCP_TEST(reset_in_close_wait_is_an_error)
+{
+	put_in_state(r, AT_CLOSE_WAIT);
+	app_send(r, 100, 0);
+	inject(r, .flags = RST, .seq = 2);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+	CHECK_EQ(tow_tcp_send(r->tcp, "x", 1, 0), TOW_ECONNRESET);
+}
+
+/* attacks: FIN-WAIT-2 for ever. A closed handle's connection ends. */
+TCP_TEST(orphan_in_fin_wait_2_ends)
+{
+	handshake_passive(r);
+	app_close(r);
+	ack(r, 1, 2);
+	advance_ms(r, 50000);
+	advance_ms(r, 10 * 60 * 1000);
+	CHECK(is_gone(r, 1, 2));
+}
+
+/* attacks: half-dead connections. A peer that vanishes in LAST-ACK. */
+TCP_TEST(orphan_in_last_ack_ends)
+{
+	put_in_state(r, AT_CLOSE_WAIT);
+	app_close(r);
+	advance_ms(r, 30 * 60 * 1000);
+	CHECK(is_gone(r, 2, 2));
+}
+
+/* --- TIME-WAIT --- */
+
+/* RFC 9293 3.4.3, MUST-13: 2 MSL; with an MSL of 30 s that is a minute */
+TCP_TEST(time_wait_lasts_60_seconds)
+{
+	put_in_state(r, AT_TIME_WAIT);
+	advance_ms(r, 58000);
+	CHECK(!is_gone(r, 2, 2));
+	advance_ms(r, 62000); /* that ACK may have started it anew */
+	CHECK(is_gone(r, 2, 2));
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+}
+
+/* RFC 9293 3.10.7.4: a FIN again is acknowledged and restarts the timeout */
+TCP_TEST(time_wait_acknowledges_the_fin_again_and_restarts)
+{
+	put_in_state(r, AT_TIME_WAIT);
+	advance_ms(r, 50000);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 2);
+	CHECK(sends(r, ACK, 2, 2, 0));
+	advance_ms(r, 50000);
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+	advance_ms(r, 15000);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+}
+
+/* RFC 1337 3, RFC 5961 3.2: no old RST or in-window RST ends it */
+TCP_TEST(time_wait_survives_assassination_by_old_segments)
+{
+	put_in_state(r, AT_TIME_WAIT);
+	/* An old duplicate of the peer's data brings an ACK ... */
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 1);
+	CHECK(sends(r, ACK, 2, 2, 0));
+	/* ... that the peer, closed, answers with a RST with SEQ=SEG.ACK. */
+	inject(r, .flags = RST, .seq = 1000);
+	inject(r, .flags = RST, .seq = 0);
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+}
+
+/* The connection of r->tcp is in TIME-WAIT, its handle closed. */
+static void wait_without_handle(struct rig *r)
+{
+	put_in_state(r, AT_TIME_WAIT);
+	app_close(r);
+	forget(r);
+}
+
+/* RFC 6191 2: a newer timestamp; the SYN opens a new connection */
+TCP_TEST(time_wait_yields_to_a_syn_with_a_newer_timestamp)
+{
+	uint32_t old_iss;
+
+	wait_without_handle(r);
+	advance_ms(r, 1100);
+	old_iss = r->our_iss;
+	r->peer_iss += 5000;
+	syn_arrives(r);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	/* RFC 9293 3.4.1: and our own numbers begin above the old ones */
+	CHECK_LE(r->our_iss - (old_iss + 2), 0x7fffffffu);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_GE(counter(r, TOW_COUNTER_TCP_TIME_WAIT_REUSED), 1u);
+}
+
+/* RFC 6191 2: even when the sequence number is smaller */
+TCP_TEST(time_wait_yields_to_a_newer_timestamp_with_a_smaller_number)
+{
+	wait_without_handle(r);
+	advance_ms(r, 1100);
+	r->peer_iss -= 100000;
+	syn_arrives(r);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+}
+
+/* RFC 6191 2: an older timestamp and an older number: not a new connection */
+TCP_TEST(time_wait_does_not_yield_to_an_old_syn)
+{
+	wait_without_handle(r);
+	inject(r, .flags = SYN, .seq = (uint32_t)-100000, .mss = 1000,
+	       .ts = true, .tsval = r->peer_ts);
+	CHECK_NE(peek(r)->flags & SYN, SYN);
+	CHECK(sends(r, ACK, 2, 2, 0));
+}
+
+/* RFC 9293 3.10.7.4, RFC 1122 4.2.2.13: without timestamps the number decides
+ */
+TCP_TEST(time_wait_without_timestamps_yields_to_a_greater_number)
+{
+	r->options.offer.ts = false;
+	wait_without_handle(r);
+	inject(r, .flags = SYN, .seq = (uint32_t)-5000, .mss = 1000);
+	CHECK_NE(peek(r)->flags & SYN, SYN);
+	forget(r);
+	r->peer_iss += 70000;
+	inject(r, .flags = SYN, .seq = 0, .mss = 1000);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+}
+
+/* RFC 9293 3.10.1: TIME-WAIT keeps the port pair from a new connect */
+TCP_TEST(connect_does_not_collide_with_time_wait)
+{
+	struct tow_endpoint local = { r->us, r->our_port, 0 };
+	struct tow_endpoint remote = { r->peer, r->peer_port, 0 };
+	struct tow_tcp *tcp;
+	int result;
+
+	wait_without_handle(r);
+	result = tow_tcp_connect(r->stack, &local, &remote, &tcp);
+	CHECK(result == TOW_EADDRINUSE || result == 0);
+	if (result == 0) /* RFC 6191: allowed, with a greater number */
+		tow_tcp_abort(tcp);
+}
+
+/* Issue: exhaustion by TIME-WAIT. The oldest makes room for the new. */
+TCP_TEST(time_wait_connections_do_not_keep_new_ones_out)
+{
+	struct rig_options o = r->options;
+
+	o.cfg.tcp_max = 16;
+	o.wrap = false;
+	rig_reopen(r, &o);
+	for (uint16_t i = 0; i < 40; i++) {
+		r->peer_port = (uint16_t)(20000 + i);
+		handshake_passive(r);
+		CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+		poll_until_quiet(r);
+		inject(r, .flags = FIN | ACK, .seq = 1, .ack = 2);
+		CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+		app_close(r);
+		forget(r);
+	}
+}
+
+/* tow/stack.h tow_idle(): nothing is left in the end */
+TCP_TEST(stack_is_idle_after_all_is_over)
+{
+	handshake_passive(r);
+	CHECK(!tow_idle(r->stack));
+	CHECK_EQ(app_lend(r, 500, 1, 0), 0);
+	tow_tcp_close(r->tcp);
+	r->tcp = NULL;
+	poll_until_quiet(r);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 502);
+	CHECK_EQ(loan_status(r, 1), 0);
+	advance_ms(r, 70000);
+	CHECK(tow_idle(r->stack));
+	CHECK_EQ(tow_deadline(r->stack) > r->now_us, true);
+}
