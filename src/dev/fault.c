@@ -204,20 +204,26 @@ static void leave(struct fault *f)
 	f->wrap.dev.next_us = MIN(f->wrap.dev.next_us, next_us);
 }
 
-/* Frames that the device inside has, as far as the queue has room. */
+/*
+ * All frames that the device inside has, as far as the queue has room: frames
+ * that are to be late must start to be so now.
+ */
 static int fetch(struct fault *f)
 {
 	struct tow_dev *inner = f->wrap.inner;
 	struct tow_buf *bufs[PENDING_MAX];
-	unsigned room = delay_room(&f->rx.queue) / 2; /* for twins */
+	unsigned room;
 	int got;
 
-	room = MIN(room, (unsigned)PENDING_MAX);
-	if (!room)
-		return 0;
-	got = inner->ops->rx(inner, bufs, room);
-	for (int i = 0; i < got; i++)
-		judge(f, &f->rx, bufs[i]);
+	do {
+		room = delay_room(&f->rx.queue) / 2; /* for twins */
+		room = MIN(room, (unsigned)PENDING_MAX);
+		if (!room)
+			return 0;
+		got = inner->ops->rx(inner, bufs, room);
+		for (int i = 0; i < got; i++)
+			judge(f, &f->rx, bufs[i]);
+	} while (got == (int)room);
 	return got;
 }
 

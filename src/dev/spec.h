@@ -38,8 +38,7 @@ struct spec {
 enum spec_kind {
 	SPEC_TEXT,   /* char[max]: NUL-terminated, not empty */
 	SPEC_NUMBER, /* uint64_t in min..max */
-	SPEC_RATIO,  /* uint32_t, millionths: "1%", "0.25%", "1" is one per cent
-		      */
+	SPEC_RATIO,  /* uint32_t, millionths: "1%" or "1", "0.25%" */
 	SPEC_TIME,   /* uint64_t, microseconds: "5ms", "20us", "1s" */
 	SPEC_SWITCH, /* bool: "on" or "off" */
 	SPEC_MAC,    /* uint8_t[6]: "02:00:5e:10:00:01", unicast */

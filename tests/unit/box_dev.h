@@ -9,7 +9,7 @@
 #include <tow/dev.h>
 #include "buf/pool.h"
 
-#define BOX_FRAMES	256
+#define BOX_FRAMES	512
 #define BOX_FRAME_BYTES 2048
 
 struct box_frame {
