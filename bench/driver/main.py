@@ -103,5 +103,5 @@ def main(arguments):
     except KeyboardInterrupt:
         report.progress("")
         return 130
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, measure.Failed) as error:
         sys.exit(f"bench/run: {error}")

@@ -1,3 +1,185 @@
 # SPDX-License-Identifier: BSD-2-Clause
+"""plot: draw the last results with gnuplot, as SVG, into docs/bench/.
+
+Each drawing stands beside the JSON that it was made from, and says under its
+title when and on what machine that was measured.
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+ORDER = ("tx", "rx", "sizes", "udp", "http", "scale")
+COLOURS = {"tow": "#1a6faf", "kernel": "#c0504d", "nginx": "#c0504d",
+           "raw": "#7f7f7f", "lwip": "#8064a2"}
+OTHER = "#9bbb59"
+
+
+def quote(text):
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def caption(result):
+    machine = result["machine"]
+    return (f"{result['date']}, {machine['cores']} x {machine['cpu']}, "
+            f"Linux {machine['kernel']}")
+
+
+def colour(name):
+    for word, value in COLOURS.items():
+        if word in name:
+            return value
+    return OTHER
+
+
+def title(result, text):
+    below = quote(f"{{/*0.7 {escape(caption(result))}}}")
+    return quote(text)[:-1] + "\\n" + below[1:]
+
+
+def escape(text):
+    """Enhanced text takes these for markup."""
+    for sign in "_^{}@&~":
+        text = text.replace(sign, "\\" + sign)
+    return text
+
+
+HEAD = """\
+set terminal svg size {width},{height} dynamic enhanced font "sans,13" \
+background "#ffffff"
+set output {output}
+set border 3
+set tics nomirror
+set style fill solid
+"""
+
+
+def bars(result, rows, key, unit, text):
+    """Horizontal bars from the top; a line from the least to the most."""
+    lines = [f"set title {title(result, text)}",
+             f"set xlabel {quote(unit)}", "unset key", "set border 1",
+             "set lmargin 30", "set grid xtics",
+             f"set yrange [-0.7:{len(rows) - 0.3}]", "set xrange [0:*]",
+             "set ytics (" + ", ".join(
+                 f"{quote(escape(row['name']))} {len(rows) - 1 - i}"
+                 for i, row in enumerate(rows)) + ") scale 0"]
+    for i, row in enumerate(rows):
+        y = len(rows) - 1 - i
+        lines.append(
+            f"set object rect from 0,{y - 0.3} to {row[key]},{y + 0.3} "
+            f"fc rgb '{colour(row['name'])}' lw 0")
+        low, high = row.get(key + "_min"), row.get(key + "_max")
+        if low is not None:
+            lines.append(f"set arrow from {low},{y} to {high},{y} nohead "
+                         "front lw 2 lc rgb '#000000'")
+        lines.append(f"set label '{row[key]:.4g}' at {row[key]},{y + 0.42} "
+                     "right font ',10' front")
+    top = max([row.get(key + "_max", row[key]) for row in rows] or [1])
+    lines.append(f"plot [0:{top * 1.05}] -10 notitle")
+    return lines
+
+
+def draw_bars(result, key, unit, text):
+    rows = [row for row in result["rows"] if key in row]
+    return bars(result, rows, key, unit, text), 120 + 30 * len(rows)
+
+
+def draw_sizes(result):
+    lines = [f"set title {title(result, 'Lending against copying')}",
+             "set logscale x 2", "set xlabel 'bytes per write'",
+             "set ylabel 'rate of lend / rate of send'", "set grid",
+             "set key top left", "set format x '%.0b %B'",
+             "set yrange [0:*]"]
+    plots = ["1 lc rgb '#000000' dt 2 title 'equal'",
+             "0.97 lc rgb '#c0504d' dt 3 title '0.97'"]
+    for hot, word, value in ((True, "hot", "#c0504d"),
+                             (False, "cold", "#1a6faf")):
+        data = [(row["size"], row["lend_over_send"])
+                for row in result["rows"]
+                if row.get("way") == "lend" and row["hot"] == hot]
+        lines.append(f"${word} << EOD")
+        lines += [f"{size} {value_}" for size, value_ in data]
+        lines.append("EOD")
+        plots.append(f"${word} with linespoints pt 7 lw 2 lc rgb '{value}' "
+                     f"title '{word} source'")
+    lines.append("plot " + ", ".join(plots))
+    return lines, 480
+
+
+def draw_scale(result):
+    keys = [key for key in ("ns_per_segment", "bytes_per_connection")
+            if any(key in row for row in result["rows"])]
+    lines = [f"set title {title(result, 'Cost against connections')}",
+             "set logscale x", "set xlabel 'connections'", "set grid",
+             "set yrange [0:*]", "set key bottom right"]
+    plots = []
+    for key in keys:
+        lines.append(f"${key} << EOD")
+        lines += [f"{row['connections']} {row[key]}"
+                  for row in result["rows"] if key in row]
+        lines.append("EOD")
+        plots.append(f"${key} with linespoints pt 7 lw 2 "
+                     f"title {quote(escape(key.replace('_', ' ')))}")
+    lines.append("plot " + ", ".join(plots))
+    return lines, 480
+
+
+def drawings(result):
+    """[(suffix, lines, height)]"""
+    name = result["bench"]
+    if name == "sizes":
+        return [("", *draw_sizes(result))]
+    if name == "scale":
+        return [("", *draw_scale(result))]
+    text = {"tx": "One flow, sending", "rx": "One flow, receiving",
+            "udp": "UDP", "http": "HTTP"}[name]
+    found = [("", *draw_bars(result, "gbps", "Gb/s", text))]
+    if name in ("tx", "rx", "udp"):
+        found.append(("-cpu", *draw_bars(
+            result, "cpu_ns_per_kib", "CPU ns per KiB, both ends", text)))
+    if name == "http":
+        small = dict(result, rows=[row for row in result["rows"]
+                                   if " 1k/" in row["name"]])
+        large = dict(result, rows=[row for row in result["rows"]
+                                   if " 1k/" not in row["name"]])
+        found = [("", *draw_bars(large, "gbps", "Gb/s",
+                                 "HTTP, 100 KiB and 1 GiB")),
+                 ("-small", *draw_bars(small, "rps", "requests per second",
+                                       "HTTP, 1 KiB"))]
+    return found
+
+
+def gnuplot(lines, output, height):
+    script = HEAD.format(width=860, height=height, output=quote(output))
+    subprocess.run(["gnuplot"], input=script + "\n".join(lines) + "\n",
+                   text=True, check=True)
+
+
+def newest(name, results, target):
+    """The last run's result, else the one that was drawn before."""
+    for folder in (results, target):
+        path = os.path.join(folder, name + ".json")
+        if os.path.exists(path):
+            with open(path) as file:
+                return json.load(file)
+    return None
+
+
 def plot(results, target):
+    if not shutil.which("gnuplot"):
+        sys.exit("bench/run: gnuplot is not there: apt-get install "
+                 "gnuplot-nox")
+    os.makedirs(target, exist_ok=True)
+    for name in ORDER:
+        result = newest(name, results, target)
+        if result is None:
+            print(f"{name}: not measured yet")
+            continue
+        with open(os.path.join(target, name + ".json"), "w") as file:
+            file.write(json.dumps(result, indent=1) + "\n")
+        for suffix, lines, height in drawings(result):
+            path = os.path.join(target, name + suffix + ".svg")
+            gnuplot(lines, path, height)
+            print(os.path.relpath(path))
     return 0
