@@ -169,9 +169,6 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(TEST_MAIN) $(TEST_INNER)
 $(BUILD)/sim/%: $(BUILD)/obj/tests/sim/%.o $(TEST_MAIN) $(TEST_INNER)
 	$(link_test)
 
-# The other end of the TCP tests.
-$(filter $(BUILD)/unit/test_tcp_%,$(UNIT)): $(BUILD)/obj/tests/unit/tcp_peer.o
-
 # Under CONF=fuzz libFuzzer brings its main; else one replays the corpus.
 ifeq ($(CONF),fuzz)
 $(BUILD)/fuzz/%: LDFLAGS += -fsanitize=fuzzer
