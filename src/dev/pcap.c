@@ -38,12 +38,13 @@ struct pcap_options {
 
 struct pcap {
 	struct wrap wrap;
-	struct pcapng file;
+	struct pcapng *file;
 	char *path;
 	uint32_t snap_bytes;
 	bool clock_known, complained;
+	bool busy, dirty; /* since the last flush; since the last write */
 	uint64_t realtime_ahead_us; /* of dev->now_us; wraps around */
-	uint64_t packets_before;    /* at the last flush */
+	uint8_t frame[FRAME_BYTES_MAX];
 };
 
 static const struct spec_key keys[] = {
@@ -74,27 +75,28 @@ static uint64_t realtime_us(struct pcap *p)
 
 static void complain_once(struct pcap *p)
 {
-	if (p->complained || !p->file.error)
+	int error = pcapng_error(p->file);
+
+	if (p->complained || !error)
 		return;
 	p->complained = true;
 	fprintf(stderr, "pcap: writing %s: %s; the capture ends here\n",
-		p->path, strerror(p->file.error));
+		p->path, strerror(-error));
 }
 
 static void capture(struct pcap *p, const struct tow_buf *buf,
 		    enum pcapng_direction direction)
 {
-	uint32_t bytes = MIN(buf->bytes, p->snap_bytes);
-	uint8_t *frame = pcapng_reserve(&p->file, bytes);
+	size_t bytes = MIN(sizeof(p->frame), (size_t)p->snap_bytes);
+	struct tow_span span = { p->frame, 0 };
 
-	if (!frame) {
-		complain_once(p);
-		return;
-	}
-	bytes = (uint32_t)tow_buf_read(buf, 0, frame, bytes);
-	if (bytes == buf->bytes)
-		frame_finish_csum(buf, frame, bytes);
-	pcapng_commit(&p->file, direction, realtime_us(p), bytes, buf->bytes);
+	span.len = tow_buf_read(buf, 0, p->frame, bytes);
+	if (span.len == buf->bytes)
+		frame_finish_csum(buf, p->frame, span.len);
+	pcapng_packet(p->file, 0, realtime_us(p), &span, 1, buf->bytes,
+		      direction, NULL);
+	p->busy = p->dirty = true;
+	complain_once(p);
 }
 
 static int pcap_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
@@ -133,11 +135,12 @@ static void pcap_flush(struct tow_dev *dev)
 {
 	struct pcap *p = pcap_of(dev);
 
-	if (p->file.packets == p->packets_before && p->file.used) {
-		pcapng_write_out(&p->file);
+	if (!p->busy && p->dirty) {
+		pcapng_flush(p->file);
 		complain_once(p);
+		p->dirty = false;
 	}
-	p->packets_before = p->file.packets;
+	p->busy = false;
 	wrap_flush(dev);
 }
 
@@ -146,8 +149,9 @@ static void pcap_close(struct tow_dev *dev)
 	struct pcap *p = pcap_of(dev);
 
 	wrap_close_inner(&p->wrap);
-	pcapng_close(&p->file);
+	pcapng_flush(p->file);
 	complain_once(p);
+	(void)pcapng_close(p->file);
 	free(p->path);
 	free(p);
 }
@@ -164,12 +168,28 @@ static const struct tow_dev_ops pcap_ops = {
 	.interface = wrap_interface,
 };
 
+/* Written out at once, so that a disk that is full shows now. */
+static int open_file(struct pcap *p, const struct tow_dev *inner,
+		     const char *interface)
+{
+	int error = pcapng_open(&p->file, p->path);
+
+	if (error)
+		return error;
+	(void)pcapng_interface(p->file, interface,
+			       inner->caps & TOW_DEV_NO_LINK ? PCAPNG_RAW_IP
+							     : PCAPNG_ETHERNET);
+	pcapng_flush(p->file);
+	error = pcapng_error(p->file);
+	if (error)
+		(void)pcapng_close(p->file);
+	return error;
+}
+
 static int make(struct tow_dev **out, struct spec *spec,
 		const struct pcap_options *options, struct tow_dev *inner)
 {
 	struct pcap *p = calloc(1, sizeof(*p));
-	uint16_t link_type =
-		inner->caps & TOW_DEV_NO_LINK ? PCAPNG_RAW_IP : PCAPNG_ETHERNET;
 	int error;
 
 	if (!p || !(p->path = strdup(options->path))) {
@@ -177,11 +197,10 @@ static int make(struct tow_dev **out, struct spec *spec,
 		return spec_fail(spec, TOW_ENOMEM, "out of memory");
 	}
 	p->snap_bytes = (uint32_t)options->snap_bytes;
-	error = pcapng_open(&p->file, p->path, link_type, p->snap_bytes,
-			    tow_dev_interface(inner));
+	error = open_file(p, inner, tow_dev_interface(inner));
 	if (error) {
-		error = spec_fail(spec, -error, "capture file %s: %s", p->path,
-				  strerror(error));
+		(void)spec_fail(spec, error, "capture file %s: %s", p->path,
+				strerror(-error));
 		free(p->path);
 		free(p);
 		return error;

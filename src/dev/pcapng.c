@@ -1,190 +1,203 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writing capture files; see pcapng.h.
+ * pcapng, as far as Towpath needs it.
  *
- * Theory of operation: blocks are put together in one buffer, in the byte
- * order of this machine, which the section header's magic tells. The buffer is
- * handed to the system when the next packet might not fit, and whenever the
- * owner finds it has nothing better to do. A packet's bytes are read straight
- * into their place in the buffer.
+ * Theory of operation: a file is a row of blocks, each with its type and its
+ * length in front and its length again behind, padded to four bytes, in the
+ * byte order of the machine that wrote it:
  *
- *	+-----------+--------+----------------+---------+---------+
- *	| type, len | fields | bytes, padded  | options | len     |
- *	+-----------+--------+----------------+---------+---------+
+ *	section header, interface description..., enhanced packet...
+ *
+ * The first block's magic number tells readers the byte order. Interfaces are
+ * numbered in the order of their descriptions, which may stand anywhere before
+ * the first packet that names them.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <tow/stack.h>
 #include "dev/pcapng.h"
 
-#define BUFFER_BYTES (512u << 10) /* several of the longest frames */
+#define BLOCK_SECTION	0x0a0d0d0au
+#define BLOCK_INTERFACE 1u
+#define BLOCK_PACKET	6u
+#define MAGIC		0x1a2b3c4du
+#define OPTION_END	0u
+#define OPTION_COMMENT	1u
+#define OPTION_IF_NAME	2u
+#define OPTION_FLAGS	2u  /* of a packet: its direction */
+#define OPTION_TSRESOL	9u  /* of an interface */
+#define MICROSECONDS	6u  /* 10^-6 s */
+#define FRAME_BYTES	12u /* type and both lengths around a block's body */
+#define PACKET_BYTES	20u /* interface, time, both lengths */
+#define BUFFER_BYTES	(512u << 10) /* several of the largest frames */
 
-#define BLOCK_SECTION	 0x0a0d0d0au
-#define BLOCK_INTERFACE	 1u
-#define BLOCK_PACKET	 6u
-#define BYTE_ORDER_MAGIC 0x1a2b3c4du
+struct pcapng {
+	FILE *stream;
+	unsigned interfaces;
+	int error; /* the first one, negative */
+};
 
-#define OPTION_END	0
-#define OPTION_USERAPPL 4 /* section */
-#define OPTION_IF_NAME	2 /* interface */
-#define OPTION_TSRESOL	9
-#define OPTION_FLAGS	2 /* packet */
-
-#define PACKET_HEAD_BYTES 28 /* type to original length */
-#define PACKET_TAIL_BYTES 16 /* flags option, end of options, length */
-
-static size_t padded(size_t bytes)
+static uint32_t padded(uint32_t bytes)
 {
-	return (bytes + 3) & ~(size_t)3;
+	return (bytes + 3) & ~3u;
 }
 
-static uint8_t *put16(uint8_t *at, uint16_t value)
+static void put(struct pcapng *file, const void *data, size_t bytes)
 {
-	memcpy(at, &value, sizeof(value));
-	return at + sizeof(value);
+	if (!bytes || file->error)
+		return;
+	if (fwrite(data, bytes, 1, file->stream) != 1)
+		file->error = errno ? -errno : -EIO;
 }
 
-static uint8_t *put32(uint8_t *at, uint32_t value)
+static void put_u16(struct pcapng *file, uint32_t value)
 {
-	memcpy(at, &value, sizeof(value));
-	return at + sizeof(value);
+	uint16_t word = (uint16_t)value;
+
+	put(file, &word, sizeof(word));
 }
 
-static uint8_t *put_option(uint8_t *at, uint16_t code, const void *data,
-			   size_t bytes)
+static void put_u32(struct pcapng *file, uint32_t value)
 {
-	at = put16(at, code);
-	at = put16(at, (uint16_t)bytes);
-	memset(at, 0, padded(bytes));
-	memcpy(at, data, bytes);
-	return at + padded(bytes);
+	put(file, &value, sizeof(value));
 }
 
-/* The length that begins and ends a block. */
-static void end_block(struct pcapng *file, uint8_t *block, uint8_t *at)
+static void put_padding(struct pcapng *file, uint32_t bytes)
 {
-	uint32_t bytes = (uint32_t)(at - block) + 4;
+	static const uint8_t zero[4];
 
-	put32(block + 4, bytes);
-	put32(at, bytes);
-	file->used += bytes;
+	put(file, zero, padded(bytes) - bytes);
 }
 
-static void put_section(struct pcapng *file)
+static void put_option(struct pcapng *file, uint32_t code, const void *value,
+		       uint32_t bytes)
 {
-	uint8_t *block = file->memory + file->used, *at = block;
-	const char *version = tow_version();
-	char program[64] = "Towpath ";
-
-	strncat(program, version, sizeof(program) - strlen(program) - 1);
-	at = put32(at, BLOCK_SECTION);
-	at = put32(at, 0);
-	at = put32(at, BYTE_ORDER_MAGIC);
-	at = put16(at, 1); /* version 1.0 */
-	at = put16(at, 0);
-	at = put32(at, UINT32_MAX); /* length of the section: not known, -1 */
-	at = put32(at, UINT32_MAX);
-	at = put_option(at, OPTION_USERAPPL, program, strlen(program));
-	at = put_option(at, OPTION_END, "", 0);
-	end_block(file, block, at);
+	put_u16(file, code);
+	put_u16(file, bytes);
+	put(file, value, bytes);
+	put_padding(file, bytes);
 }
 
-static void put_interface(struct pcapng *file, uint16_t link_type,
-			  uint32_t snap_bytes, const char *name)
+static uint32_t option_bytes(uint32_t bytes)
 {
-	uint8_t *block = file->memory + file->used, *at = block;
-	static const uint8_t microseconds = 6;
-
-	at = put32(at, BLOCK_INTERFACE);
-	at = put32(at, 0);
-	at = put16(at, link_type);
-	at = put16(at, 0);
-	at = put32(at, snap_bytes);
-	if (name)
-		at = put_option(at, OPTION_IF_NAME, name, strlen(name));
-	at = put_option(at, OPTION_TSRESOL, &microseconds, 1);
-	at = put_option(at, OPTION_END, "", 0);
-	end_block(file, block, at);
+	return 4 + padded(bytes);
 }
 
-int pcapng_open(struct pcapng *file, const char *path, uint16_t link_type,
-		uint32_t snap_bytes, const char *interface)
+static uint32_t text_bytes(const char *text)
 {
-	*file = (struct pcapng){ .fd = -1 };
-	file->memory = malloc(BUFFER_BYTES);
-	if (!file->memory)
-		return ENOMEM;
-	file->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (file->fd < 0) {
-		int error = errno;
+	return text ? (uint32_t)strnlen(text, 1000) : 0;
+}
 
-		free(file->memory);
+static void write_section(struct pcapng *file)
+{
+	uint32_t bytes = FRAME_BYTES + 16;
+
+	put_u32(file, BLOCK_SECTION);
+	put_u32(file, bytes);
+	put_u32(file, MAGIC);
+	put_u16(file, 1); /* version 1.0 */
+	put_u16(file, 0);
+	put_u32(file, UINT32_MAX); /* length of the section: not said */
+	put_u32(file, UINT32_MAX);
+	put_u32(file, bytes);
+}
+
+int pcapng_open(struct pcapng **out, const char *path)
+{
+	struct pcapng *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return -ENOMEM;
+	file->stream = fopen(path, "wbe");
+	if (!file->stream) {
+		int error = -errno;
+
+		free(file);
 		return error;
 	}
-	put_section(file);
-	put_interface(file, link_type, snap_bytes, interface);
-	pcapng_write_out(file);
-	if (!file->error)
-		return 0;
-	pcapng_close(file);
+	(void)setvbuf(file->stream, NULL, _IOFBF, BUFFER_BYTES);
+	write_section(file);
+	*out = file;
+	return 0;
+}
+
+unsigned pcapng_interface(struct pcapng *file, const char *name,
+			  enum pcapng_link link)
+{
+	const uint8_t resolution = MICROSECONDS;
+	uint32_t bytes = FRAME_BYTES + 8 + option_bytes(text_bytes(name)) +
+			 option_bytes(1) + option_bytes(0);
+
+	put_u32(file, BLOCK_INTERFACE);
+	put_u32(file, bytes);
+	put_u16(file, link);
+	put_u16(file, 0);
+	put_u32(file, 0); /* no limit to what is kept of a packet */
+	put_option(file, OPTION_IF_NAME, name, text_bytes(name));
+	put_option(file, OPTION_TSRESOL, &resolution, 1);
+	put_option(file, OPTION_END, NULL, 0);
+	put_u32(file, bytes);
+	return file->interfaces++;
+}
+
+static uint32_t spans_bytes(const struct tow_span *spans, unsigned count)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		bytes += spans[i].len;
+	return (uint32_t)bytes;
+}
+
+void pcapng_packet(struct pcapng *file, unsigned interface, uint64_t now_us,
+		   const struct tow_span *spans, unsigned span_count,
+		   uint32_t wire_bytes, enum pcapng_direction direction,
+		   const char *comment)
+{
+	uint32_t captured = spans_bytes(spans, span_count);
+	uint32_t flags = direction;
+	uint32_t bytes = FRAME_BYTES + PACKET_BYTES + padded(captured) +
+			 option_bytes(sizeof(flags)) + option_bytes(0);
+
+	if (comment)
+		bytes += option_bytes(text_bytes(comment));
+	put_u32(file, BLOCK_PACKET);
+	put_u32(file, bytes);
+	put_u32(file, interface);
+	put_u32(file, (uint32_t)(now_us >> 32));
+	put_u32(file, (uint32_t)now_us);
+	put_u32(file, captured);
+	put_u32(file, wire_bytes > captured ? wire_bytes : captured);
+	for (unsigned i = 0; i < span_count; i++)
+		put(file, spans[i].ptr, spans[i].len);
+	put_padding(file, captured);
+	put_option(file, OPTION_FLAGS, &flags, sizeof(flags));
+	if (comment)
+		put_option(file, OPTION_COMMENT, comment, text_bytes(comment));
+	put_option(file, OPTION_END, NULL, 0);
+	put_u32(file, bytes);
+}
+
+void pcapng_flush(struct pcapng *file)
+{
+	if (fflush(file->stream) != 0 && !file->error)
+		file->error = -errno;
+}
+
+int pcapng_error(const struct pcapng *file)
+{
 	return file->error;
 }
 
-uint8_t *pcapng_reserve(struct pcapng *file, uint32_t bytes)
+int pcapng_close(struct pcapng *file)
 {
-	size_t block = PACKET_HEAD_BYTES + padded(bytes) + PACKET_TAIL_BYTES;
+	int error;
 
-	if (BUFFER_BYTES - file->used < block)
-		pcapng_write_out(file);
-	if (file->error || BUFFER_BYTES - file->used < block)
-		return NULL;
-	return file->memory + file->used + PACKET_HEAD_BYTES;
-}
-
-void pcapng_commit(struct pcapng *file, enum pcapng_direction direction,
-		   uint64_t realtime_us, uint32_t bytes, uint32_t wire_bytes)
-{
-	uint8_t *block = file->memory + file->used, *at = block;
-	uint32_t flags = direction;
-
-	at = put32(at, BLOCK_PACKET);
-	at = put32(at, 0);
-	at = put32(at, 0); /* the one interface */
-	at = put32(at, (uint32_t)(realtime_us >> 32));
-	at = put32(at, (uint32_t)realtime_us);
-	at = put32(at, bytes);
-	at = put32(at, wire_bytes);
-	memset(at + bytes, 0, padded(bytes) - bytes);
-	at += padded(bytes);
-	at = put_option(at, OPTION_FLAGS, &flags, sizeof(flags));
-	at = put_option(at, OPTION_END, "", 0);
-	end_block(file, block, at);
-	file->packets++;
-}
-
-void pcapng_write_out(struct pcapng *file)
-{
-	size_t done = 0;
-
-	while (done < file->used && !file->error) {
-		ssize_t n =
-			write(file->fd, file->memory + done, file->used - done);
-
-		if (n > 0)
-			done += (size_t)n;
-		else if (n < 0 && errno != EINTR)
-			file->error = errno;
-	}
-	file->used = 0;
-}
-
-void pcapng_close(struct pcapng *file)
-{
-	pcapng_write_out(file);
-	if (close(file->fd) && !file->error && errno != EINTR)
-		file->error = errno;
-	free(file->memory);
+	if (fclose(file->stream) != 0 && !file->error)
+		file->error = -errno;
+	error = file->error;
+	free(file);
+	return error;
 }

@@ -3,46 +3,53 @@
 #define PCAPNG_H
 
 /*
- * Writing capture files: pcapng (draft-ietf-opsawg-pcapng), one section with
- * one interface, microseconds, direction of each packet.
+ * Writing capture files in the pcapng format (draft-ietf-opsawg-pcapng), which
+ * tshark and Wireshark read. Times are in microseconds. A file has any number
+ * of interfaces; a packet says by which it came or went.
  *
- * A packet is written in two steps: pcapng_reserve() gives the memory for its
- * bytes, pcapng_commit() makes it part of the file. Disk errors end the
- * capture, not the program.
+ * Errors of writing are kept until pcapng_close() reports the first of them:
+ * a capture on a full disk does not stop the network.
  */
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+#include <tow/buf.h>
 
-#define PCAPNG_ETHERNET 1   /* LINKTYPE_ETHERNET */
-#define PCAPNG_RAW_IP	101 /* LINKTYPE_RAW */
+struct pcapng;
 
 enum pcapng_direction {
-	PCAPNG_IN = 1, /* as in epb_flags */
-	PCAPNG_OUT = 2,
+	PCAPNG_UNKNOWN,
+	PCAPNG_IN,
+	PCAPNG_OUT,
 };
 
-struct pcapng {
-	int fd;
-	int error; /* errno that ended the capture, or 0 */
-	size_t used;
-	uint8_t *memory;
-	uint64_t packets;
+enum pcapng_link {
+	PCAPNG_ETHERNET = 1,
+	PCAPNG_RAW_IP = 101,
 };
 
-/* Returns: 0, or an errno. */
-int pcapng_open(struct pcapng *file, const char *path, uint16_t link_type,
-		uint32_t snap_bytes, const char *interface);
+/* Returns: 0 or a negative errno, which is a TOW_E* for the common ones. */
+int pcapng_open(struct pcapng **out, const char *path);
 
-/* Room for @bytes of a packet, or NULL when the capture has ended. */
-uint8_t *pcapng_reserve(struct pcapng *file, uint32_t bytes);
+/* Returns: the interface's number for pcapng_packet(), 0 for the first. */
+unsigned pcapng_interface(struct pcapng *file, const char *name,
+			  enum pcapng_link link);
 
-/* The @bytes last reserved are a packet of which there were @wire_bytes. */
-void pcapng_commit(struct pcapng *file, enum pcapng_direction direction,
-		   uint64_t realtime_us, uint32_t bytes, uint32_t wire_bytes);
+/*
+ * One packet, gathered from spans.
+ * @wire_bytes: its true length, when @spans do not hold all of it
+ * @comment:    shown beside the packet; may be NULL
+ */
+void pcapng_packet(struct pcapng *file, unsigned interface, uint64_t now_us,
+		   const struct tow_span *spans, unsigned span_count,
+		   uint32_t wire_bytes, enum pcapng_direction direction,
+		   const char *comment);
 
-/* Hand everything to the system. */
-void pcapng_write_out(struct pcapng *file);
-void pcapng_close(struct pcapng *file);
+/* So that a reader sees what was written so far. */
+void pcapng_flush(struct pcapng *file);
+
+/* The first error that writing met, or 0; after it nothing more is written. */
+int pcapng_error(const struct pcapng *file);
+
+/* Returns: 0, or the first error that writing met. */
+int pcapng_close(struct pcapng *file);
 
 #endif
