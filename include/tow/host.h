@@ -158,7 +158,7 @@ TOW_API int tow_host_signal(struct tow_host *host);
  *          within 50 us also while events keep coming.
  */
 TOW_API int tow_host_wait(struct tow_host *host, struct tow_event *events,
-			  int max, int64_t timeout_us) TOW_MUST_USE;
+			  int max, int64_t timeout_us);
 
 /*
  * tow_netif_*() - set up an interface of the kernel, by rtnetlink
