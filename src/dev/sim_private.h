@@ -5,7 +5,7 @@
 /*
  * What the files of the simulator share.
  *
- *	sim.c          the clock, the events, the stacks, the segments
+ *	sim_network.c  the clock, the events, the stacks, the segments
  *	sim_wire.c     what a wire does to a packet
  *	sim_port.c     the device: its rings, completions, coming and going
  *	sim_send.c     from a frame of the stack to packets
@@ -15,39 +15,11 @@
 #include <tow/addr.h>
 #include <tow/sim.h>
 #include "base/base.h"
+#include "dev/dice.h"
 #include "dev/pcapng.h"
 
 #define ETHERNET_BYTES	 14u
 #define PACKET_BYTES_MAX (ETHERNET_BYTES + 65535u)
-
-/*
- * Chance. Each wire and port has its own numbers, grown from the seed, so that
- * a fault that is turned on here changes nothing there. SplitMix64: any state
- * is good, and a step is a few instructions.
- */
-struct dice {
-	uint64_t state;
-};
-
-static inline uint64_t dice_throw(struct dice *dice)
-{
-	uint64_t z = dice->state += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
-
-/* 0..max, near enough to uniform for small ranges; without max no throw. */
-static inline uint64_t dice_up_to(struct dice *dice, uint64_t max)
-{
-	return max ? dice_throw(dice) % (max + 1) : 0;
-}
-
-static inline bool dice_hit(struct dice *dice, uint32_t ppm)
-{
-	return ppm && dice_throw(dice) % 1000000 < ppm;
-}
 
 /* A packet on the wire. Several wires may carry the same one. */
 struct packet {
@@ -156,7 +128,7 @@ struct tow_sim {
 	struct pcapng *capture;
 };
 
-/* sim.c */
+/* sim_network.c */
 bool sim_happens(struct tow_sim *sim, uint64_t at_us, enum happening what,
 		 struct port *port, struct packet *packet);
 void sim_forward(struct tow_sim *sim, struct port *from, struct packet *packet);

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+/*
+ * A random scenario: what `tow sim` makes out of one seed.
+ *
+ *	sim.c           the command: seeds, jobs, what is printed
+ *	sim_profile.c   what a profile's networks, devices and memories are like
+ *	sim_world.c     one scenario: build, run, check, take down
+ *	sim_stream.c    programs at the two ends of a TCP connection
+ *	sim_datagram.c  programs that exchange datagrams
+ *	sim_loan.c      memory that is lent, and what becomes of it
+ *
+ * Programs do what programs do: they send and lend in pieces of all sizes,
+ * read slowly or fast, shut down, close, or abort in the middle. Bytes of a
+ * stream are a function of its key and their position, so that a reader knows
+ * what must come. Whatever is wrong ends the scenario with a sentence.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <tow/sim.h>
+#include <tow/stack.h>
+#include <tow/tcp.h>
+#include <tow/udp.h>
+#include "dev/dice.h"
+
+#define NODES_MAX     4
+#define FLOWS_MAX     20
+#define DATAGRAMS_MAX 4
+#define HELD_MAX      128 /* spans borrowed and not returned, per end */
+#define NEVER	      UINT64_MAX
+#define SERVER_PORT   5000
+
+struct world;
+
+/* What an object's user pointer points at. */
+enum subject {
+	SUBJECT_END = 1,
+	SUBJECT_DATAGRAMS,
+};
+
+/* How bad things may be in scenarios of a kind; each draws from 0 to there. */
+struct profile {
+	const char *name, *about;
+
+	struct tow_sim_wire worst; /* delay, jitter and faults, each way */
+	uint64_t bits_per_s_min, bits_per_s_max; /* 0: no limit */
+	uint32_t queue_bytes_min; /* of what a wire's queue holds at most */
+	uint64_t stream_bytes_max;
+	unsigned flows_max;
+	bool tiny;	   /* memory so small that everything runs out */
+	bool lfn;	   /* large windows */
+	bool vanishes;	   /* a device is torn out */
+	bool odd_links;	   /* rings, layouts, spans at their limits */
+	bool perfect;	   /* nothing may be sent twice */
+	bool deadly;	   /* connections may time out */
+	uint64_t stall_us; /* no progress for so long is a stall */
+};
+
+const struct profile *profile_find(const char *name);
+const struct profile *profile_at(unsigned i); /* NULL past the end */
+/* What `mixed` stands for in this scenario; others stand for themselves. */
+const struct profile *profile_pick(const struct profile *profile,
+				   struct dice *dice);
+
+void profile_config(struct world *world, struct tow_config *cfg);
+void profile_port(struct world *world, struct tow_sim_port *port);
+
+/* Memory that was lent. A token says which, and proves that it is one. */
+struct loan_record {
+	uint64_t token;
+	uint8_t *memory; /* NULL: came back */
+	size_t bytes;
+	const bool *may_fail; /* may it come back with an error by now? */
+};
+
+/* A stack and its one device. */
+struct node {
+	struct tow_stack *stack;
+	struct tow_dev *dev;
+	struct tow_config cfg;
+	struct tow_sim_port how;
+	struct tow_addr addr[2]; /* IPv4, IPv6 */
+	struct tow_listener *listener;
+	uint64_t vanish_us;
+	bool opened, gone;
+	size_t memory_bytes;
+	void *memory;
+
+	/* What the programs on it did, to compare with the ledger. */
+	uint64_t accepted_bytes; /* taken by send and lend */
+	uint64_t copied_out_bytes;
+	uint64_t returned_bytes, borrowed_bytes;
+};
+
+enum ending {
+	END_SHUTDOWN, /* half-close, read until the peer's end, close */
+	END_CLOSE,    /* close with everything queued, unread bytes or not */
+	END_ABORT,    /* in the middle of it */
+};
+
+struct held {
+	struct tow_span span;
+	uint64_t position;
+};
+
+/* One end of a connection, and the program that has it. */
+struct end {
+	enum subject subject; /* must be first */
+	struct world *world;
+	struct flow *flow;
+	struct end *peer;
+	struct node *node;
+	struct tow_tcp *tcp;
+	bool had; /* a handle, ever */
+	bool connected, closed_event;
+	bool done; /* the handle was closed, or never came */
+	bool readable, writable, eof, shut;
+	int error;
+
+	uint64_t key; /* of the stream it sends */
+	uint64_t plan_bytes, sent_bytes;
+	uint64_t got_bytes, returned_bytes;
+	struct held held[HELD_MAX]; /* oldest first */
+	unsigned held_count;
+
+	/* Habits. */
+	enum ending ending;
+	uint64_t abort_at_bytes; /* sent or got */
+	uint32_t lend_ppm, borrow_ppm, more_ppm, hold_ppm, pause_ppm;
+	uint64_t write_max, read_max;
+	uint64_t pause_us_max, pause_until_us;
+};
+
+struct flow {
+	unsigned number;
+	struct end a, b; /* a connects */
+	bool both_connect;
+	int family; /* 0 IPv4, 1 IPv6 */
+	uint64_t start_us;
+	bool started, done;
+	bool may_fail;	   /* an end of this flow is allowed to see an error */
+	bool stirred;	   /* an event came: act at once */
+	uint64_t next_us;  /* act then at the latest */
+	uint64_t moved_us; /* when something last happened */
+	uint64_t moved_sum;
+	struct tow_endpoint client, server;
+};
+
+#define DATAGRAM_COUNT_MAX 256
+
+/* Datagrams from one socket to another. */
+struct datagrams {
+	enum subject subject; /* must be first */
+	struct world *world;
+	unsigned number;
+	struct node *from, *to;
+	struct tow_udp *out, *in;
+	struct tow_endpoint target;
+	uint64_t key;
+	unsigned plan, sent, got;
+	uint8_t seen[DATAGRAM_COUNT_MAX];
+	uint32_t bytes_max, lend_ppm, borrow_ppm, train_ppm;
+	uint64_t next_us, gap_us, end_us;
+	unsigned held; /* borrowed and not returned */
+	bool connected, writable, readable, done;
+	bool may_fail; /* a loan may end with an error */
+};
+
+/* Sums over scenarios, for the last line that is printed. */
+struct tally {
+	uint64_t stream_bytes, datagrams;
+	uint64_t connections, failed_connections;
+	uint64_t fates[TOW_SIM_FATE_COUNT];
+	uint64_t retransmits, timeouts, fast_recoveries, virtual_us, steps;
+};
+
+struct world {
+	uint64_t seed;
+	const struct profile *profile;
+	struct dice dice;
+	struct tow_sim *sim;
+	struct node nodes[NODES_MAX];
+	unsigned node_count;
+	struct flow flows[FLOWS_MAX];
+	unsigned flow_count;
+	struct datagrams datagrams[DATAGRAMS_MAX];
+	unsigned datagrams_count;
+	uint32_t mtu;		/* of all devices */
+	uint64_t mtu_change_us; /* the path shrinks */
+	uint32_t mtu_later;
+	uint64_t abrupt_us; /* everything is closed at once */
+	struct loan_record *loans;
+	uint32_t loan_count, loan_room;
+	uint32_t loans_out;
+	struct tally *tally;
+	bool failed;
+	char failure[512];
+	const char *capture;
+};
+
+/* Worlds keep their memory from one scenario to the next. */
+struct world *world_new(void);
+void world_free(struct world *world);
+
+/*
+ * world_run() - play a scenario from beginning to end
+ * @capture: path of a capture file, or NULL
+ * @report:  where the state of things is printed if it fails
+ *
+ * Returns: true when all went as it must; else world->failure says what not.
+ */
+bool world_run(struct world *world, uint64_t seed,
+	       const struct profile *profile, const char *capture,
+	       struct tally *tally, FILE *report);
+
+/* Ends the scenario; only the first call counts. */
+void world_fail(struct world *world, const char *format, ...) TOW_PRINTF(2, 3);
+
+static inline uint64_t world_now(const struct world *world)
+{
+	return tow_sim_now(world->sim);
+}
+
+/* sim_stream.c */
+void flow_plan(struct world *world, struct flow *flow, unsigned number);
+/* Do what can be done now; flow->next_us says when to come again. */
+void flow_act(struct flow *flow);
+/* Connections wait at the node's listener. */
+void flow_accept(struct world *world, struct node *node);
+void end_event(struct end *end, const struct tow_event *event);
+void flow_report(const struct flow *flow, FILE *out);
+
+/* sim_datagram.c */
+void datagrams_plan(struct world *world, struct datagrams *flow,
+		    unsigned number);
+void datagrams_act(struct datagrams *flow);
+void datagrams_event(struct datagrams *flow, const struct tow_event *event);
+
+/* sim_loan.c */
+/* Memory of so many bytes, 1 or more, to be lent; NULL without memory. */
+struct loan_record *loan_new(struct world *world, size_t bytes,
+			     const bool *may_fail);
+/* The stack refused it. */
+void loan_cancel(struct world *world, struct loan_record *loan);
+/* Its token came back. */
+void loan_returned(struct world *world, uint64_t token, int status);
+/* At the end of a scenario that failed: what is still out. */
+void loans_free(struct world *world);
+
+/* The bytes of a stream. */
+void payload_fill(uint64_t key, uint64_t position, uint8_t *out, size_t bytes);
+/* How many of them are right, up to the first that is not. */
+size_t payload_right(uint64_t key, uint64_t position, const uint8_t *bytes,
+		     size_t count);
+
+#endif
