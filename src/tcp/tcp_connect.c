@@ -5,12 +5,13 @@
  */
 #include "tcp/tcp_private.h"
 
-#define IP4_HEADER_BYTES    20
-#define IP6_HEADER_BYTES    40
-#define TIMESTAMPS_BYTES    12		 /* with padding, on each segment */
-#define TIME_WAIT_SKIP	    (128 * 1024) /* beyond what may still be on its way */
-#define SEGMENT_BYTES_FIRST 536 /* taken for a full segment until seen larger \
-				 */
+#define IP4_HEADER_BYTES 20
+#define IP6_HEADER_BYTES 40
+#define TIMESTAMPS_BYTES 12	      /* with padding, on each segment */
+#define TIME_WAIT_SKIP	 (128 * 1024) /* beyond what may still be on its way */
+#define SEGMENT_BYTES_FIRST                               \
+	536 /* taken for a full segment until seen larger \
+	     */
 
 static struct seq isn_at(const struct tow_tcp *t, uint64_t now_us)
 {

@@ -420,11 +420,15 @@ static enum verdict segment_arrives(struct tow_tcp *t,
 	return v;
 }
 
+/* Say what a check decided. The buffer goes back, unless payload took it. */
 static void answer(struct tow_tcp *t, struct net_packet *packet,
 		   const struct wire_tcp *seg, enum verdict v)
 {
-	bool empty = packet->buf->bytes == 0 && !(seg->flags & TH_FIN);
+	bool empty;
 
+	if (v == PASS)
+		return;
+	empty = packet->buf->bytes == 0 && !(seg->flags & TH_FIN);
 	if (v == DROP_ACK && empty) {
 		tcp_send_challenge(t); /* limited, or two of us could loop */
 	} else if (v == DROP_ACK) {
@@ -433,8 +437,7 @@ static void answer(struct tow_tcp *t, struct net_packet *packet,
 	} else if (v == DROP_RESET) {
 		tcp_reject(t->host, packet, seg);
 	}
-	if (v != PASS)
-		tow_buf_give(packet->buf);
+	tow_buf_give(packet->buf);
 }
 
 /*
@@ -467,6 +470,7 @@ static void deliver(struct tow_tcp *t, struct net_packet *packet,
 		v = segment_arrives(t, packet, seg);
 	}
 	answer(t, packet, seg, v);
+	TCP_CHECK(t);
 }
 
 static void find_receiver(struct tcp_host *host, struct net_packet *packet,

@@ -569,6 +569,7 @@ int tcp_output(struct tow_tcp *t)
 	}
 	if (starvation(t) != starved)
 		tcp_want_output(t);
+	TCP_CHECK(t);
 	return (int)sent;
 }
 

@@ -396,6 +396,11 @@ struct tow_listener {
 /* tcp_state.c */
 void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next);
 void tcp_check(const struct tow_tcp *t);
+#ifdef TOW_CHECKS
+#define TCP_CHECK(t) tcp_check(t)
+#else
+#define TCP_CHECK(t) ((void)0)
+#endif
 static inline bool tcp_can_send(const struct tow_tcp *t)
 {
 	return t->state == TOW_TCP_ESTABLISHED ||

@@ -219,4 +219,5 @@ void tcp_timer(struct tcp_host *host, struct timer *timer)
 			return; /* and perhaps gone */
 	}
 	arm(t);
+	TCP_CHECK(t);
 }
