@@ -16,6 +16,9 @@ BENCH_STACK := $(call objects_of,$(sort $(wildcard bench/tow/*.c)))
 # The benches of the stack; those of peers have no use for it.
 $(BENCH): $(BENCH_COMMON) $(BENCH_STACK)
 
+# What they share comes after the library on the linker's line; so once more.
+BENCH_LIBS += $(BUILD)/libtow-all.a
+
 $(PEERS): $(BUILD)/bench/peers/%: $(BUILD)/obj/bench/peers/%.o $(BENCH_COMMON)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)

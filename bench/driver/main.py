@@ -61,6 +61,10 @@ def parse(arguments):
 
 
 def make(build):
+    deps = subprocess.run(["bash", "-c", ". scripts/deps.sh && "
+                           "deps_install build bench"], cwd=TOP)
+    if deps.returncode != 0:
+        sys.exit(1)
     command = ["make", "-s", "-C", TOP, "CONF=release", "bench"]
     if "BUILD" in os.environ:
         command.append(f"BUILD={build}")
@@ -82,7 +86,8 @@ def measure_one(options, build):
     options.seconds = options.seconds or run.seconds
     options.rounds = options.rounds or run.rounds
     make(build)
-    scratch, outer_proc = sandbox.enter()
+    scratch = os.path.join(build, "bench", "scratch")
+    outer_proc = sandbox.enter(scratch)
     bench = Bench(options, build, scratch, outer_proc)
     result = report.Result(options.name, options, bench.machine)
     run(bench, result)

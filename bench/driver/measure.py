@@ -188,7 +188,7 @@ def machine():
     return {
         "cpu": model.group(1) if model else os.uname().machine,
         "cores": os.cpu_count(),
-        "kernel": os.uname().release,
+        "kernel": re.match(r"[\d.]*", os.uname().release).group(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") *
                             os.sysconf("SC_PHYS_PAGES") / 2**30),
     }

@@ -38,6 +38,10 @@ def title(result, text):
     return quote(text)[:-1] + "\\n" + below[1:]
 
 
+def number(value):
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def escape(text):
     """Enhanced text takes these for markup."""
     for sign in "_^{}@&~":
@@ -73,10 +77,11 @@ def bars(result, rows, key, unit, text):
         if low is not None:
             lines.append(f"set arrow from {low},{y} to {high},{y} nohead "
                          "front lw 2 lc rgb '#000000'")
-        lines.append(f"set label '{row[key]:.4g}' at {row[key]},{y + 0.42} "
-                     "right font ',10' front")
+        end = max(row[key], high or 0)
+        lines.append(f"set label '  {number(row[key])}' at {end},{y} left "
+                     "font ',10' front")
     top = max([row.get(key + "_max", row[key]) for row in rows] or [1])
-    lines.append(f"plot [0:{top * 1.05}] -10 notitle")
+    lines.append(f"plot [0:{top * 1.1}] -10 notitle")
     return lines
 
 

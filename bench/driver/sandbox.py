@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A sandbox of namespaces around a run, and the networks inside.
 
-    enter()        outer process ---- waits, forwards signals
+    enter()        outer process ---- waits, passes on its end
                      '- inner process: PID 1 of its own PID namespace, own
                         mounts, own network; goes on with the run
 
@@ -21,7 +21,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -66,41 +65,43 @@ def become_root_of_user_namespace():
 
 
 def outer_wait(child):
-    """Wait for the inner process; a signal that ends us ends it first."""
+    """Wait for the inner process; a signal that ends us ends all of it."""
     def stop(number, _frame):
-        os.kill(child, signal.SIGKILL if number == signal.SIGHUP
-                else signal.SIGINT)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os._exit(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    # Ctrl-C reaches the inner process by itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(code if code >= 0 else 128 - code)
 
 
-def enter():
-    """Returns twice at most: never in the outer process."""
+def enter(scratch):
+    """Go on as the inner process; in the outer one this does not return.
+
+    A tmpfs of the run's own is mounted at @scratch. Returns the old /proc,
+    which shows the threads of the kernel.
+    """
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         sys.exit("bench/run: /dev/net/tun cannot be opened: run as root, or "
                  "let your user at it (chmod 0666 /dev/net/tun)")
     if os.getuid() != 0:
         become_root_of_user_namespace()
+    os.makedirs(scratch, exist_ok=True)
     unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET)
     check(libc.mount(None, b"/", None, MS_REC_PRIVATE, None), "mount")
-    scratch = tempfile.mkdtemp(prefix="tow-bench.")
     child = os.fork()
     if child != 0:
-        code = outer_wait(child)
-        os.rmdir(scratch)
-        os._exit(code if code >= 0 else 128 - code)
+        outer_wait(child)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    unshare(CLONE_NEWNS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the outer one decides
     outer_proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     libc.mount(b"proc", b"/proc", b"proc", 0, None)
     check(libc.mount(b"tmpfs", scratch.encode(), b"tmpfs", 0, None),
           "mount of a scratch tmpfs")
-    return scratch, outer_proc
+    return outer_proc
 
 
 class Namespace:
