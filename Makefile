@@ -42,10 +42,11 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
+# TOW_CHECKS has the stack look at its invariants after each event.
 CONF_release := -O2 -g
-CONF_debug := -O0 -g3
-CONF_asan := -O1 -g $(SANITIZE)
-CONF_fuzz := -O1 -g $(SANITIZE) -fsanitize=fuzzer-no-link
+CONF_debug := -O0 -g3 -DTOW_CHECKS
+CONF_asan := -O1 -g -DTOW_CHECKS $(SANITIZE)
+CONF_fuzz := -O1 -g -DTOW_CHECKS $(SANITIZE) -fsanitize=fuzzer-no-link
 CONF_FLAGS := $(CONF_$(CONF))
 ifeq ($(CONF_FLAGS),)
 $(error CONF=$(CONF): there are release, debug, asan and fuzz)
