@@ -1,0 +1,715 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tow get: a download over the stack.
+ *
+ * Theory of operation. One connection per request; a redirect makes a new one.
+ *
+ *	resolve -> connect -> request -> head -> body -> done
+ *	   ^          | next address        |
+ *	   +----------+---------------------+ redirect
+ *
+ * The body is borrowed where the device put it, written from there to the file
+ * by pwritev(), and returned; no byte of it is copied in this process. Names
+ * are looked up by the system, because that is where /etc/hosts and resolvers
+ * are set up.
+ *
+ * fetch() runs until the struct says how it ended: an exit status, and a
+ * sentence where it failed.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tow/host.h>
+#include <tow/tcp.h>
+#include "cmd.h"
+#include "get_output.h"
+#include "http_message.h"
+#include "net_setup.h"
+#include "options.h"
+#include "progress.h"
+#include "stats.h"
+#include "url.h"
+
+#define EVENTS_MAX    64
+#define ADDRS_MAX     16
+#define REDIRECTS_MAX 10
+#define CONNECT_US    20000000 /* for each address */
+#define SILENCE_US    60000000 /* no byte for so long is the end */
+#define TICK_US	      200000
+#define GOODBYE_US    100000 /* for the last ACK and FIN to leave */
+
+/* Exit statuses beside those of cmd.h; they stand in tow(1). */
+enum get_status {
+	GET_CONNECT = 3, /* the server could not be reached */
+	GET_HTTP = 4,	 /* it answered with an error */
+	GET_BROKEN = 5,	 /* the answer ended too early, or made no sense */
+	GET_OUTPUT = 6,	 /* the file could not be written */
+	GET_INTERRUPTED = 130,
+};
+
+struct get_options {
+	struct net_options net;
+	const char *output, *stats;
+	bool resume, quiet;
+};
+
+static const struct option option_table[] = {
+	{ "output", 'o', OPTION_TEXT, offsetof(struct get_options, output),
+	  "FILE", "write to FILE; - is stdout (the URL's last part)", 0, 0 },
+	{ "continue", 'C', OPTION_FLAG, offsetof(struct get_options, resume),
+	  NULL, "continue FILE.part of a download that was cut off", 0, 0 },
+	NET_OPTIONS(get_options, net),
+	{ "stats", 0, OPTION_TEXT, offsetof(struct get_options, stats), "FILE",
+	  "write statistics at exit and on SIGUSR1", 0, 0 },
+	{ "quiet", 'q', OPTION_FLAG, offsetof(struct get_options, quiet), NULL,
+	  "show no progress, only errors", 0, 0 },
+};
+
+static const struct grammar grammar = {
+	.command = "get",
+	.arguments = "URL",
+	.arguments_min = 1,
+	.arguments_max = 1,
+	.purpose = "Downloads the file that an http:// URL names.",
+	.notes = "While it is not whole, the file is called FILE.part.\n\n"
+		 "exit status: 0 done, 1 failed here, 2 wrong options, "
+		 "3 no connection,\n4 HTTP error, 5 transfer broken off, "
+		 "6 file not written, 130 interrupted",
+	OPTIONS_OF(option_table),
+};
+
+enum step {
+	STEP_CONNECTING,
+	STEP_RECEIVING,
+	STEP_REDIRECTED, /* the message names another URL */
+	STEP_DONE,
+	STEP_FAILED,
+};
+
+struct get {
+	struct get_options options;
+	struct tow_host *host;
+	struct tow_stack *stack;
+	struct tow_tcp *tcp;
+	struct url url;
+	struct tow_endpoint addrs[ADDRS_MAX];
+	unsigned addr_count, addr_next;
+	struct http_message message;
+	struct output output;
+	struct progress progress;
+	uint64_t now_us, began_us;
+	uint64_t heard_us; /* when the server last said something */
+	uint64_t first;	   /* bytes that were there when we asked */
+	uint64_t total;	   /* of the whole file, 0: not known */
+	enum step step;
+	int status; /* with STEP_FAILED */
+	char failure[512];
+};
+
+/* --- how it ends
+ * --------------------------------------------------------------- */
+
+static void TOW_PRINTF(3, 4)
+	fail(struct get *g, int status, const char *format, ...)
+{
+	va_list args;
+
+	if (g->step == STEP_FAILED)
+		return;
+	va_start(args, format);
+	vsnprintf(g->failure, sizeof(g->failure), format, args);
+	va_end(args);
+	g->status = status;
+	g->step = STEP_FAILED;
+}
+
+static void fail_output(struct get *g, int error)
+{
+	fail(g, GET_OUTPUT, "writing %s: %s",
+	     g->output.to_stdout ? "to stdout" : g->output.part,
+	     strerror(-error));
+}
+
+/* --- addresses
+ * ------------------------------------------------------------------- */
+
+static void add_addr(struct get *g, const struct tow_addr *addr)
+{
+	if (g->addr_count < ADDRS_MAX)
+		g->addrs[g->addr_count++] =
+			(struct tow_endpoint){ .addr = *addr,
+					       .port = g->url.port };
+}
+
+static void add_sockaddr(struct get *g, const struct sockaddr *sa)
+{
+	struct tow_addr addr;
+
+	if (sa->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const void *)sa;
+		const uint8_t *b = (const uint8_t *)&in->sin_addr;
+
+		addr = tow_addr_v4(b[0], b[1], b[2], b[3]);
+	} else if (sa->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const void *)sa;
+
+		addr = tow_addr_v6(in6->sin6_addr.s6_addr);
+	} else {
+		return;
+	}
+	add_addr(g, &addr);
+}
+
+static void resolve(struct get *g)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list, *at;
+	struct tow_addr addr;
+	int error;
+
+	g->addr_count = g->addr_next = 0;
+	if (tow_addr_parse(&addr, g->url.host) == 0) {
+		add_addr(g, &addr);
+		return;
+	}
+	error = getaddrinfo(g->url.host, NULL, &hints, &list);
+	if (error) {
+		fail(g, GET_CONNECT, "looking up %s: %s", g->url.host,
+		     gai_strerror(error));
+		return;
+	}
+	for (at = list; at; at = at->ai_next)
+		add_sockaddr(g, at->ai_addr);
+	freeaddrinfo(list);
+	if (g->addr_count == 0)
+		fail(g, GET_CONNECT, "%s has no address", g->url.host);
+}
+
+/* --- connecting
+ * -------------------------------------------------------------------- */
+
+static void drop_connection(struct get *g, bool hard)
+{
+	if (!g->tcp)
+		return;
+	g->message.body_count = 0; /* its spans go with the connection */
+	if (hard)
+		tow_tcp_abort(g->tcp);
+	else
+		tow_tcp_close(g->tcp);
+	g->tcp = NULL;
+}
+
+/* Try the next address; when there is none, @why is what was wrong. */
+static void connect_next(struct get *g, const char *why)
+{
+	char text[URL_HOST_MAX + 16];
+	int error;
+
+	drop_connection(g, true);
+	while (g->addr_next < g->addr_count) {
+		struct tow_endpoint *to = &g->addrs[g->addr_next++];
+
+		error = tow_tcp_connect(g->stack, NULL, to, &g->tcp);
+		if (error == 0) {
+			g->heard_us = g->now_us;
+			g->step = STEP_CONNECTING;
+			return;
+		}
+		g->tcp = NULL;
+		why = tow_strerror(error);
+	}
+	url_authority(&g->url, text, sizeof(text));
+	fail(g, GET_CONNECT, "connecting to %s: %s", text, why);
+}
+
+static void send_request(struct get *g)
+{
+	char authority[URL_HOST_MAX + 16];
+	struct text request = { 0 };
+
+	url_authority(&g->url, authority, sizeof(authority));
+	text_printf(&request,
+		    "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: tow/%s\r\n"
+		    "Accept: */*\r\nConnection: close\r\n",
+		    g->url.target, authority, tow_version());
+	g->first = g->output.bytes;
+	if (g->first > 0)
+		text_printf(&request,
+			    "Range: bytes=%" PRIu64 "-\r\nIf-Range: %s\r\n",
+			    g->first, g->output.tag);
+	text_add(&request, "\r\n");
+	if (!text_ok(&request) ||
+	    tow_tcp_send(g->tcp, request.bytes, request.length, 0) !=
+		    (int64_t)request.length)
+		fail(g, EXIT_FAILED, "out of memory for the request");
+	text_free(&request);
+	http_message_begin(&g->message, HTTP_RESPONSE);
+	if (g->step != STEP_FAILED)
+		g->step = STEP_RECEIVING;
+}
+
+/* --- the head
+ * ------------------------------------------------------------------------ */
+
+static void begin_whole(struct get *g)
+{
+	const char *tag = http_message_field(&g->message, FIELD_ETAG);
+	int error = 0;
+
+	if (g->first > 0 && !g->options.quiet) {
+		progress_end(&g->progress);
+		fprintf(stderr, "tow get: the file has changed since; "
+				"beginning anew\n");
+	}
+	if (g->output.bytes > 0 || g->first > 0)
+		error = output_restart(&g->output);
+	/* A weak tag cannot vouch for bytes; a date can, in If-Range. */
+	if (!tag || tag[0] != '"')
+		tag = http_message_field(&g->message, FIELD_LAST_MODIFIED);
+	if (!error)
+		error = output_tag(&g->output, tag);
+	if (error)
+		fail_output(g, error);
+	g->first = 0;
+	g->total = g->message.length_known ? g->message.content_length : 0;
+}
+
+static void begin_rest(struct get *g)
+{
+	const char *range =
+		http_message_field(&g->message, FIELD_CONTENT_RANGE);
+	uint64_t first, last, total;
+
+	if (!range ||
+	    sscanf(range, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64, &first,
+		   &last, &total) != 3 ||
+	    first != g->first || last + 1 != total) {
+		fail(g, GET_BROKEN,
+		     "the server sent another part of the file "
+		     "than it was asked for");
+		return;
+	}
+	g->total = total;
+}
+
+/* 416: there is nothing behind what we have; is that because it is all? */
+static void begin_nothing(struct get *g)
+{
+	const char *range =
+		http_message_field(&g->message, FIELD_CONTENT_RANGE);
+	uint64_t total;
+
+	if (g->first > 0 && range &&
+	    sscanf(range, "bytes */%" SCNu64, &total) == 1 &&
+	    total == g->first) {
+		g->step = STEP_DONE;
+		return;
+	}
+	fail(g, GET_HTTP,
+	     "the server says 416 Range Not Satisfiable; "
+	     "try without -C");
+}
+
+static void take_head(struct get *g)
+{
+	int status = (int)g->message.parser.status_code;
+
+	switch (status) {
+	case 200:
+	case 203:
+		begin_whole(g);
+		break;
+	case 206:
+		begin_rest(g);
+		break;
+	case 301:
+	case 302:
+	case 303:
+	case 307:
+	case 308:
+		g->step = STEP_REDIRECTED;
+		break;
+	case 416:
+		begin_nothing(g);
+		break;
+	default:
+		if (status >= 200)
+			fail(g, GET_HTTP, "the server says %d %s", status,
+			     http_status_str((enum http_status)status));
+		break; /* 1xx: the real one follows */
+	}
+}
+
+/* --- the body
+ * -------------------------------------------------------------------------- */
+
+static void write_body(struct get *g)
+{
+	struct http_message *m = &g->message;
+	int error = output_write(&g->output, m->body, m->body_count);
+
+	m->body_count = 0;
+	if (error)
+		fail_output(g, error);
+}
+
+static void take_end(struct get *g)
+{
+	struct http_message *m = &g->message;
+
+	if (m->parser.status_code < 200) {
+		http_message_begin(m, HTTP_RESPONSE);
+		return;
+	}
+	g->step = STEP_DONE;
+}
+
+/* Feed one span; how far is up to the step, which may end in the middle. */
+static void feed(struct get *g, const struct tow_span *span)
+{
+	const uint8_t *at = span->ptr;
+	size_t left = span->len, used;
+
+	while (left > 0 && g->step == STEP_RECEIVING) {
+		switch (http_message_feed(&g->message, at, left, &used)) {
+		case HTTP_HEAD_READY:
+			take_head(g);
+			break;
+		case HTTP_DONE:
+			write_body(g);
+			if (g->step == STEP_RECEIVING)
+				take_end(g);
+			break;
+		case HTTP_BAD:
+			fail(g, GET_BROKEN, "the answer is not HTTP: %s",
+			     g->message.problem);
+			break;
+		case HTTP_MORE:
+			break;
+		}
+		at += used;
+		left -= used;
+	}
+}
+
+static size_t feed_all(struct get *g, const struct tow_span *spans, int count)
+{
+	size_t bytes = 0;
+	int i;
+
+	for (i = 0; i < count; i++) {
+		bytes += spans[i].len;
+		feed(g, &spans[i]);
+	}
+	if (g->step == STEP_RECEIVING)
+		write_body(g);
+	return bytes;
+}
+
+static void take_close(struct get *g)
+{
+	char have[16], want[16];
+
+	if (g->message.head_ready && http_message_end(&g->message)) {
+		take_end(g);
+		return;
+	}
+	if (!g->message.head_ready)
+		fail(g, GET_BROKEN,
+		     "the server closed the connection without "
+		     "an answer");
+	else if (g->total > 0)
+		fail(g, GET_BROKEN,
+		     "the server closed the connection after %s of %s",
+		     format_bytes(g->output.bytes, have, sizeof(have)),
+		     format_bytes(g->total, want, sizeof(want)));
+	else
+		fail(g, GET_BROKEN,
+		     "the server closed the connection in the "
+		     "middle of the answer");
+}
+
+static void receive(struct get *g)
+{
+	struct tow_span spans[TOW_SPANS_MAX];
+
+	while (g->tcp && g->step == STEP_RECEIVING) {
+		int n = tow_tcp_borrow(g->tcp, spans, TOW_SPANS_MAX);
+
+		if (n == TOW_EAGAIN)
+			break;
+		if (n < 0) {
+			fail(g, GET_BROKEN, "receiving: %s", tow_strerror(n));
+			break;
+		}
+		if (n == 0) {
+			take_close(g);
+			break;
+		}
+		tow_tcp_return(g->tcp, feed_all(g, spans, n));
+		g->heard_us = g->now_us;
+	}
+}
+
+/* --- the loop
+ * ----------------------------------------------------------------------------
+ */
+
+static void take_event(struct get *g, const struct tow_event *event)
+{
+	if (event->type == TOW_EVENT_DEVICE) {
+		fail(g, EXIT_FAILED,
+		     "the device is gone; was its interface deleted?");
+		return;
+	}
+	if (!g->tcp || event->object != g->tcp)
+		return;
+	switch (event->type) {
+	case TOW_EVENT_CONNECTED:
+		if (g->step == STEP_CONNECTING)
+			send_request(g);
+		break;
+	case TOW_EVENT_READABLE:
+		receive(g);
+		break;
+	case TOW_EVENT_CLOSED:
+		if (g->step == STEP_CONNECTING)
+			connect_next(g, tow_strerror(event->status));
+		else
+			receive(g); /* what came before it, and why */
+		break;
+	default:
+		break;
+	}
+}
+
+static void check_time(struct get *g)
+{
+	uint64_t silent_us = g->now_us - g->heard_us;
+
+	if (g->step == STEP_CONNECTING && silent_us > CONNECT_US)
+		connect_next(g, "no answer");
+	else if (g->step == STEP_RECEIVING && silent_us > SILENCE_US)
+		fail(g, GET_BROKEN, "the server has been silent for %d seconds",
+		     SILENCE_US / 1000000);
+}
+
+static void save_stats(const struct get *g)
+{
+	if (g->options.stats)
+		(void)stats_save(g->options.stats, tow_stats(g->stack), "get");
+}
+
+static void take_signals(struct get *g)
+{
+	int number;
+
+	while ((number = tow_host_signal(g->host)) != 0) {
+		if (number == SIGUSR1)
+			save_stats(g);
+		else
+			fail(g, GET_INTERRUPTED, "interrupted");
+	}
+}
+
+static void run_once(struct get *g)
+{
+	struct tow_event events[EVENTS_MAX];
+	int i, count;
+
+	count = tow_host_wait(g->host, events, EVENTS_MAX, TICK_US);
+	g->now_us = tow_host_clock_us();
+	for (i = 0; i < count; i++)
+		take_event(g, &events[i]);
+	take_signals(g);
+	check_time(g);
+	progress_update(&g->progress, g->output.bytes, g->total, g->now_us);
+}
+
+static void fetch(struct get *g)
+{
+	resolve(g);
+	if (g->step == STEP_FAILED)
+		return;
+	connect_next(g, "no address");
+	while (g->step == STEP_CONNECTING || g->step == STEP_RECEIVING)
+		run_once(g);
+	drop_connection(g, g->step == STEP_FAILED);
+}
+
+static void follow(struct get *g)
+{
+	const char *location = http_message_field(&g->message, FIELD_LOCATION);
+	struct url next;
+	const char *problem;
+
+	if (!location) {
+		fail(g, GET_HTTP, "the server redirects without saying where");
+		return;
+	}
+	problem = url_resolve(location, &g->url, &next);
+	if (problem) {
+		fail(g, GET_HTTP, "the server redirects to '%.200s', which %s",
+		     location, problem);
+		return;
+	}
+	g->url = next;
+}
+
+static void fetch_all(struct get *g)
+{
+	int redirects = 0;
+
+	g->step = STEP_REDIRECTED;
+	while (g->step == STEP_REDIRECTED) {
+		fetch(g);
+		if (g->step == STEP_REDIRECTED) {
+			follow(g);
+			if (++redirects > REDIRECTS_MAX)
+				fail(g, GET_HTTP, "too many redirects");
+		}
+	}
+}
+
+/* --- the command
+ * ----------------------------------------------------------------------------
+ */
+
+/* A single large flow: give it all the window it can use. */
+static int open_host(struct get *g)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGUSR1 };
+	size_t i;
+	int error = tow_host_open(&g->host, NULL);
+
+	if (error) {
+		fprintf(stderr, "tow get: memory for the stack: %s\n",
+			tow_strerror(error));
+		return EXIT_FAILED;
+	}
+	g->stack = tow_host_stack(g->host);
+	signal(SIGPIPE, SIG_IGN);
+	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		(void)tow_host_catch(g->host, signals[i]);
+	return EXIT_OK;
+}
+
+static int open_output(struct get *g)
+{
+	char name[NAME_MAX + 1];
+	int error;
+
+	url_file_name(&g->url, name, sizeof(name));
+	error = output_open(&g->output,
+			    g->options.output ? g->options.output : name,
+			    g->options.resume);
+	if (!error)
+		return EXIT_OK;
+	fprintf(stderr, "tow get: opening %s: %s\n",
+		g->output.part[0] ? g->output.part : name, strerror(-error));
+	return GET_OUTPUT;
+}
+
+static void print_summary(const struct get *g)
+{
+	double seconds = (double)(g->now_us - g->began_us) / 1e6;
+	char bytes[16], rate[16];
+
+	if (g->options.quiet || g->output.to_stdout)
+		return;
+	fprintf(stderr, "%s: %s in %.2f s, %s/s\n", g->output.name,
+		format_bytes(g->output.bytes, bytes, sizeof(bytes)), seconds,
+		format_bytes((uint64_t)((double)(g->output.bytes - g->first) /
+					(seconds > 0 ? seconds : 1e-6)),
+			     rate, sizeof(rate)));
+}
+
+static int finish(struct get *g)
+{
+	bool resumable;
+	int error = 0;
+
+	progress_end(&g->progress);
+	if (g->step == STEP_DONE) {
+		error = output_finish(&g->output);
+		if (error)
+			fail_output(g, error);
+	}
+	if (g->step == STEP_DONE) {
+		print_summary(g);
+		return EXIT_OK;
+	}
+	resumable = output_abandon(&g->output);
+	fprintf(stderr, "tow get: %s%s\n", g->failure,
+		resumable ? "; -C continues from here" : "");
+	return g->status;
+}
+
+/* The last ACK and FIN are queued: let them go out. */
+static void say_goodbye(struct get *g)
+{
+	struct tow_event events[EVENTS_MAX];
+	uint64_t until_us = tow_host_clock_us() + GOODBYE_US;
+
+	while (!tow_idle(g->stack) && tow_host_clock_us() < until_us)
+		(void)!tow_host_wait(g->host, events, EVENTS_MAX,
+				     GOODBYE_US / 10);
+}
+
+static int run(struct get *g)
+{
+	struct net_addrs addrs;
+	int status = open_output(g);
+
+	if (status != EXIT_OK)
+		return status;
+	if (net_setup(g->host, &g->options.net, "get", &addrs) != 0) {
+		(void)output_abandon(&g->output);
+		return EXIT_FAILED;
+	}
+	g->now_us = g->began_us = tow_host_clock_us();
+	progress_begin(&g->progress, g->options.quiet, g->output.bytes,
+		       g->now_us);
+	fetch_all(g);
+	status = finish(g);
+	say_goodbye(g);
+	save_stats(g);
+	return status;
+}
+
+int cmd_get(int argc, char **argv)
+{
+	static struct get get;
+	struct get *g = &get;
+	struct option_list arguments;
+	const char *problem;
+	int status;
+
+	switch (options_parse(&grammar, argc, argv, &g->options, &arguments)) {
+	case OPTIONS_RUN:
+		break;
+	case OPTIONS_DONE:
+		return EXIT_OK;
+	case OPTIONS_WRONG:
+		return EXIT_USAGE;
+	}
+	problem = url_parse(arguments.items[0], &g->url);
+	if (problem) {
+		fprintf(stderr, "tow get: '%s' %s\n", arguments.items[0],
+			problem);
+		return EXIT_USAGE;
+	}
+	status = open_host(g);
+	if (status != EXIT_OK)
+		return status;
+	status = run(g);
+	tow_host_close(g->host);
+	http_message_free(&g->message);
+	return status;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Device and addresses: see net_setup.h.
+ */
+#include "net_setup.h"
+
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SUBNETS 256 /* 10.98.0.0/24 to 10.98.255.0/24 */
+
+static int complain(const char *command, const char *what)
+{
+	fprintf(stderr, "tow %s: %s\n", command, what);
+	return -1;
+}
+
+/* 10.98.N.x on any interface but ours means that N is taken. */
+static void mark_used_subnets(bool used[SUBNETS], const char *ours)
+{
+	struct ifaddrs *list, *at;
+
+	if (getifaddrs(&list) != 0)
+		return;
+	for (at = list; at; at = at->ifa_next) {
+		const struct sockaddr_in *in = (const void *)at->ifa_addr;
+		uint32_t ip;
+
+		if (!in || in->sin_family != AF_INET ||
+		    strcmp(at->ifa_name, ours) == 0)
+			continue;
+		ip = ntohl(in->sin_addr.s_addr);
+		if (ip >> 16 == (10 << 8 | 98))
+			used[ip >> 8 & 0xff] = true;
+	}
+	freeifaddrs(list);
+}
+
+/* The number at the end of "tow3", or the next that is free; -1: none is. */
+static int choose_subnet(const char *interface)
+{
+	bool used[SUBNETS] = { false };
+	size_t digits = strlen(interface);
+	unsigned first, i;
+
+	while (digits > 0 && interface[digits - 1] >= '0' &&
+	       interface[digits - 1] <= '9')
+		digits--;
+	first = (unsigned)strtoul(interface + digits, NULL, 10) % SUBNETS;
+	mark_used_subnets(used, interface);
+	for (i = 0; i < SUBNETS; i++)
+		if (!used[(first + i) % SUBNETS])
+			return (int)((first + i) % SUBNETS);
+	return -1;
+}
+
+static int add_addr(struct tow_host *host, int link, const char *command,
+		    const char *cidr, struct net_addrs *out)
+{
+	unsigned prefix_bits;
+
+	if (tow_host_addr(host, link, cidr) != 0)
+		return complain(command, tow_host_error(host));
+	if (tow_cidr_parse(&out->addrs[out->count], &prefix_bits, cidr) == 0)
+		out->count++;
+	return 0;
+}
+
+static int add_peer(struct tow_host *host, int link, const char *command,
+		    const char *cidr)
+{
+	if (tow_host_peer(host, link, cidr) != 0)
+		return complain(command, tow_host_error(host));
+	return 0;
+}
+
+static int set_up_defaults(struct tow_host *host, int link,
+			   const char *interface, const char *command,
+			   struct net_addrs *out)
+{
+	static const char *const forms[] = { "10.98.%d.%d/24",
+					     "fd98:0:0:%x::%x/64" };
+	int subnet = choose_subnet(interface);
+	char ours[64], peers[64];
+	unsigned i;
+
+	if (subnet < 0)
+		return complain(command, "all of 10.98.0.0/16 is in use here; "
+					 "say --addr and --peer");
+	for (i = 0; i < 2; i++) {
+		snprintf(peers, sizeof(peers), forms[i], subnet, 1);
+		snprintf(ours, sizeof(ours), forms[i], subnet, 2);
+		if (add_peer(host, link, command, peers) != 0 ||
+		    add_addr(host, link, command, ours, out) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int set_up_addrs(struct tow_host *host, int link,
+			const struct net_options *o, const char *command,
+			struct net_addrs *out)
+{
+	const char *interface = tow_host_interface(host, link);
+	char error[256];
+	unsigned i;
+
+	if (interface && o->addrs.count == 0 && o->peers.count == 0)
+		return set_up_defaults(host, link, interface, command, out);
+	if (o->addrs.count == 0)
+		return complain(command, "--peer needs an --addr beside it: "
+					 "an address for this end");
+	if (interface && tow_netif_up(interface, error, sizeof(error)) != 0 &&
+	    o->peers.count > 0)
+		return complain(command, error);
+	for (i = 0; i < o->peers.count; i++)
+		if (add_peer(host, link, command, o->peers.items[i]) != 0)
+			return -1;
+	for (i = 0; i < o->addrs.count; i++)
+		if (add_addr(host, link, command, o->addrs.items[i], out) != 0)
+			return -1;
+	return 0;
+}
+
+static int add_gateway(struct tow_host *host, int link, const char *command,
+		       const char *text)
+{
+	struct tow_addr gateway, any = tow_addr_any();
+	char message[160];
+	int error;
+
+	if (tow_addr_parse(&gateway, text) != 0) {
+		snprintf(message, sizeof(message),
+			 "--gw wants an address, not '%.64s'", text);
+		return complain(command, message);
+	}
+	if (tow_addr_is_v4(&gateway))
+		any = tow_addr_v4(0, 0, 0, 0);
+	error = tow_route_add(tow_host_stack(host), link, &any, 0, &gateway);
+	if (error == 0)
+		return 0;
+	snprintf(message, sizeof(message), "the route by way of %.64s: %s",
+		 text, tow_strerror(error));
+	return complain(command, message);
+}
+
+int net_setup(struct tow_host *host, const struct net_options *o,
+	      const char *command, struct net_addrs *out)
+{
+	int link = tow_host_attach(host, o->dev ? o->dev : "tap");
+	unsigned i;
+
+	out->count = 0;
+	if (link < 0)
+		return complain(command, tow_host_error(host));
+	if (set_up_addrs(host, link, o, command, out) != 0)
+		return -1;
+	for (i = 0; i < o->gateways.count; i++)
+		if (add_gateway(host, link, command, o->gateways.items[i]))
+			return -1;
+	return 0;
+}

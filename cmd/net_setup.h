@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef NET_SETUP_H
+#define NET_SETUP_H
+
+#include <stddef.h>
+#include <tow/host.h>
+#include "options.h"
+
+/*
+ * The options that every subcommand with a real device has, and what they do.
+ *
+ * With none of them a tap is made, its kernel's end gets the first address of
+ * a private subnet and the stack the second, so that everything works at once:
+ *
+ *	kernel 10.98.N.1/24, fd98:0:0:N::1/64 <-- towN --> ::2, .2 the stack
+ *
+ * N is the number of the tap, or the next that no interface uses.
+ */
+struct net_options {
+	const char *dev;
+	struct option_list addrs, peers, gateways;
+};
+
+/* Lines for a table of options; @member is the struct net_options in @type. */
+#define NET_OPTIONS(type, member)                                             \
+	{ "dev",                                                              \
+	  0,                                                                  \
+	  OPTION_TEXT,                                                        \
+	  offsetof(struct type, member.dev),                                  \
+	  "SPEC",                                                             \
+	  "the device: tap[:name=tow0,mtu=1500,…],\n"                       \
+	  "pcap:file=F:SPEC, fault:loss=1%:SPEC (a new tap)",                 \
+	  0,                                                                  \
+	  0 },                                                                \
+		{ "addr",      0,                                             \
+		  OPTION_LIST, offsetof(struct type, member.addrs),           \
+		  "CIDR",      "an address of ours; may be repeated",         \
+		  0,	       0 },                                           \
+		{ "peer",      0,                                             \
+		  OPTION_LIST, offsetof(struct type, member.peers),           \
+		  "CIDR",      "an address for the kernel's end of the tap",  \
+		  0,	       0 },                                           \
+	{                                                                     \
+		"gw", 0, OPTION_LIST, offsetof(struct type, member.gateways), \
+			"IP", "send other networks' packets to IP", 0, 0      \
+	}
+
+#define NET_ADDRS_MAX OPTION_LIST_MAX
+
+struct net_addrs {
+	struct tow_addr addrs[NET_ADDRS_MAX];
+	unsigned count;
+};
+
+/*
+ * net_setup() - attach the device and give both ends their addresses
+ * @command: for messages
+ * @out:     the stack's addresses
+ *
+ * Returns: 0; on failure the reason was printed to stderr.
+ */
+int net_setup(struct tow_host *host, const struct net_options *options,
+	      const char *command, struct net_addrs *out);
+
+#endif

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tow serve: a directory by HTTP.
+ *
+ * Theory of operation. One thread runs the stack and all connections; it never
+ * waits for anything but the host's wait, where devices, signals and finished
+ * jobs come together. A few workers do what may sleep.
+ *
+ *	      tap            +---------------------+
+ *	client <--> stack <--| tow_host_wait()     |
+ *	                     |  events -> conns    |---- jobs ---> workers
+ *	                     |  jobs done          |<--- eventfd --  open, read
+ *in, |  signals            |                 write, fsync |  tick |
+ *	                     +---------------------+
+ *
+ * SIGTERM and SIGINT drain: no new connections, idle ones are closed, answers
+ * that are under way may end within SERVE_DRAIN_US. A second signal does not
+ * wait for them.
+ */
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "cmd.h"
+#include "net_setup.h"
+#include "options.h"
+#include "stats.h"
+
+#define EVENTS_MAX    64
+#define FLUSH_US      300000	 /* after the drain: for the last FINs */
+#define TIME_WAIT_MAX 16384	 /* connections beside those that are served */
+#define LENT_BYTES    (4u << 20) /* queued per connection */
+
+struct serve_options {
+	struct net_options net;
+	struct serve_settings settings;
+	uint64_t port;
+	const char *stats;
+	bool quiet;
+};
+
+static const struct option option_table[] = {
+	NET_OPTIONS(serve_options, net),
+	{ "port", 'p', OPTION_NUMBER, offsetof(struct serve_options, port), "N",
+	  "listen on port N (80)", 1, 65535 },
+	{ "writable", 'w', OPTION_FLAG,
+	  offsetof(struct serve_options, settings.writable), NULL,
+	  "let clients PUT files", 0, 0 },
+	{ "max-upload", 0, OPTION_SIZE,
+	  offsetof(struct serve_options, settings.upload_bytes_max), "SIZE",
+	  "refuse uploads above SIZE, e.g. 100M (no limit)", 0, 0 },
+	{ "max-connections", 0, OPTION_NUMBER,
+	  offsetof(struct serve_options, settings.connections_max), "N",
+	  "serve at most N clients at a time (1024)", 1, 100000 },
+	{ "copy", 0, OPTION_FLAG, offsetof(struct serve_options, settings.copy),
+	  NULL, "copy files to the stack instead of lending them", 0, 0 },
+	{ "stats", 0, OPTION_TEXT, offsetof(struct serve_options, stats),
+	  "FILE", "write statistics at exit and on SIGUSR1", 0, 0 },
+	{ "quiet", 'q', OPTION_FLAG, offsetof(struct serve_options, quiet),
+	  NULL, "print neither addresses nor an access log", 0, 0 },
+};
+
+static const struct grammar grammar = {
+	.command = "serve",
+	.arguments = "DIR",
+	.arguments_min = 1,
+	.arguments_max = 1,
+	.purpose = "Serves the files below DIR by HTTP/1.1. They go out of the "
+		   "page cache\nwithout being copied in this process.",
+	.notes = "Without --addr and --peer the kernel's end of the tap gets "
+		 "10.98.N.1 and\nfd98:0:0:N::1, and the server the .2 and ::2 "
+		 "beside them.\n\nSIGTERM and SIGINT end the server after the "
+		 "responses under way; SIGUSR1\nwrites the statistics.",
+	OPTIONS_OF(option_table),
+};
+
+/* Everything that lives as long as the command. */
+struct serve {
+	struct serve_options options;
+	struct server server;
+	struct tow_host *host;
+	struct net_addrs addrs;
+	bool ending; /* a second signal: do not wait */
+	uint64_t drain_until_us;
+	uint64_t next_tick_us;
+};
+
+static int complain(const char *what, int error)
+{
+	fprintf(stderr, "tow serve: %s: %s\n", what, strerror(error));
+	return EXIT_FAILED;
+}
+
+/* --- setting up
+ * --------------------------------------------------------------- */
+
+/* A file per map and per upload; the usual soft limit is for select(2). */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int open_root(struct server *server, const char *path)
+{
+	int fd;
+
+	server->root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (server->root_fd < 0)
+		return complain(path, errno);
+	fd = open_beneath(server->root_fd, ".", O_PATH | O_CLOEXEC, 0);
+	if (fd < 0)
+		return complain("openat2(2), which keeps requests inside of "
+				"the directory and needs Linux 5.6",
+				-fd);
+	close(fd);
+	return EXIT_OK;
+}
+
+static struct tow_config choose_config(const struct serve_options *o)
+{
+	uint32_t connections = (uint32_t)o->settings.connections_max;
+	struct tow_config cfg;
+
+	tow_config_default(&cfg);
+	cfg.tcp_max = 2 * connections + TIME_WAIT_MAX;
+	cfg.tx_chunks += 2 * connections; /* heads of responses */
+	cfg.loans += 8 * connections;
+	cfg.send_bytes = LENT_BYTES;
+	if (o->settings.copy) {
+		cfg.send_bytes = LENT_BYTES / 4;
+		cfg.tx_chunks = 16 * cfg.tx_chunks;
+	}
+	return cfg;
+}
+
+static int catch_signals(struct tow_host *host)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1 };
+	size_t i;
+
+	signal(SIGPIPE, SIG_IGN);
+	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (tow_host_catch(host, signals[i]) != 0) {
+			fprintf(stderr, "tow serve: %s\n",
+				tow_host_error(host));
+			return EXIT_FAILED;
+		}
+	return EXIT_OK;
+}
+
+static void retry_waiters(struct file_map *map)
+{
+	struct list waiters;
+
+	/* A connection that has to wait again joins the map's list anew. */
+	list_init(&waiters);
+	list_add(&map->waiters, &waiters);
+	list_remove(&map->waiters);
+	while (!list_empty(&waiters)) {
+		struct conn *c = CONTAINER(waiters.next, struct conn, waiting);
+
+		list_remove(&c->waiting);
+		conn_run(c);
+	}
+}
+
+static int open_server(struct serve *s)
+{
+	struct server *server = &s->server;
+	int error;
+
+	server->settings = s->options.settings;
+	server->stack = tow_host_stack(s->host);
+	list_init(&server->conns);
+	list_init(&server->dead);
+	error = tow_host_random(&server->boundary, sizeof(server->boundary));
+	if (!error)
+		error = workers_open(&server->workers, SERVE_WORKERS);
+	if (!error)
+		error = file_maps_open(&server->maps, server->workers,
+				       retry_waiters);
+	if (!error && !s->options.quiet)
+		error = access_log_open(&server->log, server->workers,
+					STDOUT_FILENO);
+	if (!error)
+		error = tow_host_watch(s->host, workers_fd(server->workers),
+				       POLLIN);
+	return error ? complain("starting", -error) : EXIT_OK;
+}
+
+static int start_listening(struct serve *s)
+{
+	struct tow_endpoint any = { .addr = tow_addr_any(),
+				    .port = (uint16_t)s->options.port };
+	int error = tow_tcp_listen(s->server.stack, &any, SERVE_BACKLOG,
+				   &s->server.listener);
+
+	if (error)
+		fprintf(stderr,
+			"tow serve: listening on port %" PRIu64 ": %s\n",
+			s->options.port, tow_strerror(error));
+	return error ? EXIT_FAILED : EXIT_OK;
+}
+
+static int open_host(struct serve *s)
+{
+	struct tow_config cfg = choose_config(&s->options);
+	int error = tow_host_open(&s->host, &cfg);
+
+	if (error) {
+		fprintf(stderr, "tow serve: memory for the stack: %s\n",
+			tow_strerror(error));
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
+}
+
+/* Signals before threads, so that threads inherit the mask. */
+static int set_up(struct serve *s, const char *directory)
+{
+	int status = open_root(&s->server, directory);
+
+	raise_file_limit();
+	if (status == EXIT_OK)
+		status = open_host(s);
+	if (status == EXIT_OK)
+		status = catch_signals(s->host);
+	if (status == EXIT_OK &&
+	    net_setup(s->host, &s->options.net, "serve", &s->addrs) != 0)
+		status = EXIT_FAILED;
+	if (status == EXIT_OK)
+		status = open_server(s);
+	if (status == EXIT_OK)
+		status = start_listening(s);
+	return status;
+}
+
+static void print_urls(const struct serve *s, const char *directory)
+{
+	char text[TOW_ADDR_TEXT_MAX], port[8] = "";
+	unsigned i;
+
+	if (s->options.port != 80)
+		snprintf(port, sizeof(port), ":%u", (unsigned)s->options.port);
+	printf("Serving %s at", directory);
+	for (i = 0; i < s->addrs.count; i++) {
+		const struct tow_addr *addr = &s->addrs.addrs[i];
+		bool v4 = tow_addr_is_v4(addr);
+
+		printf("%s http://%s%s%s%s/", i ? " and" : "", v4 ? "" : "[",
+		       tow_addr_format(addr, text, sizeof(text)), v4 ? "" : "]",
+		       port);
+	}
+	putchar('\n');
+	fflush(stdout);
+}
+
+/* --- running
+ * -------------------------------------------------------------------- */
+
+static void save_stats(const struct serve *s)
+{
+	if (s->options.stats)
+		(void)stats_save(s->options.stats, tow_stats(s->server.stack),
+				 "serve");
+}
+
+static void begin_drain(struct serve *s)
+{
+	struct server *server = &s->server;
+
+	if (server->draining) {
+		s->ending = true;
+		return;
+	}
+	server->draining = true;
+	s->drain_until_us = server->now_us + SERVE_DRAIN_US;
+	tow_listener_close(server->listener);
+	server->listener = NULL;
+	LIST_EACH (node, &server->conns) {
+		struct conn *c = CONTAINER(node, struct conn, link);
+
+		if (c->state == CONN_READING && !c->request.started)
+			conn_end(c, false);
+	}
+}
+
+static void take_signals(struct serve *s)
+{
+	int number;
+
+	while ((number = tow_host_signal(s->host)) != 0) {
+		if (number == SIGUSR1)
+			save_stats(s);
+		else
+			begin_drain(s);
+	}
+}
+
+static void look_at_clock(struct serve *s)
+{
+	s->server.now_us = tow_host_clock_us();
+	s->server.now = time(NULL);
+}
+
+static void tick(struct serve *s)
+{
+	if (s->server.now_us < s->next_tick_us)
+		return;
+	s->next_tick_us = s->server.now_us + SERVE_TICK_US;
+	server_tick(&s->server);
+}
+
+static void run_once(struct serve *s, int64_t timeout_us)
+{
+	struct tow_event events[EVENTS_MAX];
+	struct server *server = &s->server;
+	int i, count;
+
+	count = tow_host_wait(s->host, events, EVENTS_MAX, timeout_us);
+	look_at_clock(s);
+	for (i = 0; i < count; i++)
+		server_event(server, &events[i]);
+	if (tow_host_ready(s->host, workers_fd(server->workers)))
+		workers_collect(server->workers);
+	server_check_maps(server);
+	take_signals(s);
+	tick(s);
+	server_reap(server);
+}
+
+static bool is_done(const struct serve *s)
+{
+	const struct server *server = &s->server;
+
+	if (server->device_gone || s->ending)
+		return true;
+	return server->draining && (list_empty(&server->conns) ||
+				    server->now_us >= s->drain_until_us);
+}
+
+static int run(struct serve *s)
+{
+	look_at_clock(s);
+	while (!is_done(s))
+		run_once(s, SERVE_TICK_US);
+	if (!s->server.device_gone)
+		return EXIT_OK;
+	fputs("tow serve: the device is gone; was its interface deleted?\n",
+	      stderr);
+	return EXIT_FAILED;
+}
+
+/* --- the end
+ * ---------------------------------------------------------------------- */
+
+/* What is still open is reset, and the last segments get a moment to leave. */
+static void end_connections(struct serve *s)
+{
+	struct server *server = &s->server;
+	uint64_t until_us;
+
+	LIST_EACH (node, &server->conns)
+		conn_end(CONTAINER(node, struct conn, link), true);
+	until_us = tow_host_clock_us() + FLUSH_US;
+	while (!server->device_gone && !tow_idle(server->stack) &&
+	       tow_host_clock_us() < until_us)
+		run_once(s, FLUSH_US / 10);
+	workers_drain(server->workers);
+}
+
+/* The stack is closed, so whatever is still on loan is ours again. */
+static void end_loans(struct server *server)
+{
+	LIST_EACH (node, &server->conns) {
+		struct conn *c = CONTAINER(node, struct conn, link);
+
+		while (c->loans)
+			loan_ended(server, c->loans);
+	}
+	server_reap(server);
+	while (server->free_loans) {
+		struct loan *loan = server->free_loans;
+
+		server->free_loans = loan->next;
+		free(loan);
+	}
+}
+
+static void tear_down(struct serve *s)
+{
+	struct server *server = &s->server;
+
+	if (server->log)
+		access_log_close(server->log);
+	if (s->host)
+		tow_host_close(s->host);
+	if (server->maps) {
+		end_loans(server);
+		file_maps_close(server->maps);
+	}
+	if (server->workers)
+		workers_close(server->workers);
+	if (server->root_fd >= 0)
+		close(server->root_fd);
+}
+
+int cmd_serve(int argc, char **argv)
+{
+	static struct serve serve;
+	struct serve *s = &serve;
+	struct option_list arguments;
+	int status;
+
+	s->options.port = 80;
+	s->options.settings.connections_max = 1024;
+	s->server.root_fd = -1;
+	switch (options_parse(&grammar, argc, argv, &s->options, &arguments)) {
+	case OPTIONS_RUN:
+		break;
+	case OPTIONS_DONE:
+		return EXIT_OK;
+	case OPTIONS_WRONG:
+		return EXIT_USAGE;
+	}
+	status = set_up(s, arguments.items[0]);
+	if (status == EXIT_OK) {
+		if (!s->options.quiet)
+			print_urls(s, arguments.items[0]);
+		status = run(s);
+		end_connections(s);
+		save_stats(s);
+	}
+	tear_down(s);
+	return status;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef SERVE_H
+#define SERVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+#include <tow/host.h>
+#include <tow/tcp.h>
+#include "access_log.h"
+#include "base/list.h"
+#include "file_map.h"
+#include "http_message.h"
+#include "http_reply.h"
+#include "http_target.h"
+#include "workers.h"
+
+/*
+ * The file server, without the command around it.
+ *
+ *	serve.c          options, loop, signals, draining
+ *	serve_conn.c     a connection: input, states, time limits, its end
+ *	serve_request.c  what a request asks for, and how it is answered
+ *	serve_open.c     finding and opening files (on workers)
+ *	serve_send.c     responses on their way out, by loans
+ *	serve_put.c      uploads
+ *	file_map.c       pages that are lent
+ *
+ * Everything here runs on the stack's thread but the work functions of jobs.
+ */
+
+/* Limits, so that no client can take more than its share. */
+#define SERVE_HEAD_US	   10000000   /* for a whole head to arrive */
+#define SERVE_IDLE_US	   30000000   /* between requests */
+#define SERVE_STALL_US	   30000000   /* for SERVE_PROGRESS_MIN bytes */
+#define SERVE_PROGRESS_MIN 16384      /* bytes either way: about 4 kbit/s */
+#define SERVE_LINGER_US	   2000000    /* for the peer's FIN after ours */
+#define SERVE_DRAIN_US	   10000000   /* for responses after SIGTERM */
+#define SERVE_TICK_US	   250000     /* how often limits are looked at */
+#define SERVE_REQUESTS_MAX 10000      /* per connection */
+#define SERVE_HOLD_MAX	   (1u << 20) /* bytes of an upload not yet in the file */
+#define SERVE_LISTING_MAX  100000     /* entries of a directory shown */
+#define SERVE_WORKERS	   4
+#define SERVE_BACKLOG	   1024
+
+struct serve_settings {
+	bool writable;
+	bool copy; /* send, do not lend: to compare */
+	uint64_t connections_max;
+	uint64_t upload_bytes_max; /* 0: no limit */
+};
+
+struct server {
+	struct serve_settings settings;
+	struct tow_stack *stack;
+	struct tow_listener *listener;
+	struct workers *workers;
+	struct file_maps *maps;
+	struct access_log *log; /* NULL: quiet */
+	int root_fd;		/* the directory that is served */
+
+	struct list conns; /* of struct conn, in the order of their accepting */
+	struct list dead;  /* nothing refers to them any more */
+	unsigned conn_count;
+	struct loan *free_loans;
+	bool accept_waits; /* connections were left in the backlog */
+	bool draining;
+	bool device_gone;
+	uint32_t faults_seen; /* of file_maps_faults() */
+	uint64_t boundary;    /* random, for multipart/byteranges */
+
+	uint64_t now_us; /* of this round */
+	time_t now;
+};
+
+/*
+ * Connection states. In each, one side owes the next move; input is read only
+ * in states that say so, so that a client that sends ahead is held up by its
+ * window.
+ *
+ *	  accept                       DONE, keep-alive
+ *	    |     +-----------------------------------------------+
+ *	    v     v                                               |
+ *	  READING ----> OPENING ----------------------------> SENDING -->
+ *CLOSING (a worker) \                               ^
+ *	                          +--> RECEIVING --> FINISHING --+
+ *	                               (an upload)   (a worker)
+ *	  any ----> GONE ----> freed, when no loan and no job refers to it
+ */
+enum conn_state {
+	CONN_READING, /* reads a head, or idles before the next; reads input */
+	CONN_OPENING, /* a worker opens what the request names */
+	CONN_RECEIVING, /* takes the body of a PUT; reads input */
+	CONN_FINISHING, /* a worker makes the upload durable */
+	CONN_SENDING,	/* the plan goes out, as fast as there is room */
+	CONN_CLOSING,	/* our FIN is sent, theirs awaited; discards input */
+	CONN_GONE,	/* the handle is closed; loans or jobs are still out */
+};
+
+/* One piece of a file on its way; its address is the token of the loan. */
+struct loan {
+	struct loan *next; /* of the connection, or free */
+	struct conn *conn;
+	struct file_map *map;
+};
+
+struct conn {
+	struct list link; /* in server->conns or server->dead */
+	struct server *server;
+	struct tow_tcp *tcp; /* NULL once closed */
+	enum conn_state state;
+	char peer[TOW_ADDR_TEXT_MAX];
+
+	/* Input: what is left of the span that was borrowed last. */
+	const uint8_t *in;
+	size_t in_bytes;
+	bool peer_done; /* its FIN was read */
+	struct http_message request;
+	unsigned requests;
+
+	/* Output. */
+	struct http_reply reply;
+	struct http_plan plan;
+	unsigned part;	    /* of the plan, being sent */
+	uint64_t part_sent; /* bytes of it */
+	struct file_map *map;
+	struct list waiting; /* in map->waiters */
+	struct loan *loans;
+	uint64_t queued_bytes; /* on this connection, ever */
+	bool answering; /* a request is being answered: log it at its end */
+	uint64_t answered_from; /* queued_bytes when its answer began */
+
+	unsigned jobs; /* of workers that know us */
+	struct upload *upload;
+	bool ends_hard; /* GONE: with a RST */
+
+	uint64_t since_us; /* in this state, or of the last progress */
+	uint64_t mark;	   /* bytes that had moved at since_us */
+};
+
+/* serve_conn.c */
+void server_accept(struct server *server);
+void server_event(struct server *server, const struct tow_event *event);
+void server_tick(struct server *server); /* time limits, truncated files */
+void server_check_maps(struct server *server); /* after a fault */
+void server_reap(struct server *server);
+void conn_run(struct conn *conn);
+void conn_enter(struct conn *conn, enum conn_state state);
+void conn_end(struct conn *conn, bool hard);
+void conn_release(struct conn *conn); /* a job or a loan came back */
+bool conn_take_input(struct conn *conn);
+uint64_t conn_acked_bytes(const struct conn *conn);
+
+/* serve_request.c */
+void request_begin(struct conn *conn);
+void request_answer(struct conn *conn, int status); /* with a short page */
+void request_log(struct conn *conn);
+void request_base(struct conn *conn, int status); /* fill conn->reply */
+void request_answer_file(struct conn *conn, struct file_map *map,
+			 const char *name); /* takes the map's user */
+struct http_conditions request_conditions(const struct http_message *request);
+
+/* serve_open.c */
+void open_target(struct conn *conn, const struct http_target *target);
+int open_beneath(int dir_fd, const char *path, uint64_t flags,
+		 uint64_t resolve); /* a descriptor, or a negative errno */
+int status_of_errno(int error);
+
+/* serve_send.c */
+void send_begin(struct conn *conn);
+bool send_plan(struct conn *conn);
+void send_stop(struct conn *conn);
+void loan_ended(struct server *server, struct loan *loan);
+
+/* serve_put.c */
+void upload_begin(struct conn *conn, const struct http_target *target);
+bool upload_receive(struct conn *conn);
+void upload_abandon(struct conn *conn);
+bool upload_holds_input(const struct conn *conn);
+
+#endif

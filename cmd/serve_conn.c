@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Connections: see the states in serve.h.
+ *
+ * Theory of operation. conn_run() is called whenever something may have become
+ * possible: input, room to send, a worker that is done. It runs the function
+ * of the state until that says there is nothing more to do now. Functions
+ * change the state by conn_enter() and end the connection by conn_end(); the
+ * struct lives on until server_reap(), so that no caller up the stack is left
+ * with a dangling pointer.
+ *
+ * Input is borrowed a span at a time. What is not needed yet, for instance the
+ * next request of a pipeline, stays borrowed, which keeps the window closed.
+ *
+ * Time limits are looked at every SERVE_TICK_US. Each state has one question:
+ * how long may this client keep us waiting?
+ */
+#include "serve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- life and death ---------------------------------------------------------
+ */
+
+static void add_conn(struct server *server, struct tow_tcp *tcp)
+{
+	struct tow_endpoint peer = tow_tcp_remote(tcp);
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		tow_tcp_abort(tcp);
+		return;
+	}
+	c->server = server;
+	c->tcp = tcp;
+	list_init(&c->waiting);
+	list_init(&c->link);
+	list_append(&server->conns, &c->link);
+	server->conn_count++;
+	tow_addr_format(&peer.addr, c->peer, sizeof(c->peer));
+	tow_tcp_set_user(tcp, c);
+	(void)tow_tcp_set(tcp, TOW_TCP_NODELAY, 1);
+	http_message_begin(&c->request, HTTP_REQUEST);
+	conn_enter(c, CONN_READING);
+	conn_run(c);
+}
+
+static bool is_idle(const struct conn *c)
+{
+	return c->state == CONN_READING && !c->request.started;
+}
+
+/* Make room for a newcomer: the connection that idles longest goes. */
+static bool evict_idle(struct server *server)
+{
+	struct conn *oldest = NULL;
+
+	LIST_EACH (node, &server->conns) {
+		struct conn *c = CONTAINER(node, struct conn, link);
+
+		if (is_idle(c) && c->requests > 0 &&
+		    (!oldest || c->since_us < oldest->since_us))
+			oldest = c;
+	}
+	if (!oldest)
+		return false;
+	conn_end(oldest, false);
+	return true;
+}
+
+void server_accept(struct server *server)
+{
+	struct tow_tcp *tcp;
+
+	server->accept_waits = false;
+	while (server->listener) {
+		if (server->conn_count >= server->settings.connections_max &&
+		    !evict_idle(server)) {
+			server->accept_waits = true;
+			return;
+		}
+		if (tow_tcp_accept(server->listener, &tcp) != 0)
+			return;
+		add_conn(server, tcp);
+	}
+}
+
+void conn_enter(struct conn *c, enum conn_state state)
+{
+	c->state = state;
+	c->since_us = c->server->now_us;
+	c->mark = state == CONN_RECEIVING ? c->request.body_bytes
+					  : conn_acked_bytes(c);
+}
+
+/*
+ * Be done with a connection. Bytes that a worker is writing to a file lie in
+ * the stack's buffers, which closing would take away: then it waits for that.
+ */
+void conn_end(struct conn *c, bool hard)
+{
+	if (c->state == CONN_GONE)
+		return;
+	request_log(c);
+	send_stop(c);
+	c->state = CONN_GONE;
+	c->ends_hard = hard;
+	upload_abandon(c);
+	conn_release(c);
+}
+
+void conn_release(struct conn *c)
+{
+	struct server *server = c->server;
+
+	if (c->state != CONN_GONE || upload_holds_input(c))
+		return;
+	if (c->tcp) {
+		if (c->ends_hard)
+			tow_tcp_abort(c->tcp);
+		else
+			tow_tcp_close(c->tcp);
+		c->tcp = NULL;
+		server->conn_count--;
+	}
+	if (c->loans || c->jobs)
+		return;
+	list_remove(&c->link);
+	list_append(&server->dead, &c->link);
+}
+
+void server_reap(struct server *server)
+{
+	LIST_EACH (node, &server->dead) {
+		struct conn *c = CONTAINER(node, struct conn, link);
+
+		list_remove(&c->link);
+		http_message_free(&c->request);
+		http_plan_free(&c->plan);
+		free(c);
+	}
+	if (server->accept_waits &&
+	    server->conn_count < server->settings.connections_max)
+		server_accept(server);
+}
+
+/* --- input ------------------------------------------------------------------
+ */
+
+/* Some bytes in c->in, or false: none now, perhaps because it has ended. */
+bool conn_take_input(struct conn *c)
+{
+	struct tow_span span;
+	int n;
+
+	while (c->in_bytes == 0 && !c->peer_done) {
+		n = tow_tcp_borrow(c->tcp, &span, 1);
+		if (n == 0) {
+			c->peer_done = true;
+		} else if (n == 1) {
+			c->in = span.ptr;
+			c->in_bytes = span.len;
+		} else {
+			if (n != TOW_EAGAIN)
+				conn_end(c, true);
+			return false;
+		}
+	}
+	return c->in_bytes > 0;
+}
+
+static void consume(struct conn *c, size_t bytes)
+{
+	c->in += bytes;
+	c->in_bytes -= bytes;
+	tow_tcp_return(c->tcp, bytes);
+}
+
+/* The line feed that ends a head stayed behind; take it if nothing follows. */
+static void finish_head(struct conn *c)
+{
+	size_t used;
+
+	if (c->request.has_body)
+		return;
+	(void)http_message_feed(&c->request, c->in, c->in_bytes, &used);
+	consume(c, used);
+}
+
+static bool read_head(struct conn *c)
+{
+	enum http_progress progress;
+	bool fresh = !c->request.started;
+	size_t used;
+
+	if (!conn_take_input(c)) {
+		if (c->state == CONN_READING && c->peer_done)
+			conn_end(c, false);
+		return false;
+	}
+	progress = http_message_feed(&c->request, c->in, c->in_bytes, &used);
+	consume(c, used);
+	if (fresh && c->request.started)
+		c->since_us = c->server->now_us;
+	if (progress == HTTP_HEAD_READY) {
+		finish_head(c);
+		request_begin(c);
+	} else if (progress == HTTP_BAD) {
+		c->answering = true;
+		request_answer(c, c->request.status);
+	}
+	return true;
+}
+
+/* RFC 9112 9.6: read on after our FIN, else a RST may overtake the answer. */
+static bool discard(struct conn *c)
+{
+	if (conn_take_input(c)) {
+		consume(c, c->in_bytes);
+		return true;
+	}
+	if (c->state == CONN_CLOSING && c->peer_done)
+		conn_end(c, false);
+	return false;
+}
+
+void conn_run(struct conn *c)
+{
+	bool more = true;
+
+	while (more) {
+		switch (c->state) {
+		case CONN_READING:
+			more = read_head(c);
+			break;
+		case CONN_RECEIVING:
+			more = upload_receive(c);
+			break;
+		case CONN_SENDING:
+			more = send_plan(c);
+			break;
+		case CONN_CLOSING:
+			more = discard(c);
+			break;
+		case CONN_OPENING:
+		case CONN_FINISHING:
+		case CONN_GONE:
+			more = false;
+			break;
+		}
+	}
+}
+
+/* --- events ------------------------------------------------------------------
+ */
+
+void server_event(struct server *server, const struct tow_event *event)
+{
+	struct conn *c = event->user;
+
+	switch (event->type) {
+	case TOW_EVENT_ACCEPT:
+		server_accept(server);
+		break;
+	case TOW_EVENT_READABLE:
+	case TOW_EVENT_WRITABLE:
+		if (c)
+			conn_run(c);
+		break;
+	case TOW_EVENT_CLOSED:
+		if (c)
+			conn_end(c, true);
+		break;
+	case TOW_EVENT_LOAN:
+		loan_ended(server, (struct loan *)(uintptr_t)event->token);
+		break;
+	case TOW_EVENT_DEVICE:
+		server->device_gone = true;
+		break;
+	case TOW_EVENT_CONNECTED:
+	case TOW_EVENT_ERROR:
+		break;
+	}
+}
+
+/* --- time limits
+ * --------------------------------------------------------------- */
+
+uint64_t conn_acked_bytes(const struct conn *c)
+{
+	struct tow_tcp_info info;
+
+	if (!c->tcp)
+		return c->queued_bytes;
+	tow_tcp_info(c->tcp, &info);
+	return info.queued_bytes > c->queued_bytes
+		       ? 0
+		       : c->queued_bytes - info.queued_bytes;
+}
+
+/* True when @bytes is so much more than before that waiting goes on. */
+static bool makes_progress(struct conn *c, uint64_t bytes)
+{
+	uint64_t now_us = c->server->now_us;
+
+	if (bytes - c->mark >= SERVE_PROGRESS_MIN) {
+		c->mark = bytes;
+		c->since_us = now_us;
+		return true;
+	}
+	return now_us - c->since_us < SERVE_STALL_US;
+}
+
+static void check_reading(struct conn *c)
+{
+	uint64_t waited_us = c->server->now_us - c->since_us;
+	bool begun = c->request.started;
+
+	if (waited_us <
+	    (begun || c->requests == 0 ? SERVE_HEAD_US : SERVE_IDLE_US))
+		return;
+	if (!begun) {
+		conn_end(c, false);
+		return;
+	}
+	c->answering = true;
+	request_answer(c, 408);
+	conn_run(c);
+}
+
+/* All is acknowledged but the FIN: give the peer a little time for its own. */
+static void check_closing(struct conn *c)
+{
+	uint64_t acked = conn_acked_bytes(c);
+
+	if (acked < c->queued_bytes) {
+		if (!makes_progress(c, acked))
+			conn_end(c, true);
+		return;
+	}
+	if (c->mark != acked) {
+		c->mark = acked;
+		c->since_us = c->server->now_us;
+	}
+	if (c->server->now_us - c->since_us >= SERVE_LINGER_US)
+		conn_end(c, false);
+}
+
+static void check_sending(struct conn *c)
+{
+	if (!list_empty(&c->waiting)) { /* for our disk, not for the peer */
+		c->since_us = c->server->now_us;
+		return;
+	}
+	if (!makes_progress(c, conn_acked_bytes(c)))
+		conn_end(c, true);
+	else
+		conn_run(c); /* room may be back that no event announces */
+}
+
+static void check_limits(struct conn *c)
+{
+	switch (c->state) {
+	case CONN_READING:
+		check_reading(c);
+		break;
+	case CONN_RECEIVING:
+		if (!makes_progress(c, c->request.body_bytes))
+			conn_end(c, true);
+		break;
+	case CONN_SENDING:
+		check_sending(c);
+		break;
+	case CONN_CLOSING:
+		check_closing(c);
+		break;
+	case CONN_OPENING:
+	case CONN_FINISHING:
+	case CONN_GONE:
+		break;
+	}
+}
+
+/* --- files that were truncated while they are sent
+ * ------------------------------ */
+
+/* Does it send, or did it lend, pages of a file that is broken? */
+static bool relies_on_broken(struct conn *c, uint64_t age_us)
+{
+	uint64_t now_us = c->server->now_us;
+	struct loan *loan;
+
+	if (c->map && !file_map_check(c->map, now_us, age_us))
+		return true;
+	for (loan = c->loans; loan; loan = loan->next)
+		if (!file_map_check(loan->map, now_us, age_us))
+			return true;
+	return false;
+}
+
+static void check_maps(struct server *server, uint64_t age_us)
+{
+	LIST_EACH (node, &server->conns) {
+		struct conn *c = CONTAINER(node, struct conn, link);
+
+		if (c->state != CONN_GONE && relies_on_broken(c, age_us))
+			conn_end(c, true);
+	}
+}
+
+void server_check_maps(struct server *server)
+{
+	if (server->faults_seen == file_maps_faults())
+		return;
+	server->faults_seen = file_maps_faults();
+	check_maps(server, UINT64_MAX);
+}
+
+void server_tick(struct server *server)
+{
+	check_maps(server, SERVE_TICK_US / 2);
+	LIST_EACH (node, &server->conns)
+		check_limits(CONTAINER(node, struct conn, link));
+	file_maps_tick(server->maps, server->now_us);
+	if (server->log)
+		access_log_flush(server->log);
+}
