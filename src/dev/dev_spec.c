@@ -12,8 +12,9 @@
 #include "base/base.h"
 #include "dev/drivers.h"
 
-#define WRAPPERS_MAX 16 /* so that a hostile text cannot exhaust the C stack \
-			 */
+#define WRAPPERS_MAX                                            \
+	16 /* so that a hostile text cannot exhaust the C stack \
+	    */
 
 struct driver {
 	const char *name;

@@ -170,15 +170,18 @@ struct tow_buf *box_frame(const uint8_t *frame, uint32_t bytes, uint32_t head)
 
 uint32_t box_make_udp(uint8_t *frame, uint32_t payload_bytes)
 {
-	static const uint8_t headers[42] = {
-		2,	   0,	       0,	  0,	      0,   2, 2,    0,
-		0,	   0,	       0,	  1,	      8,   0, /* Ethernet
-								       */
-		0x45,	   0,	       0,	  0,	      0,   0, 0x40, 0,
-		64,	   17,	       0,	  0, /* IPv4 */
-		192,	   0,	       2,	  1,	      192, 0, 2,    2,
-		1000 >> 8, 1000 & 255, 2000 >> 8, 2000 & 255, 0,   0, 0,    0,
-	};
+	static const uint8_t
+		headers[42] = {
+			2,    0, 0,	    0,		0,	   2,
+			2,    0, 0,	    0,		0,	   1,
+			8,    0, /* Ethernet
+				  */
+			0x45, 0, 0,	    0,		0,	   0,
+			0x40, 0, 64,	    17,		0,	   0, /* IPv4 */
+			192,  0, 2,	    1,		192,	   0,
+			2,    2, 1000 >> 8, 1000 & 255, 2000 >> 8, 2000 & 255,
+			0,    0, 0,	    0,
+		};
 	struct tow_addr src = tow_addr_v4(192, 0, 2, 1);
 	struct tow_addr dst = tow_addr_v4(192, 0, 2, 2);
 	uint32_t udp_bytes = 8 + payload_bytes, ip_bytes = 20 + udp_bytes;

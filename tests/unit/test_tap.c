@@ -202,6 +202,23 @@ TEST(a_name_in_use_is_refused_with_the_reason)
 	dev->ops->close(dev);
 }
 
+TEST(a_tap_made_by_others_is_attached_to_and_left_there)
+{
+	enter_namespace();
+	if (system("ip tuntap add tow5 mode tap") ||
+	    system("ip link set tow5 mtu 3000"))
+		SKIP("no ip command");
+	CHECK_EQ(tow_dev_open(&dev, "tap:name=tow5", error, sizeof(error)), 0);
+	CHECK_EQ(dev->mtu, 3000);
+	dev->ops->close(dev);
+	CHECK(if_nametoindex("tow5") != 0);
+	CHECK_EQ(tow_dev_open(&dev, "tap:name=tow5,mtu=1400", error,
+			      sizeof(error)),
+		 0);
+	CHECK_EQ(dev->mtu, 1400);
+	dev->ops->close(dev);
+}
+
 TEST(a_missing_tun_device_says_how_to_get_it)
 {
 	if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
