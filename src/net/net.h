@@ -103,6 +103,7 @@ struct net_packet {
 	uint16_t zone;          /* of a link-local source */
 	bool csum_ok;           /* verified by the device, or never on a wire */
 	bool group;             /* to a multicast or broadcast address */
+	uint64_t touched_bytes; /* the transport read, for its checksum */
 };
 
 /* An ICMP error about a packet that we sent. */

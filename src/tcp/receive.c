@@ -534,9 +534,10 @@ uint16_t receive_advertise(struct tow_tcp *t, bool syn)
 	struct seq edge = seq_add(t->rcv.nxt, room(t));
 	uint32_t field;
 
-	if (syn || worth_moving(t, edge))
-		t->rcv.edge = seq_max(edge, t->rcv.edge);
-	field = (uint32_t)MAX(0, seq_diff(t->rcv.edge, t->rcv.nxt));
+	if (!syn && !worth_moving(t, edge))
+		edge = t->rcv.edge;
+	edge = seq_max(edge, t->rcv.edge);
+	field = (uint32_t)MAX(0, seq_diff(edge, t->rcv.nxt));
 	/* Rounded up, because down would take back what was promised. */
 	field = (field + (1u << scale) - 1) >> scale;
 	field = MIN(field, TCP_WINDOW_MAX);

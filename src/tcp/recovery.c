@@ -102,8 +102,9 @@ static void leave(struct tow_tcp *t)
 	struct recovery *r = &t->recovery;
 	uint32_t in_flight = MAX(tcp_in_flight(t), t->snd.mss);
 
-	/* RFC 6582 3.2, step 3, option 1: no burst after recovery. */
-	if (r->state == RECOVERY_FAST)
+	/* RFC 6582 3.2, step 3, option 1: no burst; with SACK, pipe sees to it
+	 */
+	if (r->state == RECOVERY_FAST && !t->sack)
 		t->cc.cwnd = MIN(t->cc.ssthresh, in_flight + t->snd.mss);
 	r->state = RECOVERY_NONE;
 	r->dup_acks = 0;
@@ -122,12 +123,15 @@ static void on_partial_ack(struct tow_tcp *t, uint32_t acked_bytes)
 		mark_first_lost(t);
 }
 
+/* No more duplicates can be true than segments were out when it began. */
 static void count_duplicate(struct tow_tcp *t)
 {
-	uint32_t most = tcp_in_flight(t) / t->snd.mss + 1;
+	struct recovery *r = &t->recovery;
+	struct seq end = r->state == RECOVERY_NONE ? t->snd.nxt : r->point;
+	uint32_t out = (uint32_t)MAX(0, seq_diff(end, t->snd.una));
 
-	if (t->recovery.dup_acks < MIN(most, UINT16_MAX))
-		t->recovery.dup_acks++;
+	if (r->dup_acks < MIN(out / t->snd.mss + 1, UINT16_MAX))
+		r->dup_acks++;
 }
 
 /*

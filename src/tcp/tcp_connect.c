@@ -150,6 +150,8 @@ void tcp_establish(struct tow_tcp *t)
 	congestion_init(t);
 	if (backoffs > 1) /* RFC 6928 2: SYNs were lost, begin small */
 		t->cc.cwnd = t->snd.mss;
+	if (backoffs > 0 && t->rtt.srtt_us == 0) /* RFC 6298 5.7 */
+		t->rtt.rto_us = TCP_RTO_LOST_SYN_US;
 	t->probes = 0;
 	t->receive.tune_us = tcp_now(t);
 	tcp_enter(t, TOW_TCP_ESTABLISHED);

@@ -38,7 +38,6 @@ struct tcp_host {
 	struct list listening_ready; /* listeners with events */
 	struct list output;	     /* connections with something to send */
 	struct list time_wait;	     /* oldest first */
-	uint16_t port_next; /* RFC 6056 3.3.3: walked from a keyed offset */
 };
 
 size_t tcp_need(const struct tow_config *cfg);

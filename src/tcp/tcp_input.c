@@ -59,20 +59,23 @@ static void update_timestamp(struct tow_tcp *t, const struct wire_tcp *seg)
 /* ------------------------------------------------------- first: sequence */
 
 /*
- * RFC 9293 3.4, table 6, with two allowances. A segment without length may
- * stand exactly at the right edge, as in Linux: a peer that has filled our
- * window and lost the first of it can send its ACKs from nowhere else. And
- * with a closed window one at RCV.NXT passes, for the sake of its ACK.
+ * RFC 9293 3.4, table 6, with two allowances. An ACK without length may stand
+ * exactly at the right edge, as in Linux: a peer that has filled our window
+ * and lost the first of it can send its ACKs from nowhere else. And with a
+ * closed window one at RCV.NXT passes, for the sake of its ACK.
  */
-static bool acceptable(const struct tow_tcp *t, struct seq seq, uint32_t length)
+static bool acceptable(const struct tow_tcp *t, const struct wire_tcp *seg,
+		       uint32_t length)
 {
+	struct seq seq = seq_of(seg->sequence);
 	struct seq end = seq_add(seq, length);
 
 	if (seq_eq(seq, t->rcv.nxt))
 		return true;
+	if (length == 0 && seq_eq(seq, t->rcv.edge))
+		return !(seg->flags & TH_RST);
 	if (length == 0)
-		return !seq_before(seq, t->rcv.nxt) &&
-		       !seq_after(seq, t->rcv.edge);
+		return seq_within(seq, t->rcv.nxt, t->rcv.edge);
 	return seq_before(seq, t->rcv.edge) && seq_after(end, t->rcv.nxt);
 }
 
@@ -83,7 +86,7 @@ static enum verdict check_sequence(struct tow_tcp *t,
 	uint32_t length = segment_length(seg, bytes);
 	struct seq end = seq_add(seq, length);
 
-	if (acceptable(t, seq, length))
+	if (acceptable(t, seg, length))
 		return PASS;
 	if (seg->flags & TH_RST) {
 		tcp_drop(t, TOW_DROP_TCP_RST);
@@ -178,17 +181,34 @@ static void on_fin_acked(struct tow_tcp *t)
 	}
 }
 
-/* The peer has everything up to @ack: records, loans and timers move on. */
-static void advance(struct tow_tcp *t, struct seq ack, struct ack_news *news)
+/*
+ * A segment that was sent once measures the round trip in microseconds; after
+ * a retransmission only the echo says which one was answered (RFC 7323 4.1).
+ */
+static void measure(struct tow_tcp *t, const struct wire_tcp *seg,
+		    const struct ack_news *news)
 {
+	uint32_t ticks = tcp_timestamp(t) - seg->ts_echo;
+
+	if (news->rtt_sent_us)
+		rtt_sample(&t->rtt, tcp_now(t) - news->rtt_sent_us);
+	else if (t->timestamps && seg->has_timestamps && seg->ts_echo &&
+		 ticks <= TCP_RTO_MAX_US / 1000)
+		rtt_sample(&t->rtt, ticks * 1000ull);
+}
+
+/* The peer has everything up to @ack: records, loans and timers move on. */
+static void advance(struct tow_tcp *t, const struct wire_tcp *seg,
+		    struct ack_news *news)
+{
+	struct seq ack = seq_of(seg->acknowledgement);
 	bool fin_was_out = t->fin_sent && !seq_eq(t->snd.una, t->snd.nxt);
 	bool fin_acked = fin_was_out && seq_eq(ack, t->snd.nxt);
 
 	flight_acked(t, ack, news);
 	t->progress_us = tcp_now(t);
 	send_queue_acked(t, news->acked_bytes - (fin_acked ? 1 : 0));
-	if (news->rtt_sent_us)
-		rtt_sample(&t->rtt, tcp_now(t) - news->rtt_sent_us);
+	measure(t, seg, news);
 	t->recovery.backoffs = 0;
 	timer_restart_retransmit(t);
 	if (t->path.link->dev)
@@ -221,7 +241,7 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 	if (t->sack && seg->sack_count)
 		flight_sacked(t, seg, &news);
 	if (seq_after(ack, t->snd.una))
-		advance(t, ack, &news);
+		advance(t, seg, &news);
 	if (t->state == TOW_TCP_CLOSED)
 		return;
 	if (tcp_in_flight(t) == 0 && t->send.next == t->send.end)
@@ -461,6 +481,7 @@ static void deliver(struct tow_tcp *t, struct net_packet *packet,
 	enum verdict v;
 
 	t->last_receive_us = tcp_now(t);
+	t->ledger.rx_touched_bytes += packet->touched_bytes;
 	timer_restart_keepalive(t);
 	if (t->state == TOW_TCP_SYN_SENT) {
 		v = connect_input(t, packet, seg);
@@ -504,11 +525,12 @@ static void find_receiver(struct tcp_host *host, struct net_packet *packet,
 	tow_buf_give(packet->buf);
 }
 
-static bool checksum_is_right(struct net *net, const struct net_packet *packet)
+static bool checksum_is_right(struct net *net, struct net_packet *packet)
 {
 	const struct tow_buf *buf = packet->buf;
 	uint32_t sum;
 
+	packet->touched_bytes = 0;
 	if (packet->csum_ok)
 		return true;
 	sum = csum_pseudo(&packet->src, &packet->dst, NET_TCP, buf->bytes);

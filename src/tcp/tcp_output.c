@@ -513,7 +513,7 @@ static void start_probing(struct tow_tcp *t)
 {
 	if (tcp_in_flight(t) == 0 && has_news(t) &&
 	    !t->deadlines_us[TIMER_RETRANSMIT] && !t->deadlines_us[TIMER_MORE])
-		timer_set(t, TIMER_RETRANSMIT, tcp_now(t) + rtt_backed_off(t));
+		timer_arm_retransmit(t);
 }
 
 /* --------------------------------------------------------------- the spine */

@@ -40,13 +40,14 @@
 #define TCP_DUP_THRESHOLD 3 /* RFC 5681 3.2 */
 
 #define TCP_RTO_FIRST_US     1000000u  /* RFC 6298 2.1 */
+#define TCP_RTO_LOST_SYN_US  3000000u  /* RFC 6298 5.7 */
 #define TCP_RTO_MIN_US	     200000u   /* as Linux; RFC 6298 2.4 says 1 s */
 #define TCP_RTO_MAX_US	     60000000u /* RFC 6298 2.5 */
 #define TCP_DELACK_US	     40000u    /* RFC 9293 3.8.6.3: below 500 ms */
 #define TCP_MORE_US	     200000u   /* a short segment waits for more */
 #define TCP_TIME_WAIT_US     60000000u /* 2 MSL with MSL 30 s */
 #define TCP_FIN_WAIT_2_US    60000000u /* without an application */
-#define TCP_SYN_RETRIES	     6	       /* 127 s; RFC 9293 3.8.3 R2 */
+#define TCP_SYN_RETRIES	     7	       /* 183 s; RFC 9293 3.8.3 R2, MUST-23 */
 #define TCP_SYN_ACK_RETRIES  5	       /* 63 s */
 #define TCP_DATA_RETRIES     15	       /* 924 s with TCP_RTO_MIN_US */
 #define TCP_ORPHAN_RETRIES   8	       /* nobody waits for it any more */
@@ -463,6 +464,7 @@ uint32_t tcp_timestamp(const struct tow_tcp *t);
 /* tcp_timer.c */
 void timer_set(struct tow_tcp *t, enum tcp_timer which, uint64_t at_us);
 void timer_clear(struct tow_tcp *t, enum tcp_timer which);
+void timer_arm_retransmit(struct tow_tcp *t);
 void timer_restart_retransmit(struct tow_tcp *t);
 void timer_restart_keepalive(struct tow_tcp *t);
 

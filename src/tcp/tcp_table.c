@@ -63,7 +63,6 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	derive_key(net, &host->table_key);
 	derive_key(net, &host->isn_key);
 	derive_key(net, &host->timestamp_key);
-	host->port_next = (uint16_t)random_u32(&net->random);
 	list_init(&host->ready);
 	list_init(&host->listening_ready);
 	list_init(&host->output);
@@ -231,18 +230,16 @@ void table_free(struct tow_tcp *t)
 	host->connections_live--;
 }
 
-/* RFC 6056 3.3.3: a keyed offset for each destination, then one after other. */
+/* RFC 6056 3.3.1: a random port, or the next one above it that is free. */
 int table_pick_port(struct tcp_host *host, struct tow_endpoint *local,
 		    const struct tow_endpoint *remote)
 {
-	struct tuple tuple = tuple_of(local, remote);
-	uint32_t offset =
-		(uint32_t)siphash24(&host->isn_key, &tuple, sizeof(tuple));
+	uint32_t first = random_below(&host->net->random, PORT_COUNT);
 
 	for (uint32_t i = 0; i < PORT_COUNT; i++) {
-		uint32_t step = offset + host->port_next++;
+		uint32_t port = PORT_FIRST + (first + i) % PORT_COUNT;
 
-		local->port = (uint16_t)(PORT_FIRST + step % PORT_COUNT);
+		local->port = (uint16_t)port;
 		if (!table_find(host, local, remote) &&
 		    !table_find_listener(host, local))
 			return 0;

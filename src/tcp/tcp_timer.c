@@ -36,13 +36,24 @@ void timer_clear(struct tow_tcp *t, enum tcp_timer which)
 	t->deadlines_us[which] = 0;
 }
 
+/* After the RTO, or when the user timeout ends, if that is earlier. */
+void timer_arm_retransmit(struct tow_tcp *t)
+{
+	uint64_t at_us = tcp_now(t) + rtt_backed_off(t);
+	uint64_t limit_us = t->progress_us + t->set.user_timeout_ms * 1000ull;
+
+	if (t->set.user_timeout_ms && limit_us > tcp_now(t))
+		at_us = MIN(at_us, limit_us);
+	timer_set(t, TIMER_RETRANSMIT, at_us);
+}
+
 /* RFC 6298 5.1 to 5.3 */
 void timer_restart_retransmit(struct tow_tcp *t)
 {
 	if (tcp_in_flight(t) == 0)
 		timer_clear(t, TIMER_RETRANSMIT);
 	else
-		timer_set(t, TIMER_RETRANSMIT, tcp_now(t) + rtt_backed_off(t));
+		timer_arm_retransmit(t);
 }
 
 /* RFC 9293 3.8.4 */
@@ -96,7 +107,7 @@ static void back_off(struct tow_tcp *t)
 {
 	if (t->recovery.backoffs < UINT8_MAX)
 		t->recovery.backoffs++;
-	timer_set(t, TIMER_RETRANSMIT, tcp_now(t) + rtt_backed_off(t));
+	timer_arm_retransmit(t);
 }
 
 /*
@@ -125,7 +136,6 @@ static void on_handshake(struct tow_tcp *t)
 		give_up(t, t->state == TOW_TCP_SYN_RECEIVED);
 		return;
 	}
-	/* RFC 6298 5.7: a lost SYN makes the first RTO for data 3 s. */
 	tcp_send_syn(t);
 	back_off(t);
 }
