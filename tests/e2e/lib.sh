@@ -1,0 +1,207 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What the end-to-end scripts share. A script draws its topology on top, and
+# goes like this:
+#
+#	. "${0%/*}/lib.sh"
+#	enter_namespaces "$@"
+#	test_a_page_is_served() { serve "$work/www"; curl … "$url4"; stop; }
+#	run_tests "$@"
+#
+# enter_namespaces starts the script again in network, mount and PID namespaces
+# of its own: whatever it makes there, interfaces, addresses, processes, goes
+# with it, however it ends. As another user than root it does so rootless.
+#
+# Each function named test_* is a test: it runs in a subshell under set -e with
+# an empty folder $work, and has failed when a command in it did. Its name is
+# what is printed, as `ok NAME`, `not ok NAME` or `skip NAME reason`.
+#
+# TOW   the command under test; KEEP=1 keeps $work of a test that failed
+set -u
+
+TOW=${TOW:-build/release/tow}
+[[ $TOW = /* ]] || TOW=$PWD/$TOW
+export LC_ALL=C
+
+# Addresses from the ranges for documentation (RFC 5737, RFC 3849).
+tow4=192.0.2.2 kernel4=192.0.2.1
+tow6=2001:db8::2 kernel6=2001:db8::1
+port=80
+# shellcheck disable=SC2034 # for the scripts
+url4="http://$tow4:$port" url6="http://[$tow6]:$port"
+addresses=(--addr "$tow4/24" --peer "$kernel4/24" --addr "$tow6/64"
+	--peer "$kernel6/64")
+
+skip_all()
+{
+	local test
+	while read -r test; do
+		echo "skip $test $1"
+	done < <(sed -n 's/^test_\([a-z0-9_]*\)().*/\1/p' "$0")
+	exit 0
+}
+
+enter_namespaces()
+{
+	local user=()
+	if [[ -n ${TOW_E2E_INSIDE:-} ]]; then
+		ip link set lo up
+		return
+	fi
+	[[ -x $TOW ]] || skip_all "$TOW is not built"
+	[[ -r /dev/net/tun && -w /dev/net/tun ]] ||
+		skip_all "/dev/net/tun cannot be opened"
+	((EUID)) && user=(--user --map-root-user)
+	unshare "${user[@]}" --net true 2>/dev/null ||
+		skip_all "no permission for a network namespace"
+	TOW_E2E_INSIDE=1 exec unshare "${user[@]}" --net --mount --pid --fork \
+		--kill-child --mount-proc "$BASH" "$0" "$@"
+}
+
+# What went wrong, for people; ends the test.
+fail()
+{
+	echo "# $*"
+	exit 1
+}
+
+# Ends the test: it cannot be done here.
+skip()
+{
+	echo "$*" >"$work/.skipped"
+	exit 77
+}
+
+needs()
+{
+	local command
+	for command in "$@"; do
+		command -v "$command" >/dev/null ||
+			skip "$command is not installed"
+	done
+}
+
+# Waits until a command succeeds: wait_for SECONDS COMMAND…
+wait_for()
+{
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		((SECONDS < end)) || return 1
+		sleep 0.02
+	done
+}
+
+# Starts `tow serve` with $addresses, waits until it prints its URLs. Its output
+# is in $work/serve.log, its process in $served.
+serve()
+{
+	mkdir -p "$1"
+	"$TOW" serve "$1" --port "$port" "${addresses[@]}" "${@:2}" \
+		>"$work/serve.log" 2>&1 &
+	served=$!
+	wait_for 10 serve_is_ready ||
+		fail "the server did not start: $(<"$work/serve.log")"
+	kill -0 "$served" 2>/dev/null ||
+		fail "the server ended: $(<"$work/serve.log")"
+}
+
+serve_is_ready()
+{
+	grep -q 'http://' "$work/serve.log" || ! kill -0 "$served"
+}
+
+# Ends the server by SIGTERM, or another signal; it must exit with 0, or else
+# with the given status: stop [SIGNAL [STATUS]]
+stop()
+{
+	local status=0
+	kill -"${1:-TERM}" "$served"
+	wait "$served" || status=$?
+	served=
+	((status == ${2:-0})) ||
+		fail "the server exited with $status: $(tail -n 30 "$work/serve.log")"
+}
+
+# A file of so many random bytes: make_file PATH BYTES (k, M, G as for head)
+make_file()
+{
+	mkdir -p "${1%/*}"
+	head -c "$2" /dev/urandom >"$1"
+}
+
+same()
+{
+	cmp -- "$1" "$2" >&2 || fail "$1 and $2 differ"
+}
+
+# The number at a dotted path in the JSON of --stats: stat_of FILE ledger.tx…
+stat_of()
+{
+	python3 - "$1" "$2" <<-'END'
+		import json, sys
+		value = json.load(open(sys.argv[1]))
+		for key in sys.argv[2].split('.'):
+		    value = value[key]
+		print(sum(value.values()) if isinstance(value, dict) else value)
+	END
+}
+
+# No frame of a capture is malformed or has a bad checksum.
+check_capture()
+{
+	local bad
+	[[ -s $1 ]] || fail "$1 is empty"
+	bad=$(tshark -r "$1" -o ip.check_checksum:TRUE \
+		-o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE \
+		-Y '_ws.malformed || ip.checksum.status==0 || tcp.checksum.status==0 || udp.checksum.status==0 || icmp.checksum.status==0 || icmpv6.checksum.status==0' \
+		2>&1 | grep -v 'Running as user' | head -n 5)
+	[[ -z $bad ]] || fail "bad frames in $1: $bad"
+}
+
+end_test()
+{
+	[[ -z ${served:-} ]] || kill -KILL "$served" 2>/dev/null
+	wait
+}
+
+run_one()
+{
+	local test=$1 status name=${1#test_}
+	work=$(mktemp -d)
+	(
+		set -e
+		trap end_test EXIT
+		"$test"
+	) </dev/null
+	status=$?
+	case $status in
+	0)	echo "ok $name" ;;
+	77)	echo "skip $name $(<"$work/.skipped")" ;;
+	*)	echo "not ok $name" ;;
+	esac
+	((status && status != 77)) && [[ ${KEEP:-} ]] && {
+		echo "# kept $work"
+		return
+	}
+	rm -rf "$work"
+}
+
+# All tests of the script, or those whose names have one of the words in them.
+run_tests()
+{
+	local test word tests
+	mapfile -t tests < <(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "$0")
+	for test in "${tests[@]}"; do
+		if (($# == 0)); then
+			run_one "$test"
+			continue
+		fi
+		for word in "$@"; do
+			[[ $test == *$word* ]] || continue
+			run_one "$test"
+			break
+		done
+	done
+}
