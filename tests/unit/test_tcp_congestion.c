@@ -144,7 +144,11 @@ TCP_TEST(newreno_grows_by_a_segment_each_round_trip_in_avoidance)
 
 	use_newreno(r);
 	avoid(r, &una);
-	round_trip(r, &una, 1);
+	/* RFC 6582 3.2 (3): slow start may lead back to the threshold */
+	for (unsigned i = 0; i < 6; i++)
+		round_trip(r, &una, 1);
+	CHECK_GE(info_of(r).cwnd_bytes, info_of(r).ssthresh_bytes);
+	CHECK_LE(info_of(r).cwnd_bytes, info_of(r).ssthresh_bytes + 8 * FULL);
 	for (unsigned i = 0; i < 5; i++) {
 		before = info_of(r).cwnd_bytes;
 		round_trip(r, &una, 1);

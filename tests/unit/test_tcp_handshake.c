@@ -454,6 +454,7 @@ static void complete_from_port(struct rig *r, uint16_t port)
 {
 	const struct segment *s;
 
+	poll_until_quiet(r);
 	forget(r);
 	inject(r, .flags = SYN, .seq = 900, .absolute = true, .sport = port,
 	       .mss = 1000);

@@ -24,8 +24,11 @@
  *  - SYN in TIME-WAIT: may open anew (RFC 9293 3.10.7.4, RFC 6191), need not.
  *  - SYN+FIN where a SYN is welcome: the RFC queues the FIN, firewalls and
  *    most hosts drop the segment.
- *  - SYN-ACK in SYN-RECEIVED after a simultaneous open: figure 8 of 3.5 opens,
- *    the sequence check of 3.10.7.4 answers with an ACK.
+ *  - SYN-ACK in SYN-RECEIVED: after a simultaneous open, figure 8 of 3.5 opens,
+ *    and the sequence check of 3.10.7.4 answers with an ACK.
+ *  - a segment without length exactly at the right edge: table 6 of 3.4 refuses
+ *    it, but a peer that has filled our window and lost the first of it can
+ *    send its ACKs from nowhere else, so hosts take it.
  */
 #include "tcp_peer.h"
 #include <stdio.h>
@@ -65,6 +68,7 @@ static const struct kind kinds[] = {
 { "RST at RCV.NXT",        RST, EXACT, NO_ACK, 0,        { "-",  "-",   "-",   "-x",      "-x",    "-x", "-x", "-x", "-x",  "-x",    "-x",     "-x|-" } },
 { "RST in the window",     RST, INSIDE, NO_ACK, 0,       { "-",  "-",   "-",   "A",       "A",     "A",  "A",  "A",  "A",   "A",     "A",      "A|-" } },
 { "RST at its last byte",  RST, LAST, NO_ACK, 0,         { "-",  "-",   "-",   "A",       "A",     "A",  "A",  "A",  "A",   "A",     "A",      "A|-" } },
+{ "RST at the right edge", RST, EDGE, NO_ACK, 0,         { "-",  "-",   "-",   "-|A",     "-|A",   "-|A", "-|A", "-|A", "-|A", "-|A",  "-|A",    "-|A" } },
 { "RST beyond the window", RST, BEYOND, NO_ACK, 0,       { "-",  "-",   "-",   "-",       "-",     "-",  "-",  "-",  "-",   "-",     "-",      "-" } },
 { "RST before the window", RST, OLD, NO_ACK, 0,          { "-",  "-",   "-",   "-",       "-",     "-",  "-",  "-",  "-",   "-",     "-",      "-" } },
 { "RST far away",          RST, FAR_AWAY, NO_ACK, 0,     { "-",  "-",   "-",   "-",       "-",     "-",  "-",  "-",  "-",   "-",     "-",      "-" } },
@@ -77,7 +81,7 @@ static const struct kind kinds[] = {
 { "SYN before the window", SYN, OLD, NO_ACK, 0,          { "R",  "Sr",  "Sr",  "A|S",     "A|S",   "A",  "A",  "A",  "A",   "A",     "A",      "S|A" } },
 { "SYN beyond the window", SYN, BEYOND, NO_ACK, 0,       { "R",  "Sr",  "Sr",  "A|S",     "A",     "A",  "A",  "A",  "A",   "A",     "A",      "S|A" } },
 { "SYN-ACK of all",        SYN, EXACT, ACK_ALL, 0,       { "R",  "R",   "AE",  "-x|A|S",  "A",     "A",  "A",  "A",  "A",   "A",     "A",      "A|-" } },
-{ "SYN-ACK again",         SYN, OLD, ACK_ALL, 0,         { "R",  "R",   "AE",  "A|S",     "A|-E|AE", "A", "A", "A",  "A",   "A",     "A",      "A|-" } },
+{ "SYN-ACK again",         SYN, OLD, ACK_ALL, 0,         { "R",  "R",   "AE",  "A|S|-E",  "A|-E|AE", "A", "A", "A",  "A",   "A",     "A",      "A|-" } },
 { "SYN-ACK too new",       SYN, EXACT, ACK_TOO_NEW, 0,   { "R",  "R",   "R",   "-x|A|S",  "A",     "A",  "A",  "A",  "A",   "A",     "A",      "A|-" } },
 { "SYN-ACK of nothing",    SYN, EXACT, ACK_NOTHING, 0,   { "R",  "R",   "R",   "-x|A|S",  "A",     "A",  "A",  "A",  "A",   "A",     "A",      "A|-" } },
 
@@ -86,6 +90,7 @@ static const struct kind kinds[] = {
 { "ACK too new",           0, EXACT, ACK_TOO_NEW, 0,     { "R",  "R",   "R",   "R|A",     "R|A",   "A",  "A",  "A",  "A",   "A",     "A",      "A|-" } },
 { "ACK too old",           0, EXACT, ACK_TOO_OLD, 0,     { "R",  "R",   "R",   "R|A",     "R|A",   "A",  "A",  "A",  "A",   "A",     "A",      "A|-" } },
 { "ACK before the window", 0, OLD, ACK_ALL, 0,           { "R",  "R",   "-",   "A",       "A",     "A",  "A",  "A",  "A",   "A",     "A",      "A" } },
+{ "ACK at the right edge", 0, EDGE, ACK_ALL, 0,          { "R",  "R",   "-",   "A|-E",    "A|-E",  "A|-", "A|-2", "A|-", "A|-", "A|-T", "A|-x",   "A|-" } },
 { "ACK beyond the window", 0, BEYOND, ACK_ALL, 0,        { "R",  "R",   "-",   "A",       "A",     "A",  "A",  "A",  "A",   "A",     "A",      "A" } },
 { "ACK far away",          0, FAR_AWAY, ACK_ALL, 0,      { "R",  "R",   "-",   "A",       "A",     "A",  "A",  "A",  "A",   "A",     "A",      "A" } },
 
@@ -155,8 +160,10 @@ static uint32_t sequence_of(const struct kind *k, enum place at,
 		return nxt + 100;
 	case LAST:
 		return nxt + window - 1;
-	case BEYOND:
+	case EDGE:
 		return nxt + window;
+	case BEYOND:
+		return nxt + window + 1;
 	case OLD:
 		return nxt - (length ? length : 1);
 	case FAR_AWAY:
