@@ -40,7 +40,8 @@ enum where {
 	EXACT,	  /* RCV.NXT */
 	INSIDE,	  /* RCV.NXT + 100 */
 	LAST,	  /* RCV.NXT + RCV.WND - 1 */
-	BEYOND,	  /* RCV.NXT + RCV.WND */
+	EDGE,	  /* RCV.NXT + RCV.WND */
+	BEYOND,	  /* RCV.NXT + RCV.WND + 1 */
 	OLD,	  /* RCV.NXT - SEG.LEN, at least 1 */
 	FAR_AWAY, /* RCV.NXT + 2^31 - 1 */
 };
