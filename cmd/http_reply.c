@@ -208,7 +208,7 @@ static void end_with_page(struct http_plan *plan, const struct http_reply *r)
 	struct text page = { 0 };
 	size_t head_bytes;
 
-	if (has_no_content(r->status)) {
+	if (r->status < 400 && r->status != 301) { /* success says it all */
 		end_head(plan, r, NULL, 0);
 		return;
 	}

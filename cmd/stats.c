@@ -95,8 +95,13 @@ static void add_group(struct text *out, unsigned first,
 	unsigned i;
 
 	split_name(tow_counter_name(first), &bytes);
+	rest = tow_counter_name(first);
+	if (bytes == 2 && memcmp(rest, "no", 2) == 0) { /* "no_loans" */
+		rest = "exhausted";
+		bytes = strlen(rest);
+	}
 	text_printf(out, "%s  \"%.*s\": {", first ? ",\n" : "", (int)bytes,
-		    tow_counter_name(first));
+		    rest);
 	for (i = first; i < TOW_COUNTER_KINDS; i++) {
 		if (!same_group(first, i))
 			continue;
