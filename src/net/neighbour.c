@@ -87,18 +87,16 @@ void neighbour_init(struct net *net, const struct tow_config *cfg)
 	}
 }
 
-static void drop_waiting(struct net *net, struct neighbour *n)
+static struct tow_buf *take_waiting(struct neighbour *n)
 {
-	struct tow_buf *buf, *next;
+	struct tow_buf *buf = n->wait_first;
 
-	for (buf = n->wait_first; buf; buf = next) {
-		next = buf->next;
-		buf->next = NULL;
-		net_drop(net, TOW_DROP_NEIGH_FAILED);
-		icmp_report_unresolved(net, buf);
-	}
-	n->wait_first = n->wait_last = NULL;
-	n->waiting = 0;
+	if (!buf)
+		return NULL;
+	n->wait_first = buf->next;
+	n->waiting--;
+	buf->next = NULL;
+	return buf;
 }
 
 static void forget(struct net *net, struct neighbour *n)
@@ -115,7 +113,28 @@ static void forget(struct net *net, struct neighbour *n)
 	n->state = NEIGH_FREE;
 	n->hash_next = net->private->free;
 	net->private->free = n;
-	drop_waiting(net, n);
+}
+
+/* Its place is needed. */
+static void evict(struct net *net, struct neighbour *n)
+{
+	struct tow_buf *buf;
+
+	while ((buf = take_waiting(n)) != NULL)
+		net_refuse(net, buf, TOW_DROP_NEIGH_FULL);
+	forget(net, n);
+}
+
+/* It did not answer: who sent to it is told. */
+static void fail(struct net *net, struct neighbour *n)
+{
+	struct tow_buf *buf;
+
+	while ((buf = take_waiting(n)) != NULL) {
+		net_drop(net, TOW_DROP_NEIGH_FAILED);
+		icmp_report_unresolved(net, buf);
+	}
+	forget(net, n);
 }
 
 static struct neighbour *oldest(struct list *list)
@@ -138,7 +157,7 @@ static struct neighbour *take_free(struct net *net)
 			victim = oldest(&private->unproven);
 		if (!victim)
 			return NULL;
-		forget(net, victim);
+		evict(net, victim);
 	}
 	victim = private->free;
 	private->free = victim->hash_next;
@@ -229,13 +248,8 @@ static void solicit(struct net *net, struct neighbour *n)
 /* RFC 4861 7.2.2: a small queue; when it overflows, the oldest goes. */
 static void wait(struct net *net, struct neighbour *n, struct tow_buf *buf)
 {
-	struct tow_buf *first = n->wait_first;
-
-	if (n->waiting == WAITING_MAX) {
-		n->wait_first = first->next;
-		net_refuse(net, first, TOW_DROP_NEIGH_FULL);
-		n->waiting--;
-	}
+	if (n->waiting == WAITING_MAX)
+		net_refuse(net, take_waiting(n), TOW_DROP_NEIGH_FULL);
 	buf->next = NULL;
 	if (n->waiting++ == 0)
 		n->wait_first = buf;
@@ -251,17 +265,11 @@ static uint16_t type_of(const struct neighbour *n)
 
 static void send_waiting(struct net *net, struct neighbour *n)
 {
-	struct tow_buf *buf, *next;
+	struct tow_buf *buf;
 
-	buf = n->wait_first;
-	n->wait_first = n->wait_last = NULL;
-	n->waiting = 0;
-	for (; buf; buf = next) {
-		next = buf->next;
-		buf->next = NULL;
+	while ((buf = take_waiting(n)) != NULL)
 		link_output_to(net, &net->links[n->link], n->mac, type_of(n),
 			       buf);
-	}
 }
 
 /* RFC 4861 7.3.3: the first packet after a while starts the verification. */
@@ -385,7 +393,7 @@ static void on_timer(struct net *net, struct neighbour *n)
 	switch (n->state) {
 	case NEIGH_INCOMPLETE:
 		if (n->solicits >= MULTICAST_TRIES)
-			forget(net, n);
+			fail(net, n);
 		else
 			solicit(net, n);
 		break;
@@ -396,7 +404,7 @@ static void on_timer(struct net *net, struct neighbour *n)
 		break;
 	case NEIGH_PROBE:
 		if (n->solicits >= UNICAST_TRIES)
-			forget(net, n);
+			fail(net, n);
 		else
 			solicit(net, n);
 		break;
