@@ -967,7 +967,9 @@ void inject_icmp(struct rig *r, enum icmp_kind kind, uint32_t value,
 	put32(tcp + 4, r->our_iss + seq);
 	tcp[12] = 0x50;
 	tcp[13] = ACK;
-	put_ip(r, quoted, 6, &r->us, &r->peer, FULL + TCP_BYTES);
+	/* the largest packet there is, so that it can have been too big */
+	put_ip(r, quoted, 6, &r->us, &r->peer,
+	       r->device->dev.mtu - ip_bytes(r));
 	icmp_words(kind, v4, icmp);
 	put32(icmp + 4, value);
 	memcpy(icmp + 8, quoted + ETH_BYTES, ip_bytes(r) + quote);
