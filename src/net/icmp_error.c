@@ -97,11 +97,7 @@ static bool may_answer(const struct net *net, const struct net_packet *packet,
 		return false;
 	if (!net_is_unicast(net, &packet->src))
 		return false;
-	/*
-	 * Before the transport was found, packet->protocol is an extension
-	 * header's number, and what lies behind it unknown: no ICMP error can
-	 * be told there, but those have no extension headers in practice.
-	 */
+	/* Before the transport was found, ip6_input.c has looked itself */
 	return packet->network_bytes == 0 || !is_icmp_error(packet);
 }
 

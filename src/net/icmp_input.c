@@ -29,29 +29,40 @@
  * Echo.
  */
 
-static uint32_t pseudo_sum(const struct net_packet *packet)
+/* ICMP has no pseudo header (RFC 792), ICMPv6 has (RFC 4443 2.3). */
+static uint32_t pseudo_sum(const struct net_packet *packet,
+			   const struct tow_addr *src,
+			   const struct tow_addr *dst)
 {
 	if (packet->protocol == NET_ICMP)
-		return 0; /* has none */
-	return csum_pseudo(&packet->src, &packet->dst, NET_ICMP6,
-			   packet->buf->bytes);
+		return 0;
+	return csum_pseudo(src, dst, NET_ICMP6, packet->buf->bytes);
 }
 
-static uint16_t whole_sum(const struct net_packet *packet)
+static uint16_t whole_sum(const struct net_packet *packet,
+			  const struct tow_addr *src,
+			  const struct tow_addr *dst)
 {
 	uint64_t touched = 0; /* no socket's payload: in no ledger */
 
-	return csum_finish(csum_add(pseudo_sum(packet),
+	return csum_finish(csum_add(pseudo_sum(packet, src, dst),
 				    buf_csum(packet->buf, 0, &touched)));
 }
 
+/* RFC 1624, equation 3: what a sum becomes when @before turns into @after. */
+static uint32_t replace(uint32_t sum, uint32_t before, uint32_t after)
+{
+	return csum_add(csum_add(sum, (uint16_t)~csum_fold(before)), after);
+}
+
 /*
- * A sum that the sender left to its device must be made now. Otherwise only
- * the type changes, and a correct sum stays correct (RFC 1624); the addresses
- * change places, which does not matter to a sum.
+ * A sum that the sender left to its device must be made now. Otherwise the
+ * type changes, and if the request was to a group, an address: a correct sum
+ * is kept correct without looking at the payload.
  */
 static void turn_into_reply(const struct net_packet *packet,
-			    struct wire_icmp *icmp, uint8_t reply)
+			    struct wire_icmp *icmp, uint8_t reply,
+			    const struct net_path *path)
 {
 	bool unfinished = packet->buf->flags & TOW_BUF_CSUM_PARTIAL;
 	uint8_t before[2] = { icmp->type, icmp->code };
@@ -61,12 +72,14 @@ static void turn_into_reply(const struct net_packet *packet,
 	icmp->type = reply;
 	if (unfinished) {
 		wire_put_sum(icmp->checksum, 0);
-		wire_put_sum(icmp->checksum, whole_sum(packet));
+		wire_put_sum(icmp->checksum,
+			     whole_sum(packet, &path->src, &path->dst));
 		return;
 	}
 	sum = (uint16_t)~wire_get_sum(icmp->checksum);
-	sum = csum_add(sum, (uint16_t)~wire_get_sum(before));
-	sum = csum_add(sum, wire_get_sum(after));
+	sum = replace(sum, wire_get_sum(before), wire_get_sum(after));
+	sum = replace(sum, pseudo_sum(packet, &packet->src, &packet->dst),
+		      pseudo_sum(packet, &path->src, &path->dst));
 	wire_put_sum(icmp->checksum, csum_finish(sum));
 }
 
@@ -89,7 +102,7 @@ static enum net_verdict echo(struct net *net, const struct net_packet *packet,
 		return net_refuse(net, buf, TOW_DROP_NO_ROUTE);
 	if (path.link->dev && buf->span_count > path.link->dev->spans_max)
 		return net_refuse(net, buf, TOW_DROP_IP_MTU);
-	turn_into_reply(packet, icmp, reply);
+	turn_into_reply(packet, icmp, reply, &path);
 	make_sendable(buf);
 	path.tos = packet->tos & 0xfc; /* without ECN */
 	net_count(net, TOW_COUNTER_ICMP_OUT);
@@ -342,7 +355,8 @@ static struct wire_icmp *check_message(struct net_packet *packet)
 	struct wire_icmp *icmp;
 
 	icmp = (void *)buf_pull(packet->buf, ICMP_BYTES);
-	if (!icmp || (!trusted && whole_sum(packet) != 0))
+	if (!icmp || (!trusted &&
+		      whole_sum(packet, &packet->src, &packet->dst) != 0))
 		return NULL;
 	return icmp;
 }

@@ -86,6 +86,42 @@ struct walk {
 	uint8_t next;     /* what it is */
 };
 
+/* One header on, only peeking; false at a transport or the end. */
+static bool peek_next(const struct tow_buf *buf, uint32_t *at, uint8_t *next)
+{
+	struct wire_ip6_extension extension;
+
+	if (*next != IP6_HOP_BY_HOP && *next != IP6_DESTINATION &&
+	    *next != IP6_ROUTING && *next != IP6_FRAGMENT)
+		return false;
+	if (tow_buf_read(buf, *at, &extension, sizeof(extension)) <
+	    sizeof(extension))
+		return false;
+	*at += *next == IP6_FRAGMENT ? (uint32_t)sizeof(extension) :
+				       ip6_extension_bytes(&extension);
+	*next = extension.next;
+	return true;
+}
+
+/*
+ * RFC 4443 2.4 (e.1): never an error about an error, also when a header in
+ * front of it is what we cannot take.
+ */
+static bool leads_to_icmp_error(const struct walk *w)
+{
+	uint32_t at = w->at;
+	uint8_t next = w->next, type;
+	unsigned headers;
+
+	for (headers = 0; headers < EXTENSIONS_MAX; headers++)
+		if (!peek_next(w->packet->buf, &at, &next))
+			break;
+	if (next != NET_ICMP6 ||
+	    tow_buf_read(w->packet->buf, at, &type, 1) < 1)
+		return false;
+	return type < ICMP6_INFORMATIONAL || type == ICMP6_REDIRECT;
+}
+
 /* RFC 4443 3.4: tell the sender which byte we could not take. */
 static int refuse(struct walk *w, uint8_t code, uint32_t pointer,
 		  bool about_groups, enum tow_drop why)
@@ -97,7 +133,8 @@ static int refuse(struct walk *w, uint8_t code, uint32_t pointer,
 		.word = pointer,
 	};
 
-	icmp_report(w->net, w->packet, &fault);
+	if (!leads_to_icmp_error(w))
+		icmp_report(w->net, w->packet, &fault);
 	return (int)why;
 }
 

@@ -276,6 +276,23 @@ TEST(unknown_option_to_a_group_is_reported_only_if_it_says_so)
 	refused(TOW_DROP_IP_EXTENSION);
 }
 
+/* RFC 4443 2.4 (e.1): not even if what is wrong is an option in front */
+TEST(icmp_error_behind_an_unknown_option_is_not_answered)
+{
+	net_host_open(&h);
+	net_host_meet(&h, PEER);
+	begin_extension(IP6_DESTINATION, "\x3c\0\xbf\4\0\0\0\0", 8);
+	frame_add(&f, "\x3a\0\1\4\0\0\0\0", 8);
+	frame_icmp(&f, ICMP6_UNREACHABLE, 0, 0);
+	frame_fill(&f, 60);
+	frame_end(&f);
+	net_host_refuses(&h, &f, TOW_DROP_IP_EXTENSION);
+	frame_transport(&f)[0] = ICMP6_ECHO; /* a query may be answered */
+	frame_sum_transport(&f);
+	reported(TOW_DROP_IP_EXTENSION, ICMP6_BAD_OPTION, 42);
+	net_host_close(&h);
+}
+
 /* Jumbograms (RFC 2675) are not spoken: their option is an unknown one */
 TEST(jumbo_option_is_reported_as_unknown)
 {
