@@ -253,6 +253,24 @@ int tow_poll(struct tow_stack *stack, uint64_t now_us)
 	return work;
 }
 
+/* Frames that a call of the program queued, or a full device left behind. */
+static uint64_t link_deadline(const struct net *net,
+			      const struct net_link *link)
+{
+	uint64_t next_us = link->tx_count ? net->now_us + RETRY_US : UINT64_MAX;
+
+	return link->gone ? UINT64_MAX : MIN(next_us, link->dev->next_us);
+}
+
+static bool has_frames(const struct net *net)
+{
+	for (uint32_t i = 0; i < net->link_count; i++) {
+		if (net->links[i].tx_count)
+			return true;
+	}
+	return net->loop_count || net->tx_pool.done;
+}
+
 uint64_t tow_deadline(const struct tow_stack *stack)
 {
 	const struct net *net = &stack->net;
@@ -260,12 +278,10 @@ uint64_t tow_deadline(const struct tow_stack *stack)
 
 	if (net->loop_count || net->tx_pool.done)
 		return net->now_us;
-	if (!list_empty(&stack->tcp.output))
+	if (tcp_waits(&stack->tcp))
 		next_us = MIN(next_us, net->now_us + RETRY_US);
-	for (uint32_t i = 0; i < net->link_count; i++) {
-		if (!net->links[i].gone)
-			next_us = MIN(next_us, net->links[i].dev->next_us);
-	}
+	for (uint32_t i = 0; i < net->link_count; i++)
+		next_us = MIN(next_us, link_deadline(net, &net->links[i]));
 	return next_us;
 }
 
@@ -314,7 +330,7 @@ int tow_events(struct tow_stack *stack, struct tow_event *out, int max)
 int tow_idle(const struct tow_stack *stack)
 {
 	return tcp_idle(&stack->tcp) && udp_idle(&stack->udp) &&
-	       !stack->net.tx_pool.done;
+	       !has_frames(&stack->net);
 }
 
 const struct tow_stats *tow_stats(const struct tow_stack *stack)

@@ -509,22 +509,31 @@ void receive_free(struct tow_tcp *t)
 
 /* ------------------------------------------------------------------ window */
 
-static uint32_t room(const struct tow_tcp *t)
+/* How much payload memory of that cost is going to hold. */
+static uint32_t window_of(const struct tow_tcp *t, uint32_t cost)
 {
-	const struct receive *r = &t->receive;
-	uint64_t left = r->limit > r->cost ? r->limit - r->cost : 0;
-	uint64_t window = left * r->ratio / RATIO_ONE;
+	uint64_t window = (uint64_t)cost * t->receive.ratio / RATIO_ONE;
 
 	return (uint32_t)MIN(window, (uint64_t)TCP_WINDOW_MAX << t->rcv.scale);
 }
 
-/* RFC 9293 3.8.6.2.2: the right edge moves by a segment's worth or not at all.
- */
+static uint32_t room(const struct tow_tcp *t)
+{
+	const struct receive *r = &t->receive;
+	uint32_t window =
+		r->limit > r->cost ? window_of(t, r->limit - r->cost) : 0;
+
+	/* A receiver with nothing in hand takes a segment, however costly. */
+	return r->cost ? window : MAX(window, t->rcv.mss);
+}
+
+/* RFC 9293 3.8.6.2.2: the edge moves by a segment's worth or not at all. */
 static bool worth_moving(const struct tow_tcp *t, struct seq edge)
 {
-	uint32_t step = MIN(t->receive.limit / 2, t->rcv.mss);
+	uint32_t whole = window_of(t, t->receive.limit);
+	int32_t step = (int32_t)MAX(1, MIN(whole / 2, t->rcv.mss));
 
-	return seq_diff(edge, t->rcv.edge) >= (int32_t)step;
+	return seq_diff(edge, t->rcv.edge) >= step;
 }
 
 /* The window field of a segment that goes out now; notes what it promises. */

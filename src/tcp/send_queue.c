@@ -56,6 +56,42 @@ static uint32_t loans_left(const struct tcp_host *host)
 	return host->cfg.loans - host->loans_live;
 }
 
+/* ------------------------------------------------ when memory has run out */
+
+#define FED_PER_POLL 16
+
+/*
+ * EAGAIN was said because the stack's memory is used up, by whomever. No ACK of
+ * this connection may ever come to say WRITABLE, so it queues for memory.
+ */
+static void starve(struct tow_tcp *t)
+{
+	if (list_empty(&t->starved))
+		list_append(&t->host->starved, &t->starved);
+}
+
+bool send_queue_has_memory(const struct tcp_host *host)
+{
+	return loans_left(host) > 0 && host->net->tx_pool.chunks_left > 0;
+}
+
+/* There may be memory again: those who waited longest hear of it first. */
+void send_queue_feed(struct tcp_host *host)
+{
+	for (unsigned i = 0; i < FED_PER_POLL; i++) {
+		struct tow_tcp *t;
+
+		if (list_empty(&host->starved) || !send_queue_has_memory(host))
+			return;
+		t = CONTAINER(host->starved.next, struct tow_tcp, starved);
+		list_remove(&t->starved);
+		if (!t->want_write || !send_queue_room(t))
+			continue; /* its own queue is full: an ACK will tell */
+		t->want_write = false;
+		tcp_pend(t, PENDING_WRITABLE);
+	}
+}
+
 static void enqueue(struct tow_tcp *t, struct loan *loan)
 {
 	struct send_queue *q = &t->send;
@@ -167,6 +203,8 @@ int64_t send_queue_copy(struct tow_tcp *t, const uint8_t *data, size_t bytes,
 			break;
 		taken += n;
 	}
+	if (taken < want)
+		starve(t);
 	if (taken == 0)
 		return TOW_EAGAIN;
 	note_flags(t, taken < bytes ? 0 : flags);
@@ -216,8 +254,10 @@ int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 		return TOW_EINVAL;
 	/* Two for each span is the most it can take: rest and token. */
 	if (!send_queue_room(t) || loans_left(t->host) < 2u * (unsigned)count) {
-		if (send_queue_room(t))
+		if (send_queue_room(t)) {
 			tcp_count(t, TOW_COUNTER_NO_LOANS);
+			starve(t);
+		}
 		return TOW_EAGAIN;
 	}
 	for (int i = 0; i < count; i++) {

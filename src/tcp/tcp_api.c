@@ -123,6 +123,12 @@ bool tcp_idle(const struct tcp_host *host)
 	       list_empty(&host->ready) && list_empty(&host->listening_ready);
 }
 
+bool tcp_waits(const struct tcp_host *host)
+{
+	return !list_empty(&host->output) ||
+	       (!list_empty(&host->starved) && send_queue_has_memory(host));
+}
+
 void tcp_sent(struct tcp_host *host, struct tow_buf *buf)
 {
 	struct tow_tcp *t = buf->lender;

@@ -38,6 +38,7 @@ struct tcp_host {
 	struct list listening_ready; /* listeners with events */
 	struct list output;	     /* connections with something to send */
 	struct list time_wait;	     /* oldest first */
+	struct list starved; /* told EAGAIN for want of the stack's memory */
 };
 
 size_t tcp_need(const struct tow_config *cfg);
@@ -62,6 +63,9 @@ void tcp_link_gone(struct tcp_host *host, const struct net_link *link);
 
 int tcp_events(struct tcp_host *host, struct tow_event *out, int max);
 bool tcp_idle(const struct tcp_host *host);
+
+/* Something will go on as soon as the stack is polled again. */
+bool tcp_waits(const struct tcp_host *host);
 
 /* The stack inside of which this lives; src/stack defines it. */
 struct tcp_host *stack_tcp(struct tow_stack *stack);

@@ -236,7 +236,6 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 	struct seq ack = seq_of(seg->acknowledgement);
 	struct ack_news news = { 0 };
 
-	t->probes = 0;
 	news.window_changed = update_window(t, seg);
 	if (t->sack && seg->sack_count)
 		flight_sacked(t, seg, &news);
@@ -481,6 +480,7 @@ static void deliver(struct tow_tcp *t, struct net_packet *packet,
 	enum verdict v;
 
 	t->last_receive_us = tcp_now(t);
+	t->probes = 0; /* it lives */
 	t->ledger.rx_touched_bytes += packet->touched_bytes;
 	timer_restart_keepalive(t);
 	if (t->state == TOW_TCP_SYN_SENT) {
@@ -534,8 +534,8 @@ static bool checksum_is_right(struct net *net, struct net_packet *packet)
 	if (packet->csum_ok)
 		return true;
 	sum = csum_pseudo(&packet->src, &packet->dst, NET_TCP, buf->bytes);
-	sum = csum_add(sum,
-		       buf_csum(buf, 0, &net->stats.ledger.rx_touched_bytes));
+	sum = csum_add(sum, buf_csum(buf, 0, &packet->touched_bytes));
+	net->stats.ledger.rx_touched_bytes += packet->touched_bytes;
 	return csum_finish(sum) == 0;
 }
 

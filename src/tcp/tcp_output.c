@@ -48,13 +48,26 @@ static void note_acked(struct tow_tcp *t)
 	timer_clear(t, TIMER_DELACK);
 }
 
-/* The header of a segment of a synchronized connection, at SND.NXT. */
+/*
+ * Where a segment without payload stands: at SND.NXT, but not beyond a window
+ * that closed behind what was sent; the peer would not look at its ACK there.
+ */
+static struct seq bare_sequence(const struct tow_tcp *t)
+{
+	struct seq edge = seq_add(t->snd.una, t->snd.wnd);
+
+	if (!tcp_synchronized(t))
+		return t->snd.nxt;
+	return seq_min(t->snd.nxt, seq_max(edge, t->snd.una));
+}
+
+/* The header of a segment of a synchronized connection. */
 static struct wire_tcp header(struct tow_tcp *t, uint8_t flags)
 {
 	struct wire_tcp h = {
 		.source_port = t->local.port,
 		.destination_port = t->remote.port,
-		.sequence = t->snd.nxt.n,
+		.sequence = bare_sequence(t).n,
 		.acknowledgement = t->rcv.nxt.n,
 		.flags = flags,
 		.window = receive_advertise(t, false),
@@ -578,6 +591,7 @@ int tcp_output_all(struct tcp_host *host)
 	struct list again;
 	int sent = 0;
 
+	send_queue_feed(host);
 	/* Those that could not finish go into a new list for the next poll. */
 	list_init(&again);
 	while (!list_empty(&host->output)) {

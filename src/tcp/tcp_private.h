@@ -147,6 +147,8 @@ uint32_t send_queue_attach(struct tow_tcp *t, struct tow_buf *buf,
 			   struct loan *loan, uint64_t offset, uint32_t bytes);
 void send_queue_detach(struct tow_tcp *t, struct tow_buf *buf);
 void loan_free(struct tcp_host *host, struct loan *loan);
+void send_queue_feed(struct tcp_host *host);
+bool send_queue_has_memory(const struct tcp_host *host);
 
 /* ------------------------------------------------------ segments in flight */
 
@@ -311,10 +313,11 @@ void receive_duplicate(struct tow_tcp *t, struct seq left, struct seq right);
 struct tow_tcp {
 	struct tow_tcp *hash_next; /* or of the free list */
 	struct tcp_host *host;
-	struct list output; /* in host->output while something is to be sent */
-	struct list ready;  /* in host->ready while events are pending */
-	struct list queue;  /* half-open, accept, or TIME-WAIT */
-	struct timer timer; /* the earliest of deadlines_us, or earlier */
+	struct list output;  /* in host->output while something is to be sent */
+	struct list ready;   /* in host->ready while events are pending */
+	struct list queue;   /* half-open, accept, or TIME-WAIT */
+	struct list starved; /* in host->starved until there is memory again */
+	struct timer timer;  /* the earliest of deadlines_us, or earlier */
 	uint64_t deadlines_us[TCP_TIMERS]; /* 0: off */
 
 	struct tow_listener *listener; /* until it was accepted */

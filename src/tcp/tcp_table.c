@@ -67,6 +67,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	list_init(&host->listening_ready);
 	list_init(&host->output);
 	list_init(&host->time_wait);
+	list_init(&host->starved);
 }
 
 struct tuple {
@@ -209,6 +210,7 @@ struct tow_tcp *table_new(struct tcp_host *host,
 	list_init(&t->output);
 	list_init(&t->ready);
 	list_init(&t->queue);
+	list_init(&t->starved);
 	timer_init(&t->timer, TIMER_TCP);
 	rtt_init(&t->rtt);
 	receive_init(t);
@@ -225,6 +227,7 @@ void table_free(struct tow_tcp *t)
 	list_remove(&t->output);
 	list_remove(&t->ready);
 	list_remove(&t->queue);
+	list_remove(&t->starved);
 	t->hash_next = host->connection_free;
 	host->connection_free = t;
 	host->connections_live--;
