@@ -173,12 +173,15 @@ static _Noreturn void work(const struct session *session, struct job *job)
 
 static void start(struct session *session, struct job *job)
 {
+	pid_t pid;
+
 	fflush(stdout);
-	job->pid = fork();
-	if (job->pid == 0)
+	pid = fork();
+	if (pid == 0)
 		work(session, job);
-	if (job->pid < 0)
+	if (pid < 0)
 		perror("tow sim: fork");
+	job->pid = pid; /* in shared memory: only the parent's to write */
 	job->seen_seed = job->seed;
 	job->seen_s = time(NULL);
 }

@@ -13,6 +13,7 @@
 
 #define HEADER_BYTES	   8u
 #define MESSAGES_MAX	   4
+#define MESSAGE_BYTES_MAX  65507u
 #define TRAIN_MAX	   8u
 #define NUMBER_SPACE	   65536u /* of a key's positions, for each datagram */
 #define LINGER_US	   2000000
@@ -28,6 +29,16 @@ static bool hit(struct datagrams *flow, uint32_t ppm)
 static uint32_t draw(struct datagrams *flow, uint32_t min, uint32_t max)
 {
 	return (uint32_t)dice_range(&flow->world->dice, min, max);
+}
+
+/* The MTU says how long; and a copy has to lie in what spans a frame has. */
+static uint32_t datagram_bytes_max(const struct datagrams *flow)
+{
+	uint32_t mtu = flow->world->mtu - 48;
+	uint32_t spans = flow->from->how.spans_max - 1;
+	uint32_t chunks = spans * flow->from->cfg.chunk_bytes;
+
+	return mtu < chunks ? mtu : chunks;
 }
 
 void datagrams_plan(struct world *world, struct datagrams *flow,
@@ -47,8 +58,8 @@ void datagrams_plan(struct world *world, struct datagrams *flow,
 	flow->target.port = (uint16_t)(UDP_PORT + number);
 	flow->key = dice_throw(dice);
 	flow->plan = (unsigned)dice_scale(dice, 1, DATAGRAM_COUNT_MAX);
-	flow->bytes_max =
-		(uint32_t)dice_range(dice, HEADER_BYTES, world->mtu - 48);
+	flow->bytes_max = (uint32_t)dice_range(dice, HEADER_BYTES,
+					       datagram_bytes_max(flow));
 	flow->lend_ppm = (uint32_t)dice_up_to(dice, 4) * 250000;
 	flow->borrow_ppm = (uint32_t)dice_up_to(dice, 4) * 250000;
 	flow->train_ppm = dice_hit(dice, 500000) ? 300000 : 0;
@@ -89,12 +100,15 @@ struct cargo {
 static struct cargo draw_cargo(struct datagrams *flow, unsigned left)
 {
 	struct cargo cargo = { .count = 1 };
+	unsigned most;
 
 	cargo.each_bytes = draw(flow, HEADER_BYTES, flow->bytes_max);
 	cargo.last_bytes = cargo.each_bytes;
+	most = MESSAGE_BYTES_MAX / cargo.each_bytes;
+	if (most > TRAIN_MAX)
+		most = TRAIN_MAX;
 	if (left > 1 && hit(flow, flow->train_ppm)) {
-		cargo.count =
-			draw(flow, 2, left < TRAIN_MAX ? left : TRAIN_MAX);
+		cargo.count = draw(flow, 2, most < left ? most : left);
 		cargo.last_bytes = draw(flow, HEADER_BYTES, cargo.each_bytes);
 	}
 	return cargo;

@@ -145,9 +145,10 @@ static void end_lost(struct end *end)
 
 static void end_close(struct end *end)
 {
-	if (end->peer->plan_bytes > end->got_bytes)
-		end->flow->may_fail = true; /* what still comes is answered by
-					     * a reset */
+	/* Before the handshake there is nothing that could be delivered; and
+	 * what still comes is answered by a reset. */
+	if (!end->connected || end->peer->plan_bytes > end->got_bytes)
+		end->flow->may_fail = true;
 	end->shut = true;
 	tow_tcp_close(end->tcp);
 	end_lost(end);
@@ -560,7 +561,7 @@ static void set_options(struct end *end)
 	set_option(end, TOW_TCP_SEND_BYTES,
 		   (int64_t)dice_scale(dice, 256, 100000), 200000);
 	set_option(end, TOW_TCP_RECV_BYTES,
-		   (int64_t)dice_scale(dice, 1024, 100000), 200000);
+		   (int64_t)dice_scale(dice, 4096, 100000), 200000);
 	set_option(end, TOW_TCP_MSS, (int64_t)dice_range(dice, 88, 1460),
 		   200000);
 	set_option(end, TOW_TCP_CONGESTION, TOW_TCP_NEWRENO, 500000);
