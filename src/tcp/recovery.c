@@ -196,19 +196,6 @@ void recovery_on_timeout(struct tow_tcp *t)
 	tcp_count(t, TOW_COUNTER_TCP_RTO);
 }
 
-/*
- * The path's MTU became smaller: what is in flight did not get through, but
- * that was no congestion (RFC 1191 6.4). Send it all again, in smaller pieces.
- */
-void recovery_path_shrunk(struct tow_tcp *t)
-{
-	for (struct sent *s = flight_first(t); s; s = flight_next(s)) {
-		if (!(s->flags & SENT_SACKED))
-			flight_mark(t, s, SENT_LOST, SENT_RETRANS);
-	}
-	t->flight.lost_below = t->snd.nxt;
-}
-
 static bool waits(const struct sent *s)
 {
 	return (s->flags & (SENT_LOST | SENT_RETRANS | SENT_SACKED)) ==

@@ -212,30 +212,49 @@ void flight_acked(struct tow_tcp *t, struct seq ack, struct ack_news *news)
 	t->flight.resend_from = seq_max(t->flight.resend_from, ack);
 }
 
+/* A record and the one behind it become one. */
+static void join(struct tow_tcp *t, struct sent *s, struct sent *next)
+{
+	tally(t, s, false);
+	tally(t, next, false);
+	s->bytes += next->bytes;
+	s->flags &= (uint8_t)~SENT_CSUM;
+	s->flags |= next->flags & (SENT_FIN | SENT_EVER_RETRANS);
+	sent_free(t, next);
+	tally(t, s, true);
+}
+
 /* The SACKed neighbours of a SACKed record become one with it. */
 static struct sent *merge_sacked(struct tow_tcp *t, struct sent *s)
 {
-	struct sent *prev = flight_prev(s), *next = flight_next(s);
-	uint8_t kept;
+	struct sent *prev = flight_prev(s), *next;
 
 	if (prev && prev->flags & SENT_SACKED) {
-		struct sent *swap = s;
-
+		join(t, prev, s);
 		s = prev;
-		next = swap;
-	} else if (!next || !(next->flags & SENT_SACKED)) {
-		return s;
 	}
-	for (; next && next->flags & SENT_SACKED; next = flight_next(s)) {
-		tally(t, s, false);
-		tally(t, next, false);
-		kept = next->flags & (SENT_FIN | SENT_EVER_RETRANS);
-		s->bytes += next->bytes;
-		s->flags = (uint8_t)((s->flags & ~SENT_CSUM) | kept);
-		sent_free(t, next);
-		tally(t, s, true);
-	}
+	next = flight_next(s);
+	if (next && next->flags & SENT_SACKED)
+		join(t, s, next);
 	return s;
+}
+
+/* What the peer lacks is lost, and may be cut anew: neighbours become one. */
+void flight_all_lost(struct tow_tcp *t)
+{
+	struct sent *s = flight_first(t), *next;
+
+	for (; s; s = next) {
+		next = flight_next(s);
+		if (s->flags & SENT_SACKED)
+			continue;
+		flight_mark(t, s, SENT_LOST, SENT_RETRANS);
+		while (next && !(next->flags & SENT_SACKED)) {
+			join(t, s, next);
+			next = flight_next(s);
+		}
+	}
+	t->flight.lost_below = t->snd.nxt;
 }
 
 static struct sent *mark_sacked(struct tow_tcp *t, struct sent *s,

@@ -606,7 +606,8 @@ static void on_too_big(struct tow_tcp *t, uint32_t mtu)
 		return;
 	t->snd.mtu = mtu;
 	tcp_choose_mss(t);
-	recovery_path_shrunk(t);
+	/* It did not get through, but that was no congestion. */
+	flight_all_lost(t);
 	tcp_want_output(t);
 }
 

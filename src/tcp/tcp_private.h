@@ -203,6 +203,7 @@ struct sent *flight_next(const struct sent *s);
 struct sent *flight_prev(const struct sent *s);
 struct sent *flight_at(const struct tow_tcp *t, struct seq at);
 void flight_mark(struct tow_tcp *t, struct sent *s, uint8_t set, uint8_t clear);
+void flight_all_lost(struct tow_tcp *t);
 void flight_clear(struct tow_tcp *t);
 uint32_t flight_pipe(const struct tow_tcp *t);
 
@@ -231,7 +232,6 @@ void recovery_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		     struct ack_news *news, bool duplicate);
 void recovery_on_timeout(struct tow_tcp *t);
 struct sent *recovery_next_lost(struct tow_tcp *t);
-void recovery_path_shrunk(struct tow_tcp *t);
 uint32_t recovery_pipe(const struct tow_tcp *t);
 
 struct congestion_ops {
