@@ -119,6 +119,10 @@ int main(int argc, char **argv)
 				&sender.tcp);
 	if (error < 0)
 		bench_fail("connect: %s", tow_strerror(error));
+	if (args.queue_bytes &&
+	    tow_tcp_set(sender.tcp, TOW_TCP_SEND_BYTES,
+			(int64_t)args.queue_bytes) < 0)
+		bench_fail("--queue %zu: refused", args.queue_bytes);
 	run(&sender, lend);
 	bench_stack_ledger(sender.host, ledger, sizeof(ledger));
 	meter_print(&sender.meter, ledger);

@@ -29,6 +29,7 @@ struct bench_args {
 	double warm_s, window_s;
 	int source_fd;         /* memory file that bench/run filled, or -1 */
 	size_t block_bytes;    /* per write, lend or read */
+	size_t queue_bytes;    /* send buffer of a stack; 0: its default */
 	const char *dev;       /* device spec, name of a tap */
 	const char *local;     /* address of a user-space stack, CIDR */
 	uint8_t mac[6];        /* of the kernel's end of the tap */

@@ -24,6 +24,7 @@ enum {
 	OPT_SECONDS,
 	OPT_SOURCE,
 	OPT_BLOCK,
+	OPT_QUEUE,
 	OPT_DEV,
 	OPT_LOCAL,
 	OPT_MAC,
@@ -39,6 +40,7 @@ static const struct option options[] = {
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
 	{ "source", required_argument, NULL, OPT_SOURCE },
 	{ "block", required_argument, NULL, OPT_BLOCK },
+	{ "queue", required_argument, NULL, OPT_QUEUE },
 	{ "dev", required_argument, NULL, OPT_DEV },
 	{ "local", required_argument, NULL, OPT_LOCAL },
 	{ "mac", required_argument, NULL, OPT_MAC },
@@ -126,6 +128,9 @@ static void take(struct bench_args *args, int option)
 		break;
 	case OPT_BLOCK:
 		args->block_bytes = number_of(optarg, 1ul << 30);
+		break;
+	case OPT_QUEUE:
+		args->queue_bytes = number_of(optarg, 1ul << 30);
 		break;
 	case OPT_DEV:
 		args->dev = optarg;
