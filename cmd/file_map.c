@@ -60,6 +60,7 @@ struct guard {
 
 static struct guard guards[MAPS_MAX];
 static atomic_uint faults;
+static atomic_uint bad_guards; /* how many have something bad now */
 
 static struct guard *find_guard(uintptr_t at)
 {
@@ -89,7 +90,8 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 		signal(signal_number, SIG_DFL);
 		return;
 	}
-	atomic_store(&g->bad, at);
+	if (!atomic_exchange(&g->bad, at))
+		atomic_fetch_add(&bad_guards, 1);
 	atomic_fetch_add(&faults, 1);
 	errno = saved;
 }
@@ -97,6 +99,11 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 uint32_t file_maps_faults(void)
 {
 	return atomic_load(&faults);
+}
+
+bool file_maps_any_faulted(void)
+{
+	return atomic_load_explicit(&bad_guards, memory_order_relaxed) > 0;
 }
 
 bool file_maps_faulted(const void *bytes, size_t count)
@@ -137,6 +144,8 @@ static void clear_guard(const struct file_map *map)
 {
 	struct guard *g = &guards[map->guard];
 
+	if (atomic_exchange(&g->bad, 0))
+		atomic_fetch_sub(&bad_guards, 1);
 	atomic_store(&g->end, 0);
 	atomic_store(&g->start, 0);
 }

@@ -121,6 +121,9 @@ bool file_map_check(struct file_map *map, uint64_t now_us, uint64_t age_us);
 /* How often the SIGBUS handler had to help: when it changes, check the maps. */
 uint32_t file_maps_faults(void);
 
+/* Whether any map that exists has such pages at all: cheap. */
+bool file_maps_any_faulted(void);
+
 /* Some byte of a span lies in pages that the handler has replaced. */
 bool file_maps_faulted(const void *bytes, size_t count);
 

@@ -148,15 +148,30 @@ static int add_gateway(struct tow_host *host, int link, const char *command,
 	return complain(command, message);
 }
 
+static int attach(struct tow_host *host, const struct net_options *o,
+		  const char *command)
+{
+	struct tow_dev *dev;
+	char error[512];
+	int link;
+
+	if (tow_dev_open(&dev, o->dev ? o->dev : "tap", error, sizeof(error)))
+		return complain(command, error);
+	if (o->wrap && o->wrap(&dev, dev) != 0)
+		return complain(command, "out of memory for the device");
+	link = tow_host_attach_dev(host, dev);
+	return link < 0 ? complain(command, tow_host_error(host)) : link;
+}
+
 int net_setup(struct tow_host *host, const struct net_options *o,
 	      const char *command, struct net_addrs *out)
 {
-	int link = tow_host_attach(host, o->dev ? o->dev : "tap");
+	int link = attach(host, o, command);
 	unsigned i;
 
 	out->count = 0;
 	if (link < 0)
-		return complain(command, tow_host_error(host));
+		return -1;
 	if (set_up_addrs(host, link, o, command, out) != 0)
 		return -1;
 	for (i = 0; i < o->gateways.count; i++)

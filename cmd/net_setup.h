@@ -19,6 +19,8 @@
 struct net_options {
 	const char *dev;
 	struct option_list addrs, peers, gateways;
+	/* If not NULL: puts a device of the command's own around the other. */
+	int (*wrap)(struct tow_dev **out, struct tow_dev *inner);
 };
 
 /* Lines for a table of options; @member is the struct net_options in @type. */

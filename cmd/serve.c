@@ -30,6 +30,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "cmd.h"
+#include "guard.h"
 #include "net_setup.h"
 #include "options.h"
 #include "stats.h"
@@ -65,7 +66,7 @@ static const struct option option_table[] = {
 	{ "stats", 0, OPTION_TEXT, offsetof(struct serve_options, stats),
 	  "FILE", "write statistics at exit and on SIGUSR1", 0, 0 },
 	{ "quiet", 'q', OPTION_FLAG, offsetof(struct serve_options, quiet),
-	  NULL, "print neither addresses nor an access log", 0, 0 },
+	  NULL, "print no access log", 0, 0 },
 };
 
 static const struct grammar grammar = {
@@ -425,6 +426,7 @@ int cmd_serve(int argc, char **argv)
 	struct option_list arguments;
 	int status;
 
+	s->options.net.wrap = guard_open;
 	s->options.port = 80;
 	s->options.settings.connections_max = 1024;
 	s->server.root_fd = -1;
@@ -438,8 +440,7 @@ int cmd_serve(int argc, char **argv)
 	}
 	status = set_up(s, arguments.items[0]);
 	if (status == EXIT_OK) {
-		if (!s->options.quiet)
-			print_urls(s, arguments.items[0]);
+		print_urls(s, arguments.items[0]);
 		status = run(s);
 		end_connections(s);
 		save_stats(s);
