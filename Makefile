@@ -76,6 +76,9 @@ LINK = $(CC) $(CONF_FLAGS) $(CFLAGS) $(LDFLAGS) -Wl,--as-needed
 ifeq ($(V),1)
 say = @:
 Q :=
+else ifneq ($(findstring s,$(firstword -$(MAKEFLAGS))),)
+say = @:
+Q := @
 else
 say = @printf '  %-5s %s\n' $1 $2
 Q := @
