@@ -278,11 +278,7 @@ static int begin_connect(struct tow_tcp *t, const struct tow_endpoint *remote)
 	tcp_begin(t, NULL);
 	table_insert(t);
 	tcp_enter(t, TOW_TCP_SYN_SENT);
-	tcp_send_syn(t);
-	if (!t->deadlines_us[TIMER_RETRANSMIT]) {
-		tcp_fail(t, TOW_ENOBUFS); /* not even the record for a SYN */
-		return TOW_ENOBUFS;
-	}
+	tcp_want_output(t);
 	tcp_count(t, TOW_COUNTER_TCP_ACTIVE_OPENS);
 	return 0;
 }

@@ -53,7 +53,6 @@ static uint32_t ip_header_bytes(const struct tow_tcp *t)
 /* Find the way to the peer, and with it our own address and MTU. */
 int tcp_open_path(struct tow_tcp *t)
 {
-	uint32_t mss;
 	int r = net_path_find(tcp_net(t), &t->local.addr, &t->remote.addr,
 			      t->remote.zone, &t->path);
 
@@ -61,16 +60,35 @@ int tcp_open_path(struct tow_tcp *t)
 		return r;
 	t->local.addr = t->path.src;
 	t->snd.mtu = t->path.mtu;
-	mss = t->path.mtu - ip_header_bytes(t) - TCP_HEADER_BYTES;
+	t->snd.mss_peer = tow_addr_is_v4(&t->remote.addr) ? TCP_MSS_DEFAULT_V4
+							  : TCP_MSS_DEFAULT_V6;
+	t->cc.ops = congestion_by_id(t->set.congestion);
+	return 0;
+}
+
+static uint8_t scale_for(uint32_t bytes)
+{
+	uint8_t scale = 0;
+
+	while (scale < 14 && (uint64_t)TCP_WINDOW_MAX << scale < bytes)
+		scale++;
+	return scale;
+}
+
+/* What our SYN is going to offer, by the settings as they are now. */
+void tcp_offer(struct tow_tcp *t)
+{
+	uint32_t mss = t->path.mtu - ip_header_bytes(t) - TCP_HEADER_BYTES;
+
 	mss = MIN(mss, UINT16_MAX);
 	if (t->set.mss_max)
 		mss = MIN(mss, t->set.mss_max);
 	t->rcv.mss = (uint16_t)mss;
 	t->rcv.segment_bytes = MIN(mss, SEGMENT_BYTES_FIRST);
-	t->snd.mss_peer = tow_addr_is_v4(&t->remote.addr) ? TCP_MSS_DEFAULT_V4
-							  : TCP_MSS_DEFAULT_V6;
-	t->cc.ops = congestion_by_id(t->set.congestion);
-	return 0;
+	/* A peer that does not scale makes this 0 again. */
+	t->rcv.scale = scale_for(t->set.recv_bytes_max);
+	tcp_choose_mss(t);
+	congestion_init(t);
 }
 
 /* Eff.snd.MSS of RFC 9293 3.7.1: options count as payload there. */
@@ -86,15 +104,6 @@ void tcp_choose_mss(struct tow_tcp *t)
 	t->snd.mss = (uint16_t)mss;
 }
 
-static uint8_t scale_for(uint32_t bytes)
-{
-	uint8_t scale = 0;
-
-	while (scale < 14 && (uint64_t)TCP_WINDOW_MAX << scale < bytes)
-		scale++;
-	return scale;
-}
-
 /* Numbers of a connection that is about to send its SYN; see listen_input(). */
 void tcp_begin(struct tow_tcp *t, const struct seq *after)
 {
@@ -104,10 +113,7 @@ void tcp_begin(struct tow_tcp *t, const struct seq *after)
 		t->snd.iss = seq_add(*after, TIME_WAIT_SKIP);
 	t->snd.una = t->snd.nxt = t->snd.iss;
 	flight_init(t);
-	/* Offered in our SYN; what the peer does not take is dropped later. */
-	t->rcv.scale = scale_for(t->set.recv_bytes_max);
-	tcp_choose_mss(t);
-	congestion_init(t);
+	tcp_offer(t);
 	t->progress_us = tcp_now(t);
 }
 

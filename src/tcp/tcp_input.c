@@ -422,6 +422,8 @@ static enum verdict segment_arrives(struct tow_tcp *t,
 		}
 		seg->flags &= (uint8_t)~TH_SYN;
 		seg->sequence++;
+		/* RFC 7323 2.2: of a SYN, it is not scaled */
+		seg->window = (uint16_t)(seg->window >> t->snd.scale);
 	}
 	v = check_timestamp(t, seg);
 	if (v == PASS)

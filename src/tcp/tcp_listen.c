@@ -98,6 +98,10 @@ static void on_syn(struct tow_listener *l, struct net_packet *packet,
 	tcp_enter(t, TOW_TCP_SYN_RECEIVED);
 	net_count(net, TOW_COUNTER_TCP_PASSIVE_OPENS);
 	tcp_send_syn(t); /* payload on the SYN will come again */
+	if (!t->deadlines_us[TIMER_RETRANSMIT]) {
+		net_drop(net, TOW_DROP_TCP_MEMORY); /* no record for it */
+		tcp_fail(t, TOW_ENOBUFS);
+	}
 }
 
 /*

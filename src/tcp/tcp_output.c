@@ -174,18 +174,19 @@ static void mark_large(struct tow_tcp *t, struct tow_buf *buf,
 
 /* ---------------------------------------------------------------- controls */
 
-/* A segment without payload: ACK, RST. */
-void tcp_send_control(struct tow_tcp *t, uint8_t flags)
+/* A segment without payload: ACK, RST. Returns: false for want of a buffer. */
+bool tcp_send_control(struct tow_tcp *t, uint8_t flags)
 {
 	struct tow_buf *buf = take_buf(t);
 	struct wire_tcp h;
 
 	if (!buf)
-		return;
+		return false;
 	if (flags & TH_RST)
 		tcp_count(t, TOW_COUNTER_TCP_RST_OUT);
 	h = header(t, flags);
 	transmit(t, buf, &h, NULL);
+	return true;
 }
 
 /* RFC 9293 3.8.4: a number that was acknowledged already asks for an ACK. */
@@ -241,7 +242,7 @@ void tcp_send_syn(struct tow_tcp *t)
 
 	if (!again) {
 		if (!flight_append(t, 1, SENT_SYN))
-			return; /* counted; the timer below is not armed */
+			return; /* counted; no timer is armed */
 		timer_restart_retransmit(t);
 	} else if (flight_first(t)) {
 		flight_mark(t, flight_first(t), SENT_EVER_RETRANS, 0);
@@ -564,6 +565,11 @@ int tcp_output(struct tow_tcp *t)
 	unsigned sent = 0;
 
 	list_remove(&t->output);
+	if (t->state == TOW_TCP_SYN_SENT && tcp_in_flight(t) == 0) {
+		tcp_offer(t);
+		tcp_send_syn(t);
+		sent++;
+	}
 	if (may_send_data(t)) {
 		notice_idle(t);
 		t->cc.limited = false;
@@ -576,10 +582,8 @@ int tcp_output(struct tow_tcp *t)
 		if (sent == most)
 			tcp_want_output(t);
 	}
-	if (t->ack_now && t->state >= TOW_TCP_SYN_RECEIVED) {
-		tcp_send_control(t, TH_ACK);
-		sent++;
-	}
+	if (t->ack_now && t->state >= TOW_TCP_SYN_RECEIVED)
+		sent += tcp_send_control(t, TH_ACK);
 	if (starvation(t) != starved)
 		tcp_want_output(t);
 	TCP_CHECK(t);

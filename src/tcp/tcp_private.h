@@ -446,6 +446,7 @@ struct seq tcp_new_isn(const struct tow_tcp *t);
 void tcp_choose_mss(struct tow_tcp *t);
 void tcp_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg);
 int tcp_open_path(struct tow_tcp *t);
+void tcp_offer(struct tow_tcp *t);
 void tcp_begin(struct tow_tcp *t, const struct seq *after);
 void tcp_send_syn(struct tow_tcp *t);
 void tcp_establish(struct tow_tcp *t);
@@ -455,7 +456,7 @@ enum verdict connect_input(struct tow_tcp *t, struct net_packet *packet,
 /* tcp_output.c */
 void tcp_want_output(struct tow_tcp *t);
 int tcp_output(struct tow_tcp *t);
-void tcp_send_control(struct tow_tcp *t, uint8_t flags);
+bool tcp_send_control(struct tow_tcp *t, uint8_t flags);
 void tcp_send_probe(struct tow_tcp *t);
 void tcp_send_keepalive(struct tow_tcp *t);
 bool tcp_resend(struct tow_tcp *t, struct sent *s);
