@@ -38,7 +38,7 @@ void udp_loan_done(struct udp_loan *loan)
 {
 	struct tow_udp *s = loan->socket;
 
-	if (loan->status == 0 && loan->link->gone)
+	if (loan->link->gone)
 		loan->status = TOW_ENETDOWN;
 	loan->next = NULL;
 	*s->done_tail = loan;
