@@ -129,32 +129,44 @@ void packets_free(struct packet *list)
 	}
 }
 
-void packets_init(struct packet_list *list)
+static bool queue_grow(struct packet_queue *queue)
 {
-	list->first = NULL;
-	list->last = &list->first;
-	list->count = 0;
+	uint32_t room = queue->room ? queue->room * 2 : 16;
+	struct packet **grown = malloc(room * sizeof(struct packet *));
+
+	if (!grown)
+		return false;
+	for (uint32_t i = 0; i < queue->count; i++)
+		grown[i] = queue->slots[(queue->first + i) & (queue->room - 1)];
+	free(queue->slots);
+	*queue = (struct packet_queue){ grown, 0, queue->count, room };
+	return true;
 }
 
-void packets_append(struct packet_list *list, struct packet *packet)
+bool queue_append(struct packet_queue *queue, struct packet *packet)
 {
-	packet->next = NULL;
-	*list->last = packet;
-	list->last = &packet->next;
-	list->count++;
+	uint32_t at;
+
+	if (queue->count == queue->room && !queue_grow(queue))
+		return false;
+	at = (queue->first + queue->count++) & (queue->room - 1);
+	queue->slots[at] = packet;
+	return true;
 }
 
-struct packet *packets_take(struct packet_list *list)
+struct packet *queue_first(const struct packet_queue *queue)
 {
-	struct packet *packet = list->first;
+	return queue->count ? queue->slots[queue->first] : NULL;
+}
+
+struct packet *queue_take(struct packet_queue *queue)
+{
+	struct packet *packet = queue_first(queue);
 
 	if (!packet)
 		return NULL;
-	list->first = packet->next;
-	if (!list->first)
-		list->last = &list->first;
-	list->count--;
-	packet->next = NULL;
+	queue->first = (queue->first + 1) & (queue->room - 1);
+	queue->count--;
 	return packet;
 }
 

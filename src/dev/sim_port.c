@@ -208,7 +208,7 @@ static int port_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
 	margin_refill(port);
 	filled = frames_hand_up(port, bufs, n);
 	dev->next_us =
-		port->rx.first ? port->sim->now_us + RETRY_US : UINT64_MAX;
+		port->rx.count ? port->sim->now_us + RETRY_US : UINT64_MAX;
 	return filled;
 }
 
@@ -219,7 +219,7 @@ void port_unplug(struct port *port)
 	struct packet *packet;
 
 	port->gone = true;
-	while ((packet = packets_take(&port->rx))) {
+	while ((packet = queue_take(&port->rx))) {
 		port_count(port, TOW_SIM_UNPLUGGED);
 		packet_give(port->sim, packet);
 	}
@@ -228,6 +228,7 @@ void port_unplug(struct port *port)
 void port_free(struct port *port)
 {
 	free(port->completions);
+	free(port->rx.slots);
 	free(port);
 }
 
@@ -321,7 +322,6 @@ static void port_init(struct port *port, const struct tow_sim_port *how)
 	port->down = (struct wire){ .how = how->down };
 	port->down.dice.state = dice_throw(&dice);
 	port->tx_last = &port->tx_first;
-	packets_init(&port->rx);
 }
 
 static struct port *port_new(struct tow_sim *sim, int segment,

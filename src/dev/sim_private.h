@@ -23,7 +23,7 @@
 
 /* A packet on the wire. Several wires may carry the same one. */
 struct packet {
-	struct packet *next; /* in a ring, or in the list of free ones */
+	struct packet *next; /* of those that are free */
 	uint32_t refs;
 	uint32_t bytes;
 	uint32_t room; /* of data[] */
@@ -31,9 +31,14 @@ struct packet {
 	uint8_t data[];
 };
 
-struct packet_list {
-	struct packet *first, **last;
-	uint32_t count;
+/*
+ * Packets that wait, first in, first out: a ring of pointers, because one
+ * packet may wait at several ports, or twice at one.
+ */
+struct packet_queue {
+	struct packet **slots;
+	uint32_t first, count;
+	uint32_t room; /* a power of two, or 0 */
 };
 
 /* Where the headers of a packet are, as far as they make sense. */
@@ -103,7 +108,7 @@ struct port {
 	uint32_t slots_used; /* sent at once, but the wire was not free */
 
 	/* Receive. */
-	struct packet_list rx;
+	struct packet_queue rx;
 	struct tow_buf *margin;
 	uint32_t margin_count;
 
@@ -164,9 +169,10 @@ struct packet *packet_copy(struct tow_sim *sim, const struct packet *packet);
 void packet_give(struct tow_sim *sim, struct packet *packet);
 void packets_free(struct packet *list);
 
-void packets_init(struct packet_list *list);
-void packets_append(struct packet_list *list, struct packet *packet);
-struct packet *packets_take(struct packet_list *list);
+/* Returns: false without memory; then the packet stays the caller's. */
+bool queue_append(struct packet_queue *queue, struct packet *packet);
+struct packet *queue_first(const struct packet_queue *queue);
+struct packet *queue_take(struct packet_queue *queue);
 
 struct shape packet_shape(const uint8_t *frame, uint32_t bytes);
 /* The same for the headers of a large segment, which has no wire length. */

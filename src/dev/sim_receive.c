@@ -22,19 +22,17 @@
 #define MERGE_MAX	 64u  /* packets in one frame */
 #define PROTOCOL_TCP	 6
 
+static bool ring_has_room(const struct port *port)
+{
+	return !port->how.rx_ring || port->rx.count < port->how.rx_ring;
+}
+
 void port_receive(struct port *port, struct packet *packet)
 {
-	enum tow_sim_fate fate = TOW_SIM_RECEIVED;
-
-	if (port->gone)
-		fate = TOW_SIM_UNPLUGGED;
-	else if (port->how.rx_ring && port->rx.count >= port->how.rx_ring)
-		fate = TOW_SIM_RING_FULL;
-	if (fate == TOW_SIM_RECEIVED) {
-		packets_append(&port->rx, packet);
+	if (!port->gone && ring_has_room(port) &&
+	    queue_append(&port->rx, packet))
 		return;
-	}
-	port_count(port, fate);
+	port_count(port, port->gone ? TOW_SIM_UNPLUGGED : TOW_SIM_RING_FULL);
 	packet_give(port->sim, packet);
 }
 
@@ -113,8 +111,9 @@ static void merge(struct port *port, struct group *group)
 {
 	uint8_t flags = 0;
 
-	while (port->rx.first && can_merge(port, group, port->rx.first)) {
-		struct packet *next = packets_take(&port->rx);
+	while (port->rx.count &&
+	       can_merge(port, group, queue_first(&port->rx))) {
+		struct packet *next = queue_take(&port->rx);
 		struct shape shape = packet_shape(next->data, next->bytes);
 
 		flags |= packet_tcp_flags(next->data, &shape);
@@ -158,7 +157,7 @@ static void part_headers(struct group *group)
 
 static void next_group(struct port *port, struct group *group)
 {
-	struct packet *first = packets_take(&port->rx);
+	struct packet *first = queue_take(&port->rx);
 
 	group->shape = packet_shape(first->data, first->bytes);
 	group->packets[0] = first;
@@ -314,7 +313,7 @@ int frames_hand_up(struct port *port, struct tow_buf **bufs, unsigned n)
 {
 	unsigned filled = 0;
 
-	while (filled < n && port->rx.first) {
+	while (filled < n && port->rx.count) {
 		struct tow_buf *buf = take_buffer(port);
 
 		if (!buf)

@@ -418,6 +418,36 @@ TEST(loss_duplication_and_reordering_happen_at_their_rates)
 	net2_close(net);
 }
 
+/* A switch sends a broadcast out of every port, and each may wait there. */
+TEST(broadcasts_and_duplicates_wait_in_several_rings)
+{
+	struct net2 *net = net2_new();
+	unsigned got = 0;
+	struct tow_dev *c;
+	struct tow_buf *buf;
+
+	net->how_a.up.duplicate_ppm = 1000000;
+	net2_open(net, 17);
+	CHECK_EQ(tow_sim_port_open(net->sim, 0, &net->how_b, &c), 0);
+	c->pool = &net->pool_b;
+	for (int i = 0; i < 20; i++) {
+		buf = frame_of(net, NULL, 0);
+		memset(buf->room + 2, 0xff, 6);
+		send(net, buf);
+	}
+	run(net, 10);
+	while ((buf = receive(net))) {
+		got++;
+		tow_buf_give(buf);
+	}
+	CHECK_EQ(got, 40);
+	for (got = 0; c->ops->rx(c, &buf, 1) == 1; got++)
+		tow_buf_give(buf);
+	CHECK_EQ(got, 40);
+	c->ops->close(c);
+	net2_close(net);
+}
+
 TEST(bursts_lose_packets_in_rows)
 {
 	struct net2 *net = net2_new();
