@@ -355,8 +355,11 @@ static bool comes_back(struct upload *u)
 	return false;
 }
 
+/* What was taken of the body is given back; the rest will be discarded. */
 static void fail_upload(struct conn *c, int status)
 {
+	tow_tcp_return(c->tcp, c->upload->hold);
+	c->request.body_count = 0;
 	upload_abandon(c);
 	request_answer(c, status);
 	conn_run(c);
@@ -372,8 +375,8 @@ static void write_done(struct job *job)
 	tow_tcp_return(c->tcp, u->batch_hold);
 	u->batch_hold = 0;
 	u->batch_count = 0;
-	if (u->status != 0)
-		fail_upload(c, u->status);
+	if (u->status != 0 || u->refused)
+		fail_upload(c, u->status ? u->status : u->refused);
 	else
 		conn_run(c);
 }
@@ -430,6 +433,18 @@ static bool too_large(const struct conn *c)
 	return max && c->request.body_bytes > max;
 }
 
+/* Answer now, or when the worker no longer reads the spans of the batch. */
+static bool refuse_rest(struct conn *c, int status)
+{
+	struct upload *u = c->upload;
+
+	if (u->busy)
+		u->refused = status;
+	else
+		fail_upload(c, status);
+	return false;
+}
+
 static bool feed_body(struct conn *c)
 {
 	struct upload *u = c->upload;
@@ -445,17 +460,10 @@ static bool feed_body(struct conn *c)
 	c->in += used;
 	c->in_bytes -= used;
 	u->hold += used;
-	if (progress == HTTP_BAD || too_large(c)) {
-		int status = progress == HTTP_BAD ? c->request.status : 413;
-
-		if (!u->busy) {
-			tow_tcp_return(c->tcp, u->hold);
-			fail_upload(c, status);
-		} else {
-			conn_end(c, true);
-		}
-		return false;
-	}
+	if (progress == HTTP_BAD)
+		return refuse_rest(c, c->request.status);
+	if (too_large(c))
+		return refuse_rest(c, 413);
 	return true;
 }
 
@@ -467,7 +475,8 @@ bool upload_receive(struct conn *c)
 		submit_batch(c);
 	if (c->request.done && !u->busy)
 		return finish_body(c);
-	if (c->request.done || u->hold + u->batch_hold >= SERVE_HOLD_MAX)
+	if (c->request.done || u->refused ||
+	    u->hold + u->batch_hold >= SERVE_HOLD_MAX)
 		return false; /* go on when the worker is back */
 	return feed_body(c);
 }
