@@ -39,6 +39,7 @@ struct upload {
 	bool busy;	/* a job is under way */
 	bool abandoned; /* to be undone when the job is back */
 	int status;	/* what the last job says: 0 is good */
+	int refused;	/* to be answered when the job is back */
 
 	/* Belong to the worker while busy. */
 	int root_fd, dir_fd, fd;
