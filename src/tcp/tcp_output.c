@@ -568,7 +568,7 @@ int tcp_output(struct tow_tcp *t)
 	if (t->state == TOW_TCP_SYN_SENT && tcp_in_flight(t) == 0) {
 		tcp_offer(t);
 		tcp_send_syn(t);
-		sent++;
+		sent += tcp_in_flight(t) > 0;
 	}
 	if (may_send_data(t)) {
 		notice_idle(t);
