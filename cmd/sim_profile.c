@@ -184,10 +184,10 @@ static void usual_memory(struct world *world, struct tow_config *cfg)
 	cfg->chunk_bytes = 2048u << dice_up_to(&world->dice, 2);
 	cfg->rx_chunks = (lfn ? 16u << 20 : 1u << 20) / cfg->chunk_bytes;
 	cfg->rx_bufs = lfn ? 16384 : 1024;
-	cfg->tx_chunks = 256u * 2048 / cfg->chunk_bytes;
+	cfg->tx_chunks = (1u << 20) / cfg->chunk_bytes;
 	cfg->tx_bufs = lfn ? 4096 : 512;
-	cfg->loans = 1024;
-	cfg->segments = lfn ? 16384 : 2048;
+	cfg->loans = 4096;
+	cfg->segments = lfn ? 16384 : 4096;
 	cfg->recv_bytes = draw(world, 2048, lfn ? 1 << 20 : 128 << 10);
 	cfg->recv_bytes_max = lfn ? 4 << 20 : 256 << 10;
 	cfg->send_bytes = draw(world, 1024, lfn ? 4 << 20 : 256 << 10);

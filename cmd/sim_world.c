@@ -492,6 +492,8 @@ static void check_perfection(struct world *world)
 	uint64_t timeouts = counter_sum(world, TOW_COUNTER_TCP_RTO);
 	uint64_t allowed = 0;
 
+	/* What probes a closed window may have to be sent again. */
+	allowed = counter_sum(world, TOW_COUNTER_TCP_PROBES);
 	/* RFC 9293 3.5: two SYNs that cross are each sent again with an ACK. */
 	for (unsigned i = 0; i < world->flow_count; i++)
 		allowed += world->flows[i].both_connect ? 2 : 0;
