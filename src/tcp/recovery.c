@@ -159,7 +159,8 @@ void recovery_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 	if (news->sacked_bytes)
 		mark_lost_by_sack(t);
 	if (r->state == RECOVERY_NONE && tcp_in_flight(t) > 0 &&
-	    (r->dup_acks >= TCP_DUP_THRESHOLD || first_is_lost(t)))
+	    (r->dup_acks >= TCP_DUP_THRESHOLD ||
+	     (news->sacked_bytes && first_is_lost(t))))
 		enter_fast(t);
 }
 

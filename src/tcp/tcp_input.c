@@ -145,6 +145,15 @@ static bool ack_is_plausible(const struct tow_tcp *t, struct seq ack)
 	       !seq_before(ack, seq_sub(t->snd.una, t->snd.wnd_max));
 }
 
+/* A probe that the closed window refused is not lost, but sent again now. */
+static void on_window_open(struct tow_tcp *t, struct seq ack)
+{
+	struct sent *probe = flight_first(t);
+
+	if (probe && seq_eq(ack, t->snd.una) && !(probe->flags & SENT_SACKED))
+		flight_mark(t, probe, SENT_LOST, SENT_RETRANS);
+}
+
 /* RFC 9293 3.10.7.4: only a newer segment may say what the window is. */
 static bool update_window(struct tow_tcp *t, const struct wire_tcp *seg)
 {
@@ -156,6 +165,8 @@ static bool update_window(struct tow_tcp *t, const struct wire_tcp *seg)
 	if (seq_before(ack, t->snd.una) || seq_before(seq, t->snd.wl1) ||
 	    (seq_eq(seq, t->snd.wl1) && seq_before(ack, t->snd.wl2)))
 		return false;
+	if (t->snd.wnd == 0 && wnd > 0)
+		on_window_open(t, ack);
 	t->snd.wnd = wnd;
 	t->snd.wnd_max = MAX(t->snd.wnd_max, wnd);
 	t->snd.wl1 = seq;
