@@ -226,6 +226,7 @@ check-static: lib
 	$(Q)scripts/check-copies
 	$(Q)scripts/check-style
 	$(Q)scripts/check-man
+	$(Q)scripts/check-docs
 	$(Q)scripts/check-symbols $(BUILD)/libtow.a $(BUILD)/libtow.so
 
 freestanding:
@@ -268,7 +269,7 @@ help:
 #: make check-unit T=tcp   unit tests in files with tcp in their name;
 #:                         ONLY=reset picks the tests by name
 #: make check-sim check-fuzz check-examples check-e2e     the others alone
-#: make check-static       layers, copies, format, man pages, symbols
+#: make check-static       layers, copies, format, man pages, documents, symbols
 #: make format             put all sources into the project's format
 #: make freestanding       the core without a C library, for x86-64 and Arm
 #: make fuzz FUZZ_S=600    libFuzzer on each target, T= picks (needs clang)
