@@ -78,8 +78,10 @@ def results_folder(build):
 
 
 def measure_one(options, build):
-    result_paths = [os.path.join(results_folder(build),
-                                 options.name + ".json")]
+    result_paths = []
+    if not options.only:
+        result_paths.append(os.path.join(results_folder(build),
+                                         options.name + ".json"))
     if options.json:
         result_paths.append(os.path.abspath(options.json))
     run = benches.ALL[options.name]

@@ -161,6 +161,48 @@ def gnuplot(lines, output, height):
                    text=True, check=True)
 
 
+# What a table in results.md shows, of the keys that its rows have.
+TABLE = (("gbps", "Gb/s"), ("rps", "requests/s"), ("mpps", "Mpps"),
+         ("cpu_ns_per_kib", "CPU ns/KiB"),
+         ("sender_ns_per_kib", "sender"),
+         ("receiver_ns_per_kib", "receiver"),
+         ("cpu_us_per_request", "CPU us/request"),
+         ("lend_over_send", "lend / send"),
+         ("ns_per_segment", "ns/segment"),
+         ("bytes_per_connection", "bytes/connection"), ("loss", "lost"))
+
+
+def cell(row, key):
+    if key not in row:
+        return ""
+    text = number(row[key])
+    if key + "_min" in row and row[key + "_min"] != row[key + "_max"]:
+        text += f" ({number(row[key + '_min'])} .. {number(row[key + '_max'])})"
+    return text
+
+
+def markdown(result, images):
+    columns = [c for c in TABLE if any(c[0] in row for row in result["rows"])]
+    lines = [f"## {result['bench']}", "",
+             f"{caption(result)}; medians of {result['rounds']} rounds of "
+             f"{result['seconds']:g} s (least .. most); load before: "
+             f"{result['load_before']:.2f}", ""]
+    lines += [f"![{image}]({image})" for image in images] + [""]
+    lines.append("| | " + " | ".join(c[1] for c in columns) + " |")
+    lines.append("|---|" + "--:|" * len(columns))
+    for row in result["rows"]:
+        lines.append(f"| {row['name']} | " + " | ".join(
+            cell(row, key) for key, _ in columns) + " |")
+    if result["targets"]:
+        lines += ["", "| target | wanted | found | |", "|---|--:|--:|---|"]
+    for target in result["targets"]:
+        bound = "<=" if target.get("at_most") else ">="
+        value = "-" if target["value"] is None else f"{target['value']:.2f}"
+        lines.append(f"| {target['text']} | {bound} {target['want']} | "
+                     f"{value} | {'reached' if target['met'] else 'missed'} |")
+    return lines + [""] + [f"{note}\n" for note in result["notes"]]
+
+
 def newest(name, results, target):
     """The last run's result, else the one that was drawn before."""
     for folder in (results, target):
@@ -176,6 +218,8 @@ def plot(results, target):
         sys.exit("bench/run: gnuplot is not there: apt-get install "
                  "gnuplot-nox")
     os.makedirs(target, exist_ok=True)
+    page = ["# Results", "", "Made by `bench/run plot`; see "
+            "[README.md](README.md) for what is measured, and how.", ""]
     for name in ORDER:
         result = newest(name, results, target)
         if result is None:
@@ -183,8 +227,13 @@ def plot(results, target):
             continue
         with open(os.path.join(target, name + ".json"), "w") as file:
             file.write(json.dumps(result, indent=1) + "\n")
+        images = []
         for suffix, lines, height in drawings(result):
-            path = os.path.join(target, name + suffix + ".svg")
+            images.append(name + suffix + ".svg")
+            path = os.path.join(target, images[-1])
             gnuplot(lines, path, height)
             print(os.path.relpath(path))
+        page += markdown(result, images)
+    with open(os.path.join(target, "results.md"), "w") as file:
+        file.write("\n".join(page))
     return 0

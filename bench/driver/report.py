@@ -15,19 +15,23 @@ def progress(text):
 
 
 class Target:
-    """A ratio that should be reached."""
+    """A ratio that should be reached, or not exceeded."""
 
-    def __init__(self, text, value, want):
+    def __init__(self, text, value, want, at_most=False):
         self.text = text
         self.value = value
         self.want = want
+        self.at_most = at_most
 
     @property
     def met(self):
-        return self.value is not None and self.value >= self.want
+        if self.value is None:
+            return False
+        return self.value <= self.want if self.at_most \
+            else self.value >= self.want
 
     def as_json(self):
-        return {"text": self.text, "want": self.want, "met": self.met,
+        return {"text": self.text, "want": self.want, "met": self.met, "at_most": self.at_most,
                 "value": None if self.value is None else round(self.value, 3)}
 
 
@@ -41,6 +45,8 @@ COLUMNS = (
     ("receiver_ns_per_kib", "receiver", "{:.0f}", False),
     ("cpu_us_per_request", "CPU us/request", "{:.1f}", True),
     ("server_us_per_request", "server", "{:.1f}", False),
+    ("ns_per_segment", "ns/segment", "{:.0f}", True),
+    ("bytes_per_connection", "bytes/connection", "{:.0f}", False),
     ("loss", "lost", "{:.1%}", False),
 )
 
@@ -86,7 +92,8 @@ def print_result(result):
     for target in result.targets:
         value = "-" if target.value is None else f"{target.value:.2f}"
         word = "reached" if target.met else "MISSED"
-        print(f"  {word:8} {value:>6} (wanted {target.want:.2f})  "
+        bound = "at most" if target.at_most else "at least"
+        print(f"  {word:8} {value:>6} (wanted {bound} {target.want:.2f})  "
               f"{target.text}")
     for note in result.notes:
         print(f"\n {note}")
@@ -98,6 +105,7 @@ class Result:
         self.rounds = options.rounds
         self.seconds = options.seconds
         self.machine = machine
+        self.load = os.getloadavg()[0]
         self.rows = []
         self.targets = []
         self.notes = []
@@ -116,7 +124,7 @@ class Result:
             "bench": self.name,
             "date": datetime.date.today().isoformat(),
             "machine": self.machine,
-            "load_before": os.getloadavg()[0],
+            "load_before": self.load,
             "seconds": self.seconds,
             "rounds": self.rounds,
             "rows": [row.as_json() for row in self.rows],
