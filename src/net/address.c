@@ -123,7 +123,7 @@ bool net_is_local(const struct net *net, const struct tow_addr *addr)
 	return addr_is_loopback(addr) || addr_find(net, addr);
 }
 
-/* Is it the solicited-node group of an address on this link (RFC 4291 2.7.1)? */
+/* Is it the solicited-node group of an address on this link (RFC 4291 2.7)? */
 bool addr_is_solicited_here(const struct net *net, unsigned link,
 			    const struct tow_addr *group)
 {

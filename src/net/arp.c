@@ -10,10 +10,9 @@
 #include "wire/wire_arp.h"
 #include "wire/wire_ip4.h"
 
-static void send_arp(struct net *net, struct net_link *link,
-		     uint16_t operation, const struct tow_addr *sender,
-		     const uint8_t *target_mac, const struct tow_addr *target,
-		     const uint8_t *to)
+static void send_arp(struct net *net, struct net_link *link, uint16_t operation,
+		     const struct tow_addr *sender, const uint8_t *target_mac,
+		     const struct tow_addr *target, const uint8_t *to)
 {
 	struct tow_buf *buf = tow_buf_take(&net->tx_pool);
 	struct wire_arp *arp;
@@ -62,8 +61,8 @@ static bool is_plausible_sender(const struct net *net,
 {
 	if (!eth_is_unicast(arp->sender_mac))
 		return false;
-	return probe || (net_is_unicast(net, sender) &&
-			 !net_is_local(net, sender));
+	return probe ||
+	       (net_is_unicast(net, sender) && !net_is_local(net, sender));
 }
 
 static void learn(struct net *net, struct net_link *link,

@@ -20,13 +20,13 @@
 #include "wire/wire_ip4.h"
 #include "wire/wire_ip6.h"
 
-#define ERROR_BURST      50 /* all together, */
-#define ERROR_PER_S      1000
-#define DEST_BURST       6 /* to one host, or one IPv6 network */
-#define DEST_PER_S       1
-#define QUOTE_V4_MAX     (576 - IP4_BYTES - ICMP_BYTES)
-#define QUOTE_V6_MAX     (IP6_MTU_MIN - IP6_BYTES - ICMP_BYTES)
-#define QUOTE_IN_ROOM    (TOW_BUF_ROOM - TOW_BUF_HEADERS)
+#define ERROR_BURST   50 /* all together, */
+#define ERROR_PER_S   1000
+#define DEST_BURST    6 /* to one host, or one IPv6 network */
+#define DEST_PER_S    1
+#define QUOTE_V4_MAX  (576 - IP4_BYTES - ICMP_BYTES)
+#define QUOTE_V6_MAX  (IP6_MTU_MIN - IP6_BYTES - ICMP_BYTES)
+#define QUOTE_IN_ROOM (TOW_BUF_ROOM - TOW_BUF_HEADERS)
 
 /* Full: how full, nobody can know. */
 static void refill_whole(struct net *net, struct net_bucket *bucket,
@@ -71,8 +71,7 @@ static struct net_bucket *bucket_for(struct net *net,
 
 static bool within_limits(struct net *net, const struct tow_addr *dst)
 {
-	return bucket_take(net, bucket_for(net, dst), DEST_BURST,
-			   DEST_PER_S) &&
+	return bucket_take(net, bucket_for(net, dst), DEST_BURST, DEST_PER_S) &&
 	       bucket_take(net, &net->private->errors, ERROR_BURST,
 			   ERROR_PER_S);
 }
@@ -187,8 +186,8 @@ void net_unreachable(struct net *net, const struct net_packet *packet,
 
 	if (net_is_v4(&packet->src)) {
 		fault.type = ICMP4_UNREACHABLE;
-		fault.code = why == NET_UNREACHABLE_PORT ? ICMP4_PORT :
-							   ICMP4_PROTOCOL;
+		fault.code = why == NET_UNREACHABLE_PORT ? ICMP4_PORT
+							 : ICMP4_PROTOCOL;
 	} else if (why == NET_UNREACHABLE_PORT) {
 		fault.type = ICMP6_UNREACHABLE;
 		fault.code = ICMP6_PORT;
@@ -219,8 +218,8 @@ void icmp_report_unresolved(struct net *net, struct tow_buf *buf)
 		tow_buf_give(buf);
 		return;
 	}
-	own = v4 ? wire_get_addr4(first + offsetof(struct wire_ip4, src)) :
-		   wire_get_addr6(first + offsetof(struct wire_ip6, src));
+	own = v4 ? wire_get_addr4(first + offsetof(struct wire_ip4, src))
+		 : wire_get_addr6(first + offsetof(struct wire_ip6, src));
 	ip = buf_push(buf, outer);
 	if (!ip) {
 		tow_buf_give(buf);

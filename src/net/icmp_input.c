@@ -118,7 +118,7 @@ static enum net_verdict echo(struct net *net, const struct net_packet *packet,
 struct quote {
 	struct tow_addr src, dst;
 	const uint8_t *transport; /* QUOTED_TRANSPORT bytes at least */
-	uint32_t total;           /* bytes of the packet when it was whole */
+	uint32_t total;		  /* bytes of the packet when it was whole */
 	uint8_t protocol;
 };
 
@@ -350,13 +350,13 @@ static enum net_verdict error_input(struct net *net,
 /* The header, contiguous, of a message whose checksum is right; or NULL. */
 static struct wire_icmp *check_message(struct net_packet *packet)
 {
-	bool trusted = !packet->link->dev ||
-		       packet->buf->flags & TOW_BUF_CSUM_PARTIAL;
+	bool trusted =
+		!packet->link->dev || packet->buf->flags & TOW_BUF_CSUM_PARTIAL;
 	struct wire_icmp *icmp;
 
 	icmp = (void *)buf_pull(packet->buf, ICMP_BYTES);
-	if (!icmp || (!trusted &&
-		      whole_sum(packet, &packet->src, &packet->dst) != 0))
+	if (!icmp ||
+	    (!trusted && whole_sum(packet, &packet->src, &packet->dst) != 0))
 		return NULL;
 	return icmp;
 }

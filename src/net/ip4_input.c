@@ -60,9 +60,9 @@ static int check_destination(const struct net *net,
 
 	packet->group = addr_is_group(net, dst);
 	if (packet->group)
-		return !ip4_is_multicast(dst) || ip4_is_all_hosts(dst) ?
-			       NET_PASS :
-			       TOW_DROP_IP_DESTINATION;
+		return !ip4_is_multicast(dst) || ip4_is_all_hosts(dst)
+			       ? NET_PASS
+			       : TOW_DROP_IP_DESTINATION;
 	if (frame->group) /* a unicast packet in a broadcast frame */
 		return TOW_DROP_IP_DESTINATION;
 	if (!frame->link->dev)
@@ -79,7 +79,8 @@ static int check_options(const uint8_t *p, uint32_t bytes)
 {
 	uint32_t length;
 
-	for (; bytes > 0 && *p != IP4_OPTION_END; p += length, bytes -= length) {
+	for (; bytes > 0 && *p != IP4_OPTION_END;
+	     p += length, bytes -= length) {
 		if (*p == IP4_OPTION_NOP) {
 			length = 1;
 			continue;

@@ -62,16 +62,16 @@ static int check_destination(const struct net *net,
 	packet->group = ip6_is_multicast(dst);
 	if (packet->group)
 		return ip6_is_all_nodes(dst) ||
-				       addr_is_solicited_here(net, link, dst) ?
-			       NET_PASS :
-			       TOW_DROP_IP_DESTINATION;
+				       addr_is_solicited_here(net, link, dst)
+			       ? NET_PASS
+			       : TOW_DROP_IP_DESTINATION;
 	if (net_is_v4(dst) || frame->group)
 		return TOW_DROP_IP_DESTINATION;
 	if (!frame->link->dev)
 		return NET_PASS;
 	if (addr_is_link_local(dst))
-		return addr_find_on(net, link, dst) ? NET_PASS :
-						      TOW_DROP_IP_DESTINATION;
+		return addr_find_on(net, link, dst) ? NET_PASS
+						    : TOW_DROP_IP_DESTINATION;
 	return addr_find(net, dst) ? NET_PASS : TOW_DROP_IP_DESTINATION;
 }
 
@@ -81,9 +81,9 @@ static int check_destination(const struct net *net,
 struct walk {
 	struct net *net;
 	struct net_packet *packet;
-	uint32_t at;      /* offset of the header being looked at */
+	uint32_t at;	  /* offset of the header being looked at */
 	uint32_t next_at; /* offset of the field that announced it */
-	uint8_t next;     /* what it is */
+	uint8_t next;	  /* what it is */
 };
 
 /* One header on, only peeking; false at a transport or the end. */
@@ -97,8 +97,8 @@ static bool peek_next(const struct tow_buf *buf, uint32_t *at, uint8_t *next)
 	if (tow_buf_read(buf, *at, &extension, sizeof(extension)) <
 	    sizeof(extension))
 		return false;
-	*at += *next == IP6_FRAGMENT ? (uint32_t)sizeof(extension) :
-				       ip6_extension_bytes(&extension);
+	*at += *next == IP6_FRAGMENT ? (uint32_t)sizeof(extension)
+				     : ip6_extension_bytes(&extension);
 	*next = extension.next;
 	return true;
 }
@@ -116,8 +116,7 @@ static bool leads_to_icmp_error(const struct walk *w)
 	for (headers = 0; headers < EXTENSIONS_MAX; headers++)
 		if (!peek_next(w->packet->buf, &at, &next))
 			break;
-	if (next != NET_ICMP6 ||
-	    tow_buf_read(w->packet->buf, at, &type, 1) < 1)
+	if (next != NET_ICMP6 || tow_buf_read(w->packet->buf, at, &type, 1) < 1)
 		return false;
 	return type < ICMP6_INFORMATIONAL || type == ICMP6_REDIRECT;
 }
@@ -294,8 +293,8 @@ static int walk_extensions(struct net *net, struct net_packet *packet)
 	int why = NET_PASS;
 
 	for (headers = 0; why == NET_PASS && !is_transport(w.next); headers++)
-		why = headers < EXTENSIONS_MAX ? walk_one(&w) :
-						 TOW_DROP_IP_EXTENSION;
+		why = headers < EXTENSIONS_MAX ? walk_one(&w)
+					       : TOW_DROP_IP_EXTENSION;
 	packet->protocol = w.next;
 	packet->network_bytes = (uint16_t)w.at;
 	return why;

@@ -135,9 +135,9 @@ int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 		error = path_refresh(net, path);
 		if (error)
 			return refuse_send(net, buf,
-					   error == TOW_ENETDOWN ?
-						   TOW_DROP_DEV_GONE :
-						   TOW_DROP_NO_ROUTE,
+					   error == TOW_ENETDOWN
+						   ? TOW_DROP_DEV_GONE
+						   : TOW_DROP_NO_ROUTE,
 					   error);
 	}
 	v4 = net_is_v4(&path->dst);
@@ -146,8 +146,8 @@ int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 		return refuse_send(net, buf, TOW_DROP_IP_MTU, TOW_EMSGSIZE);
 
 	transport = transport_bytes(buf, protocol);
-	pushed = v4 ? push_ip4(net, path, buf, protocol) :
-		      push_ip6(net, path, buf, protocol);
+	pushed = v4 ? push_ip4(net, path, buf, protocol)
+		    : push_ip6(net, path, buf, protocol);
 	if (UNLIKELY(!pushed))
 		return refuse_send(net, buf, TOW_DROP_NO_BUFFERS, TOW_ENOBUFS);
 

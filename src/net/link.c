@@ -184,9 +184,8 @@ int net_link_add(struct net *net, struct tow_dev *dev)
 /* Ours, or for a group; a device may well hear the others' frames too. */
 static bool is_for_us(const struct net_link *link, const struct wire_eth *eth)
 {
-	return eth_is_unicast(eth->src) && (eth_is_group(eth->dst) ||
-					    eth_equal(eth->dst,
-						      link->dev->mac));
+	return eth_is_unicast(eth->src) &&
+	       (eth_is_group(eth->dst) || eth_equal(eth->dst, link->dev->mac));
 }
 
 static enum net_verdict receive_ethernet(struct net *net,

@@ -200,8 +200,8 @@ static enum net_verdict solicited(struct net *net, struct net_packet *packet)
 
 	if (addr_find_on(net, packet->link->number, &m.target)) {
 		if (m.mac)
-			neighbour_heard(net, packet->link->number,
-					&packet->src, m.mac);
+			neighbour_heard(net, packet->link->number, &packet->src,
+					m.mac);
 		advertise(net, packet, &m.target, m.mac);
 	}
 	tow_buf_give(buf);

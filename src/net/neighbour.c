@@ -4,16 +4,16 @@
  * RFC 4861 7.2 and 7.3 for IPv6; IPv4 gets the same life with ARP as the
  * language (RFC 826, RFC 1122 2.3.2).
  *
- *	          packet to send            answer
- *	 (none) ---------------> INCOMPLETE -------> REACHABLE <---------+
- *	    |                        | 3 unanswered      | time          |
- *	    | heard of it            v                   v               |
- *	    +------------------------|--------------> STALE              | answer,
- *	                             v                   | used          | or a
- *	                          (none)                 v    5 s        | transport
- *	                             ^                 DELAY -----> PROBE + vouches
- *	                             |    3 unanswered                |
- *	                             +--------------------------------+
+ *	        packet to send            answer
+ *	(none) ------------> INCOMPLETE --------> REACHABLE <-------+
+ *	  |                      | 3 unanswered      | time         |
+ *	  | heard of it          v                   v              |
+ *	  +----------------------|---------------> STALE            | answer,
+ *	                         v                   | used         | or a
+ *	                      (none)                 v    5 s       | transport
+ *	                         ^                 DELAY ----> PROBE  vouches
+ *	                         |    3 unanswered               |
+ *	                         +-------------------------------+
  *
  * An entry costs nothing while nobody sends: REACHABLE becomes STALE when it
  * is looked at after its time. Timers run in INCOMPLETE, DELAY and PROBE only.
@@ -32,14 +32,14 @@
  */
 #include "net/net_private.h"
 
-#define RETRANS_US      1000000u  /* RFC 4861 10: RETRANS_TIMER */
-#define REACHABLE_US    30000000u /* REACHABLE_TIME, times 0.5 to 1.5 */
-#define DELAY_US        5000000u  /* DELAY_FIRST_PROBE_TIME */
-#define MULTICAST_TRIES 3         /* MAX_MULTICAST_SOLICIT */
-#define UNICAST_TRIES   3         /* MAX_UNICAST_SOLICIT */
-#define WAITING_MAX     4         /* packets for one neighbour */
-#define SOLICIT_BURST   128       /* questions to everybody at once, */
-#define SOLICIT_PER_S   256       /* and per second */
+#define RETRANS_US	1000000u  /* RFC 4861 10: RETRANS_TIMER */
+#define REACHABLE_US	30000000u /* REACHABLE_TIME, times 0.5 to 1.5 */
+#define DELAY_US	5000000u  /* DELAY_FIRST_PROBE_TIME */
+#define MULTICAST_TRIES 3	  /* MAX_MULTICAST_SOLICIT */
+#define UNICAST_TRIES	3	  /* MAX_UNICAST_SOLICIT */
+#define WAITING_MAX	4	  /* packets for one neighbour */
+#define SOLICIT_BURST	128	  /* questions to everybody at once, */
+#define SOLICIT_PER_S	256	  /* and per second */
 
 static struct neighbour **bucket_of(struct net *net, unsigned link,
 				    const struct tow_addr *addr)
@@ -139,8 +139,8 @@ static void fail(struct net *net, struct neighbour *n)
 
 static struct neighbour *oldest(struct list *list)
 {
-	return list_empty(list) ? NULL :
-				  CONTAINER(list->next, struct neighbour, age);
+	return list_empty(list) ? NULL
+				: CONTAINER(list->next, struct neighbour, age);
 }
 
 /* Room for one more entry; NULL only without any table. */
@@ -150,9 +150,9 @@ static struct neighbour *take_free(struct net *net)
 	struct neighbour *victim;
 
 	if (!private->free) {
-		victim = private->unproven_count >= private->unproven_max ?
-				 oldest(&private->unproven) :
-				 oldest(&private->proven);
+		victim = private->unproven_count >= private->unproven_max
+				 ? oldest(&private->unproven)
+				 : oldest(&private->proven);
 		if (!victim)
 			victim = oldest(&private->unproven);
 		if (!victim)
@@ -189,8 +189,8 @@ static struct neighbour *make(struct net *net, unsigned link,
 /* Used just now: the last to be evicted. */
 static void touch(struct net *net, struct neighbour *n)
 {
-	struct list *list = n->proven ? &net->private->proven :
-					&net->private->unproven;
+	struct list *list =
+		n->proven ? &net->private->proven : &net->private->unproven;
 
 	if (LIKELY(list->prev == &n->age))
 		return;

@@ -35,7 +35,7 @@ struct net_link {
 	struct tow_dev *dev;
 	uint16_t number; /* as tow_attach() gave it; the loopback has LOOP */
 	bool gone;
-	bool gone_reported; /* by an event */
+	bool gone_reported;	 /* by an event */
 	bool connections_failed; /* that went by this link */
 	uint32_t mtu;
 	unsigned tx_count;
@@ -86,7 +86,7 @@ struct net_path {
 	uint32_t flow_label; /* IPv6; 0 until the first packet */
 	uint16_t zone;
 	uint8_t ttl, tos; /* 0: the stack's, 0 */
-	bool to_group;    /* multicast or broadcast: nobody to resolve */
+	bool to_group;	  /* multicast or broadcast: nobody to resolve */
 };
 
 /*
@@ -100,9 +100,9 @@ struct net_packet {
 	uint8_t protocol;
 	uint8_t ttl, tos;
 	uint16_t network_bytes; /* IP header and options in front of spans[0] */
-	uint16_t zone;          /* of a link-local source */
-	bool csum_ok;           /* verified by the device, or never on a wire */
-	bool group;             /* to a multicast or broadcast address */
+	uint16_t zone;		/* of a link-local source */
+	bool csum_ok;		/* verified by the device, or never on a wire */
+	bool group;		/* to a multicast or broadcast address */
 	uint64_t touched_bytes; /* the transport read, for its checksum */
 };
 
@@ -110,11 +110,11 @@ struct net_packet {
 struct net_error {
 	struct tow_endpoint local, remote;
 	uint8_t protocol;
-	bool hard;         /* RFC 1122 4.2.3.9, RFC 5461: ends a connection attempt */
+	bool hard; /* ends a connection attempt: RFC 1122 4.2.3.9, RFC 5461 */
 	bool sequence_known;
 	uint32_t sequence; /* TCP: of the packet in question */
-	int error;         /* TOW_E* */
-	uint32_t mtu;      /* of the next hop, if it was too big; else 0 */
+	int error;	   /* TOW_E* */
+	uint32_t mtu;	   /* of the next hop, if it was too big; else 0 */
 };
 
 enum net_verdict {

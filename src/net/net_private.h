@@ -7,7 +7,7 @@
  *
  *	net.c         memory and start
  *	link.c        links: collecting frames for devices, Ethernet, loopback
- *	address.c     addresses of ours, what kind an address is, choosing a source
+ *	address.c     addresses of ours, kinds of addresses, choosing a source
  *	route.c       routes and paths
  *	neighbour.c   the cache of next hops, for ARP and ND alike
  *	arp.c nd.c    asking and answering
@@ -29,7 +29,7 @@ struct net_addr {
 };
 
 struct net_route {
-	struct tow_addr dest;    /* bits behind the prefix are zero */
+	struct tow_addr dest;	 /* bits behind the prefix are zero */
 	struct tow_addr gateway; /* any: the destination is on the link */
 	uint16_t link;
 	uint8_t prefix_bits; /* of the 128, also for IPv4 */
@@ -40,21 +40,21 @@ enum neighbour_state {
 	NEIGH_FREE,
 	NEIGH_INCOMPLETE, /* asked, no answer yet: packets wait */
 	NEIGH_REACHABLE,  /* known to answer, until reachable_until_us */
-	NEIGH_STALE,      /* was right once: used, but to be verified then */
-	NEIGH_DELAY,      /* used since: a transport may vouch for it */
-	NEIGH_PROBE,      /* being asked at the address we have */
+	NEIGH_STALE,	  /* was right once: used, but to be verified then */
+	NEIGH_DELAY,	  /* used since: a transport may vouch for it */
+	NEIGH_PROBE,	  /* being asked at the address we have */
 };
 
 struct neighbour {
 	struct neighbour *hash_next; /* or the next free one */
-	struct list age;             /* in private->proven or ->unproven */
+	struct list age;	     /* in private->proven or ->unproven */
 	struct timer timer;
 	struct tow_addr addr;
 	uint64_t reachable_until_us;
 	struct tow_buf *wait_first, *wait_last;
 	uint16_t link;
 	uint8_t mac[ETH_MAC_BYTES];
-	uint8_t state; /* enum neighbour_state */
+	uint8_t state;	  /* enum neighbour_state */
 	uint8_t solicits; /* sent in this state without an answer */
 	uint8_t waiting;
 	bool proven; /* has been REACHABLE: a real host */
@@ -88,7 +88,7 @@ struct net_private {
 struct net_frame {
 	struct net_link *link;
 	struct tow_buf *buf; /* spans[0] begins behind the link header */
-	bool group; /* to a multicast or broadcast station address */
+	bool group;	     /* to a multicast or broadcast station address */
 };
 
 /* The buffer is given, the reason counted. */
@@ -205,7 +205,7 @@ enum net_verdict icmp6_input(struct net *net, struct net_packet *packet,
 struct icmp_fault {
 	uint8_t type, code;
 	bool about_groups; /* also about a packet to a group (RFC 4443 2.4) */
-	uint32_t word; /* the second of the header: 0, or a pointer */
+	uint32_t word;	   /* the second of the header: 0, or a pointer */
 };
 void icmp_report(struct net *net, const struct net_packet *packet,
 		 const struct icmp_fault *fault);

@@ -60,7 +60,7 @@ static struct tow_addr masked(const struct tow_addr *addr, unsigned bits)
 	unsigned i;
 
 	for (i = bits; i < 128; i++)
-		result.b[i / 8] &= (uint8_t)~(0x80 >> i % 8);
+		result.b[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
 	return result;
 }
 

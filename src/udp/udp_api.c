@@ -21,7 +21,6 @@ static struct tow_udp *take(struct udp_host *udp)
 	if (!s)
 		return NULL;
 	udp->private->free = s->next_free;
-	udp->private->open_count++;
 	memset(s, 0, sizeof(*s));
 	s->host = udp;
 	s->open = true;
@@ -115,7 +114,6 @@ void udp_free_if_done(struct tow_udp *s)
 	s->open = false;
 	s->next_free = private->free;
 	private->free = s;
-	private->open_count--;
 }
 
 void tow_udp_close(struct tow_udp *udp)
@@ -150,14 +148,6 @@ const struct tow_ledger *tow_udp_ledger(const struct tow_udp *udp)
 /* An open socket that waits is idle; one that still has to send is not. */
 bool udp_idle(const struct udp_host *udp)
 {
-	const struct tow_udp *s;
-
-	if (!list_empty(&udp->ready) || !list_empty(&udp->sending))
-		return false;
-	if (udp->private->open_count == 0)
-		return true;
-	for (s = udp->sockets; s < udp->sockets + udp->socket_max; s++)
-		if (s->open && s->loans > 0)
-			return false;
-	return true;
+	return list_empty(&udp->ready) && list_empty(&udp->sending) &&
+	       udp->private->loans_out == 0;
 }

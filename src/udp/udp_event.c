@@ -53,6 +53,7 @@ static void take_loan(struct tow_udp *s, struct tow_event *event)
 	event->token = loan->token;
 	loan->next = private->loan_free;
 	private->loan_free = loan;
+	private->loans_out--;
 }
 
 /* The next event of one socket; false when it has no more. */

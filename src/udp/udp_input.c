@@ -40,8 +40,8 @@ static int check_sum(const struct wire_udp *header,
 	uint32_t sum;
 
 	if (wire_get_sum(header->checksum) == 0)
-		return tow_addr_is_v4(&packet->src) ? UDP_PASS :
-						      TOW_DROP_UDP_CHECKSUM;
+		return tow_addr_is_v4(&packet->src) ? UDP_PASS
+						    : TOW_DROP_UDP_CHECKSUM;
 	if (packet->csum_ok)
 		return UDP_PASS;
 	sum = csum_pseudo(&packet->src, &packet->dst, NET_UDP,
@@ -171,8 +171,8 @@ void udp_input(struct udp_host *udp, struct net_packet *packet)
 static void path_shrunk(struct tow_udp *s, uint32_t mtu)
 {
 	uint64_t now_us = s->host->net->now_us;
-	uint32_t least = tow_addr_is_v4(&s->remote.addr) ? MTU_V4_MIN :
-							   MTU_V6_MIN;
+	uint32_t least =
+		tow_addr_is_v4(&s->remote.addr) ? MTU_V4_MIN : MTU_V6_MIN;
 
 	mtu = MAX(mtu, least);
 	if (s->mtu != 0 && mtu >= s->mtu && now_us < s->mtu_until_us)

@@ -13,17 +13,21 @@
 
 #define TURN_FRAMES   32  /* of one socket, */
 #define OUTPUT_FRAMES 512 /* and of all, in one poll */
-#define RESERVE_SHARE 8   /* of the transmit buffers; left to others */
+#define RESERVE_SHARE 8	  /* of the transmit buffers; left to others */
 
-/* Is there reason to believe that a datagram would be taken? */
+/* Is there reason to believe that a message like the last would be taken? */
 bool udp_has_room(const struct tow_udp *s)
 {
 	const struct tow_pool *pool = &s->host->net->tx_pool;
+	const struct udp_private *private = s->host->private;
 
-	return s->tx_cost < s->host->private->send_max &&
-	       pool->bufs_left > pool->bufs_total / RESERVE_SHARE &&
-	       pool->chunks_left > pool->chunks_total / RESERVE_SHARE &&
-	       s->host->private->loan_free;
+	if (s->wants & UDP_WANTS_CHUNKS &&
+	    pool->chunks_left <= pool->chunks_total / RESERVE_SHARE)
+		return false;
+	if (s->wants & UDP_WANTS_LOAN && !private->loan_free)
+		return false;
+	return s->tx_cost < private->send_max &&
+	       pool->bufs_left > pool->bufs_total / RESERVE_SHARE;
 }
 
 void udp_queue(struct tow_udp *s, struct tow_buf *buf)
@@ -136,11 +140,9 @@ static void wake_writers(struct udp_host *udp)
 {
 	struct tow_udp *s;
 
-	LIST_EACH(node, &udp->blocked)
-	{
+	LIST_EACH (node, &udp->blocked) {
 		s = CONTAINER(node, struct tow_udp, blocked_node);
-		if (!udp_has_room(s) ||
-		    s->tx_cost > udp->private->send_max / 2)
+		if (!udp_has_room(s) || s->tx_cost > udp->private->send_max / 2)
 			continue;
 		list_remove(&s->blocked_node);
 		udp_notify(s, UDP_WRITABLE);
@@ -153,9 +155,9 @@ int udp_output(struct udp_host *udp)
 
 	do {
 		round = 0;
-		LIST_EACH(node, &udp->sending)
-			round += take_turn(CONTAINER(node, struct tow_udp,
-						     sending_node));
+		LIST_EACH (node, &udp->sending)
+			round += take_turn(
+				CONTAINER(node, struct tow_udp, sending_node));
 		total += round;
 	} while (round > 0 && total < OUTPUT_FRAMES);
 	if (!list_empty(&udp->blocked))

@@ -29,6 +29,12 @@ enum udp_pending {
 	UDP_ERROR = 1 << 2,
 };
 
+/* What a message needs besides a buffer. */
+enum udp_want {
+	UDP_WANTS_CHUNKS = 1 << 0,
+	UDP_WANTS_LOAN = 1 << 1,
+};
+
 /* What tow_udp_lend() took, until the event was taken. */
 struct udp_loan {
 	struct udp_loan *next; /* free, or done */
@@ -36,7 +42,7 @@ struct udp_loan {
 	const struct net_link *link; /* where it went */
 	uint64_t token;
 	uint32_t frames; /* that still refer to it */
-	int status;      /* TOW_E*, when one of them failed */
+	int status;	 /* TOW_E*, when one of them failed */
 };
 
 struct udp_queue {
@@ -45,7 +51,7 @@ struct udp_queue {
 
 struct tow_udp {
 	struct udp_host *host;
-	struct list bound_node;     /* in the bucket of bound; always */
+	struct list bound_node;	    /* in the bucket of bound; always */
 	struct list connected_node; /* in the bucket of local and remote */
 	struct list ready_node, sending_node, blocked_node;
 	struct tow_udp *next_free;
@@ -54,25 +60,26 @@ struct tow_udp {
 	struct tow_endpoint bound;  /* as opened */
 	struct tow_endpoint local;  /* the same, until connected */
 	struct tow_endpoint remote; /* while connected */
-	bool open;   /* not in the free list */
+	bool open;		    /* not in the free list */
 	bool closed; /* by the application; what was sent must still leave */
 	bool connected;
+	uint8_t wants;	 /* enum udp_want: by the last call */
 	uint8_t pending; /* enum udp_pending */
 
-	int error;        /* an ICMP error that was not told yet, for a call */
+	int error;	  /* an ICMP error that was not told yet, for a call */
 	int event_status; /* and for the event */
-	uint32_t mtu;     /* to the peer, from ICMP; 0: the path's */
+	uint32_t mtu;	  /* to the peer, from ICMP; 0: the path's */
 	uint64_t mtu_until_us;
 
 	struct udp_queue tx;
 	uint32_t tx_cost; /* queued here, or lent and not returned */
-	uint32_t loans;   /* not done yet */
+	uint32_t loans;	  /* not done yet */
 	struct udp_loan *done, **done_tail;
 
 	struct udp_queue unread; /* the first may be read in part (GRO) */
-	struct udp_queue lent;   /* read to their end, and borrowed from */
-	uint32_t rx_cost;        /* of both queues */
-	uint32_t borrowed;       /* datagrams */
+	struct udp_queue lent;	 /* read to their end, and borrowed from */
+	uint32_t rx_cost;	 /* of both queues */
+	uint32_t borrowed;	 /* datagrams */
 
 	struct tow_ledger ledger;
 };
@@ -87,7 +94,7 @@ struct udp_way {
 /* Where a received one came from; in buf->notes. */
 struct udp_arrival {
 	struct tow_addr src, dst;
-	uint32_t offset;   /* of the first unread byte */
+	uint32_t offset; /* of the first unread byte */
 	uint16_t src_port, zone;
 	uint16_t unread;   /* datagrams: more than one, if the device merged */
 	uint16_t borrowed; /* datagrams */
@@ -117,11 +124,11 @@ struct udp_private {
 	struct list *bound, *connected; /* buckets */
 	uint32_t bucket_mask;
 	struct tow_udp *free;
-	uint32_t open_count;
 	uint32_t connected_count;
 	struct udp_loan *loan_free;
-	uint32_t send_max; /* cfg->send_bytes: true cost of one socket */
-	uint32_t recv_max; /* cfg->recv_bytes_max: the same, no auto-tuning */
+	uint32_t loans_out; /* under way, or with an event not taken */
+	uint32_t send_max;  /* cfg->send_bytes: true cost of one socket */
+	uint32_t recv_max;  /* cfg->recv_bytes_max: the same, no auto-tuning */
 	uint32_t lend_bytes_min;
 	struct udp_path paths[UDP_PATHS];
 };
@@ -178,7 +185,6 @@ void udp_free_if_done(struct tow_udp *s);
 /* --- udp_send.c, udp_output.c */
 bool udp_has_room(const struct tow_udp *s);
 void udp_queue(struct tow_udp *s, struct tow_buf *buf);
-void udp_drop_queued(struct tow_udp *s);
 void udp_loan_done(struct udp_loan *loan);
 
 /* --- udp_recv.c */

@@ -16,10 +16,10 @@
 #include "base/csum.h"
 #include "udp/udp_private.h"
 
-#define TRAIN_MAX     64 /* datagrams, as UDP_SEGMENT */
-#define PAYLOAD_ROOM  (TOW_BUF_ROOM - TOW_BUF_HEADERS)
-#define V4_HEADERS    (20u + UDP_BYTES)
-#define V6_HEADERS    (40u + UDP_BYTES)
+#define TRAIN_MAX    64 /* datagrams, as UDP_SEGMENT */
+#define PAYLOAD_ROOM (TOW_BUF_ROOM - TOW_BUF_HEADERS)
+#define V4_HEADERS   (20u + UDP_BYTES)
+#define V6_HEADERS   (40u + UDP_BYTES)
 
 /* What sending one message means. */
 struct job {
@@ -28,8 +28,8 @@ struct job {
 	struct net_path *path;
 	const struct tow_udp_message *message;
 	struct udp_loan *loan; /* NULL: send */
-	uint32_t bytes;        /* payload of all */
-	uint32_t each;         /* of a datagram; the last may be less */
+	uint32_t bytes;	       /* payload of all */
+	uint32_t each;	       /* of a datagram; the last may be less */
 	bool copy;
 	enum tow_copy reason;
 
@@ -63,8 +63,8 @@ static int count_bytes(struct job *job)
 	if (bytes > UDP_PAYLOAD_MAX)
 		return TOW_EMSGSIZE;
 	job->bytes = (uint32_t)bytes;
-	job->each = m->segment_bytes ? MIN(m->segment_bytes, job->bytes) :
-				       job->bytes;
+	job->each = m->segment_bytes ? MIN(m->segment_bytes, job->bytes)
+				     : job->bytes;
 	if (job->each > 0 && job->bytes > (uint64_t)job->each * TRAIN_MAX)
 		return TOW_EMSGSIZE;
 	return 0;
@@ -115,8 +115,8 @@ static uint32_t mtu_of(const struct job *job)
 
 static int check_mtu(const struct job *job)
 {
-	uint32_t headers = tow_addr_is_v4(&job->way.dst) ? V4_HEADERS :
-							   V6_HEADERS;
+	uint32_t headers =
+		tow_addr_is_v4(&job->way.dst) ? V4_HEADERS : V6_HEADERS;
 
 	return job->each + headers <= mtu_of(job) ? 0 : TOW_EMSGSIZE;
 }
@@ -154,17 +154,22 @@ static bool device_reaches(const struct job *job)
 	return true;
 }
 
-static void decide_copy(struct job *job)
+static void decide_copy(struct job *job, bool lend)
 {
 	job->copy = true;
 	job->reason = TOW_COPY_TX_SEND;
-	if (!job->loan)
+	if (!lend)
 		return;
 	job->reason = TOW_COPY_TX_SMALL;
 	if (job->bytes < job->socket->host->private->lend_bytes_min)
 		return;
 	job->reason = TOW_COPY_TX_SHAPE;
 	job->copy = !device_reaches(job);
+}
+
+static bool needs_chunks(const struct job *job)
+{
+	return job->copy && job->bytes > PAYLOAD_ROOM;
 }
 
 /* Payload of a frame at most: one datagram, or with USO many. */
@@ -233,8 +238,7 @@ static void copy_pieces(struct job *job, uint8_t *to, uint32_t bytes)
 	}
 }
 
-static bool copy_to_chunks(struct job *job, struct tow_buf *buf,
-			   uint32_t bytes)
+static bool copy_to_chunks(struct job *job, struct tow_buf *buf, uint32_t bytes)
 {
 	struct tow_pool *pool = buf->pool;
 	uint8_t *chunk;
@@ -383,6 +387,7 @@ static void commit(struct job *job)
 
 	if (loan) {
 		s->host->private->loan_free = loan->next;
+		s->host->private->loans_out++;
 		loan->socket = s;
 		loan->link = job->path->link;
 		loan->token = job->message->token;
@@ -427,10 +432,12 @@ static int send_message(struct tow_udp *s, const struct tow_udp_message *m,
 		return error;
 	if (lend && !private->loan_free)
 		net_count(s->host->net, TOW_COUNTER_NO_LOANS);
+	job.loan = lend ? private->loan_free : NULL;
+	decide_copy(&job, lend);
+	s->wants = (needs_chunks(&job) ? UDP_WANTS_CHUNKS : 0) |
+		   (lend ? UDP_WANTS_LOAN : 0);
 	if (!udp_has_room(s))
 		return TOW_EAGAIN;
-	job.loan = lend ? private->loan_free : NULL;
-	decide_copy(&job);
 	error = build(&job);
 	if (error)
 		give_up(&job);

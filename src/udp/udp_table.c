@@ -67,8 +67,7 @@ struct tow_udp *udp_find_bound(struct udp_host *udp,
 	struct list *head = bound_bucket(udp, local);
 	struct tow_udp *s;
 
-	LIST_EACH(node, head)
-	{
+	LIST_EACH (node, head) {
 		s = CONTAINER(node, struct tow_udp, bound_node);
 		if (same_endpoint(&s->bound, local))
 			return s;
@@ -86,8 +85,7 @@ struct tow_udp *udp_find_connected(struct udp_host *udp,
 	if (udp->private->connected_count == 0)
 		return NULL;
 	head = connected_bucket(udp, local, remote);
-	LIST_EACH(node, head)
-	{
+	LIST_EACH (node, head) {
 		s = CONTAINER(node, struct tow_udp, connected_node);
 		if (same_endpoint(&s->local, local) &&
 		    same_endpoint(&s->remote, remote))

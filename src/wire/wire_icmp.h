@@ -77,9 +77,9 @@ struct wire_icmp {
 _Static_assert(sizeof(struct wire_icmp) == ICMP_BYTES, "no padding");
 
 /* Neighbour Solicitation and Neighbour Advertisement. */
-#define ND_BYTES        24 /* without options */
+#define ND_BYTES	24 /* without options */
 #define ND_OPTION_BYTES 8  /* a link-layer address on Ethernet */
-#define ND_HOP_LIMIT    255
+#define ND_HOP_LIMIT	255
 
 enum nd_option {
 	ND_SOURCE_MAC = 1,

@@ -9,14 +9,14 @@
 #include "base/csum.h"
 #include "wire/wire.h"
 
-#define IP4_BYTES       20 /* without options */
-#define IP4_BYTES_MAX   60
-#define IP4_PACKET_MAX  65535
+#define IP4_BYTES	20 /* without options */
+#define IP4_BYTES_MAX	60
+#define IP4_PACKET_MAX	65535
 #define IP4_OPTIONS_MAX (IP4_BYTES_MAX - IP4_BYTES)
 
-#define IP4_DF           0x4000
-#define IP4_MF           0x2000
-#define IP4_OFFSET_MASK  0x1fff
+#define IP4_DF		0x4000
+#define IP4_MF		0x2000
+#define IP4_OFFSET_MASK 0x1fff
 
 enum ip4_option {
 	IP4_OPTION_END = 0,

@@ -8,8 +8,8 @@
  */
 #include "wire/wire.h"
 
-#define IP6_BYTES     40
-#define IP6_MTU_MIN   1280 /* RFC 8200 5 */
+#define IP6_BYTES	40
+#define IP6_MTU_MIN	1280 /* RFC 8200 5 */
 #define IP6_PAYLOAD_MAX 65535
 
 enum ip6_next_header {

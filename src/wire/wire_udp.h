@@ -7,7 +7,7 @@
  */
 #include "wire/wire.h"
 
-#define UDP_BYTES       8
+#define UDP_BYTES	8
 #define UDP_CSUM_OFFSET 6
 #define UDP_PAYLOAD_MAX 65507 /* IPv4: 65535 less both headers */
 

@@ -28,8 +28,8 @@
 #include "wire/wire_ip4.h"
 #include "wire/wire_ip6.h"
 
-#define STEPS_MAX 64
-#define FRAME_MAX 4096
+#define STEPS_MAX  64
+#define FRAME_MAX  4096
 #define STEP_BYTES 4
 
 /* The test helpers say what failed by these; here it is the end. */
@@ -142,8 +142,7 @@ static void repair4(uint8_t *p, uint32_t bytes)
 	wire_put_sum(ip->checksum, csum_finish(csum_bytes(0, ip, header)));
 	src = wire_get_addr4(ip->src);
 	dst = wire_get_addr4(ip->dst);
-	put_transport_sum(p + header, total - header, ip->protocol, &src,
-			  &dst);
+	put_transport_sum(p + header, total - header, ip->protocol, &src, &dst);
 }
 
 static void repair6(uint8_t *p, uint32_t bytes)
@@ -235,13 +234,12 @@ static void send_something(struct world *w, uint8_t how)
 	struct tow_udp_message m = { .spans = &span, .span_count = 1 };
 
 	m.peer.port = 9;
-	m.peer.addr = how & 1 ? tow_addr_v4(192, 0, 2, how) :
-				address("2001:db8::2");
+	m.peer.addr =
+		how & 1 ? tow_addr_v4(192, 0, 2, how) : address("2001:db8::2");
 	m.peer.addr.b[15] = how;
 	m.segment_bytes = how & 2 ? 300 : 0;
 	/* Whether it goes is not the point */
-	if (tow_udp_lend(w->any, &m, 1) < 0 ||
-	    tow_udp_send(w->any, &m, 1) < 0)
+	if (tow_udp_lend(w->any, &m, 1) < 0 || tow_udp_send(w->any, &m, 1) < 0)
 		poll_once(w);
 	w->longest = MAX(w->longest, ETH_BYTES + 40 + 8 + 600);
 	poll_once(w);

@@ -25,7 +25,7 @@
 #define FAKE_FRAMES 1024
 
 struct fake_frame {
-	uint8_t *data;  /* all bytes in one piece; NULL if blind */
+	uint8_t *data; /* all bytes in one piece; NULL if blind */
 	uint32_t bytes;
 	uint8_t flags, gso, span_count;
 	uint16_t gso_bytes, header_bytes, csum_start, csum_offset;
@@ -50,12 +50,12 @@ struct fake_dev {
 	unsigned input_first, input_count;
 
 	/* How it behaves; to be changed at any time. */
-	unsigned room_offset;  /* where frames begin in the header room */
-	unsigned room_bytes;   /* of a frame that land there at most */
-	unsigned chunk_fill;   /* bytes per chunk at most; 0: all of it */
-	unsigned takes_max;    /* frames that one tx takes */
-	bool keeps;            /* completes only by fake_dev_release() */
-	bool blind;            /* looks at spans, never at payload */
+	unsigned room_offset; /* where frames begin in the header room */
+	unsigned room_bytes;  /* of a frame that land there at most */
+	unsigned chunk_fill;  /* bytes per chunk at most; 0: all of it */
+	unsigned takes_max;   /* frames that one tx takes */
+	bool keeps;	      /* completes only by fake_dev_release() */
+	bool blind;	      /* looks at spans, never at payload */
 	bool gone;
 	bool closed;
 	unsigned flushes;

@@ -248,8 +248,8 @@ void frame_read(struct frame *f, const struct fake_frame *sent)
 	read_ip(f);
 	if (sent->flags & TOW_BUF_CSUM_PARTIAL) {
 		uint32_t bytes = f->bytes - f->transport;
-		uint16_t pseudo = (uint16_t)csum_fold(csum_pseudo(
-			&f->src, &f->dst, f->protocol, bytes));
+		uint16_t pseudo = (uint16_t)csum_fold(
+			csum_pseudo(&f->src, &f->dst, f->protocol, bytes));
 
 		CHECK_EQ(sent->csum_start, f->transport);
 		CHECK_EQ(sum_field(f) - frame_transport(f), sent->csum_offset);

@@ -23,7 +23,7 @@ struct frame {
 	uint8_t data[66000];
 	uint32_t bytes;
 	uint32_t ip, transport; /* offsets; transport 0: there is none */
-	uint8_t protocol;       /* of the transport */
+	uint8_t protocol;	/* of the transport */
 	struct tow_addr src, dst;
 };
 

@@ -78,8 +78,8 @@ void net_host_close(struct net_host *h)
 	h->seen = 0;
 	for (unsigned i = 0; i < h->net.link_count; i++)
 		while (h->net.links[i].tx_count > 0)
-			tow_buf_give(h->net.links[i]
-					     .tx[--h->net.links[i].tx_count]);
+			tow_buf_give(
+				h->net.links[i].tx[--h->net.links[i].tx_count]);
 	net_host_run(h, 60000000); /* whatever waits gives up */
 	while ((buf = net_loop_take(&h->net)) != NULL)
 		tow_buf_give(buf);

@@ -20,8 +20,8 @@ struct net_host {
 	struct fake_dev fake;
 	struct net_link *link;
 	struct net_packet packet; /* of the last NET_DELIVER */
-	struct net_error error;   /* of the last NET_ERROR */
-	unsigned seen; /* frames that were looked at */
+	struct net_error error;	  /* of the last NET_ERROR */
+	unsigned seen;		  /* frames that were looked at */
 	void *memory, *pools;
 };
 

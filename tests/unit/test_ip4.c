@@ -158,9 +158,9 @@ TEST(wrong_header_checksum_is_dropped)
 TEST(impossible_sources_are_dropped)
 {
 	static const char *const sources[] = {
-		"0.0.0.0",   "0.1.2.3",   "127.0.0.1",	     "127.8.8.8",
-		"224.0.0.1", "239.1.1.1", "240.0.0.1",	     "255.255.255.255",
-		"192.0.2.255",
+		"0.0.0.0",   "0.1.2.3",		"127.0.0.1",
+		"127.8.8.8", "224.0.0.1",	"239.1.1.1",
+		"240.0.0.1", "255.255.255.255", "192.0.2.255",
 	};
 
 	begin();
@@ -293,8 +293,8 @@ TEST(options_are_skipped)
 TEST(options_with_impossible_lengths_are_dropped)
 {
 	static const char *const bad[] = {
-		"\7\0\0\0", "\7\1\0\0", "\7\5\0\0", "\7\xff\0\0",
-		"\1\1\1\7", /* no room for a length */
+		"\7\0\0\0",   "\7\1\0\0", "\7\5\0\0",
+		"\7\xff\0\0", "\1\1\1\7", /* no room for a length */
 	};
 
 	net_host_open(&h);
@@ -389,6 +389,30 @@ TEST(sent_packet_has_df_and_no_id)
 	CHECK_MEM(f.data, peer_mac, 6);
 	CHECK_EQ(h.fake.sent[0].header_bytes, 14 + 20 + 8);
 	CHECK_EQ(h.fake.sent[0].csum_start, 14 + 20);
+	net_host_close(&h);
+}
+
+/*
+ * RFC 6864 4.1, RFC 7739: an ID that a fragment may need is random; whoever
+ * collects them learns nothing about what we send to others (idle scan).
+ */
+TEST(ids_of_answers_tell_nothing)
+{
+	uint32_t steps = 0, id, last = 0;
+
+	net_host_open(&h);
+	net_host_meet(&h, "192.0.2.2");
+	frame_begin(&f, "192.0.2.2", "192.0.2.1", NET_ICMP);
+	frame_icmp(&f, ICMP4_ECHO, 0, 0);
+	frame_end(&f);
+	for (int i = 0; i < 10000; i++) {
+		CHECK_EQ(net_host_receive(&h, &f), NET_DONE);
+		CHECK_EQ(net_host_sent(&h), 1);
+		id = wire_get16(h.fake.sent[0].data + 14 + 4);
+		steps += (uint16_t)(id - last + 8) < 17;
+		last = id;
+	}
+	CHECK_LE(steps, 20); /* 2.6 expected */
 	net_host_close(&h);
 }
 

@@ -55,8 +55,7 @@ static void reported(enum tow_drop why, uint8_t code, uint32_t pointer)
 	CHECK_EQ(frame_transport(&answer)[0], ICMP6_PARAMETER);
 	CHECK_EQ(frame_transport(&answer)[1], code);
 	CHECK_EQ(wire_get32(frame_transport(&answer) + 4), pointer);
-	CHECK_MEM(frame_transport(&answer) + 8, frame_ip(&f),
-		  f.bytes - f.ip);
+	CHECK_MEM(frame_transport(&answer) + 8, frame_ip(&f), f.bytes - f.ip);
 	net_host_run(&h, 10000000); /* the rate limit recovers */
 	net_host_meet(&h, PEER);
 }
@@ -122,9 +121,9 @@ TEST(trailing_bytes_are_trimmed)
 /* RFC 4291 2.5.2, 2.5.3, 2.5.5.2, 2.7: what cannot be a source */
 TEST(impossible_sources_are_dropped)
 {
-	static const char *const sources[] = { "::",	"::1",
+	static const char *const sources[] = { "::",	  "::1",
 					       "ff02::1", "::ffff:192.0.2.2",
-					       US,	HOST_LINK_LOCAL };
+					       US,	  HOST_LINK_LOCAL };
 
 	begin();
 	for (unsigned i = 0; i < 6; i++) {
@@ -181,8 +180,8 @@ TEST(extension_headers_are_walked)
 {
 	net_host_open(&h);
 	begin_extension(IP6_HOP_BY_HOP, "\x3c\0\1\4\0\0\0\0", 8);
-	frame_add(&f, "\x2b\0\1\4\0\0\0\0", 8);      /* destination options */
-	frame_add(&f, "\x3c\0\0\0\0\0\0\0", 8);      /* used-up routing */
+	frame_add(&f, "\x2b\0\1\4\0\0\0\0", 8); /* destination options */
+	frame_add(&f, "\x3c\0\0\0\0\0\0\0", 8); /* used-up routing */
 	frame_add(&f, "\x11\1\1\14\0\0\0\0\0\0\0\0\0\0\0\0", 16);
 	end_with_udp();
 	CHECK_EQ(net_host_receive(&h, &f), NET_DELIVER);

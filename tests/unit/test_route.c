@@ -109,9 +109,9 @@ TEST(links_beyond_the_table_are_refused)
 TEST(addresses_that_no_host_can_have_are_refused)
 {
 	static const char *const bad[] = {
-		"0.0.0.0",	"127.0.0.1", "224.0.0.1", "255.255.255.255",
-		"198.51.100.255", /* with /24: broadcast */
-		"198.51.100.0",	/* with /24: the network */
+		"0.0.0.0",	   "127.0.0.1",	     "224.0.0.1",
+		"255.255.255.255", "198.51.100.255", /* with /24: broadcast */
+		"198.51.100.0",			     /* with /24: the network */
 	};
 
 	net_host_open(&h);
@@ -299,8 +299,7 @@ static struct tow_buf *send_own(const char *dst)
 TEST(own_addresses_are_reached_by_the_same_buffer)
 {
 	static const char *const own[] = { "127.0.0.1", "127.9.9.9",
-					   "192.0.2.1", "::1",
-					   "2001:db8::1" };
+					   "192.0.2.1", "::1", "2001:db8::1" };
 	struct tow_buf *buf;
 
 	net_host_open(&h);
@@ -362,8 +361,7 @@ TEST(full_device_pushes_back)
 	CHECK_EQ(net_send_room(&h.net, &path), 10);
 	h.fake.takes_max = 1000;
 	CHECK_EQ(net_host_sent(&h), NET_TX_BATCH - 10);
-	CHECK_EQ(h.net.stats.counters[TOW_COUNTER_TX_FRAMES],
-		 NET_TX_BATCH + 1);
+	CHECK_EQ(h.net.stats.counters[TOW_COUNTER_TX_FRAMES], NET_TX_BATCH + 1);
 	net_host_close(&h);
 }
 

@@ -566,8 +566,8 @@ TEST(readable_is_told_again_when_more_arrives)
  * ICMP errors: RFC 1122 4.1.3.3.
  */
 
-static void error_about(uint16_t local_port, uint16_t remote_port,
-			uint8_t code, uint32_t rest)
+static void error_about(uint16_t local_port, uint16_t remote_port, uint8_t code,
+			uint32_t rest)
 {
 	struct tow_addr us = address(US4), far = address(PEER4);
 	struct wire_ip4 ip;

@@ -89,8 +89,8 @@ TEST(sent_datagram_has_the_bytes_and_a_right_checksum)
 		sent_is(0, 0, sizes[i]);
 		sent_is(1, 0, sizes[i]);
 	}
-	CHECK_EQ(copied(TOW_COPY_TX_SEND), 2 * (0 + 1 + 100 + 127 + 128 + 129 +
-						1000 + 1452));
+	CHECK_EQ(copied(TOW_COPY_TX_SEND),
+		 2 * (0 + 1 + 100 + 127 + 128 + 129 + 1000 + 1452));
 	close_socket();
 }
 
@@ -135,8 +135,10 @@ TEST(checksum_is_left_to_a_device_that_makes_it)
 
 TEST(spans_of_any_length_make_one_datagram)
 {
-	struct tow_span spans[] = { { data, 3 },	{ NULL, 0 },
-				    { data + 3, 200 },	{ data + 203, 1 },
+	struct tow_span spans[] = { { data, 3 },
+				    { NULL, 0 },
+				    { data + 3, 200 },
+				    { data + 203, 1 },
 				    { data + 204, 700 } };
 	struct tow_udp_message m;
 
@@ -288,7 +290,7 @@ TEST(token_of_a_train_comes_back_with_the_last_piece)
 	close_socket();
 }
 
-/* tow_config.lend_bytes_min: copying is cheaper, the token comes all the same */
+/* tow_config.lend_bytes_min: copying is cheaper, the token comes back too */
 TEST(small_loan_is_copied_and_its_token_comes_back)
 {
 	struct tow_span span = { data, 100 };
@@ -569,6 +571,8 @@ TEST(no_token_is_lost_when_nobody_takes_events)
 	}
 	CHECK_EQ(r, TOW_EAGAIN); /* out of loan records */
 	CHECK_GT(tow_stats(s.stack)->counters[TOW_COUNTER_NO_LOANS], 0);
+	CHECK_EQ(send_to(PEER4, 1000), 1); /* which needs none */
+	CHECK_EQ(tow_udp_lend(udp, &m, 1), TOW_EAGAIN);
 	while ((n = tow_events(s.stack, events, 7)) > 0) {
 		for (int i = 0; i < n; i++) {
 			CHECK_EQ(events[i].type, TOW_EVENT_LOAN);
@@ -721,8 +725,7 @@ TEST(train_to_ourselves_arrives_as_datagrams)
 	for (int i = 0; i < 4; i++) {
 		int64_t want = i < 3 ? 1000 : 500;
 
-		CHECK_EQ(tow_udp_recv(receiver, out, sizeof(out), &from),
-			 want);
+		CHECK_EQ(tow_udp_recv(receiver, out, sizeof(out), &from), want);
 		CHECK_MEM(out, data + i * 1000, (size_t)want);
 	}
 	CHECK_EQ(tow_udp_recv(receiver, out, 1, &from), TOW_EAGAIN);

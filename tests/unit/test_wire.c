@@ -32,8 +32,7 @@ TEST(ip4_header_is_as_drawn)
 	struct wire_ip4 ip;
 
 	ip4_build(&ip, 0, 21, 111, 0, 123, 1, &src, &dst);
-	CHECK_MEM(&ip,
-		  "\x45\x00\x00\x15\x00\x6f\x00\x00\x7b\x01", 10);
+	CHECK_MEM(&ip, "\x45\x00\x00\x15\x00\x6f\x00\x00\x7b\x01", 10);
 	CHECK_MEM(ip.src, "\x0a\x01\x02\x03\x0a\x04\x05\x06", 8);
 	CHECK_EQ(csum_finish(csum_bytes(0, &ip, sizeof(ip))), 0);
 	CHECK_EQ(ip4_version(&ip), 4);
