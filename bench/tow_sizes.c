@@ -2,10 +2,14 @@
 /*
  * Lend against send for writes of 1 B to 1 MiB.
  *
- * One connection to the kernel; a slice of time for each size, source and way,
- * in turns, so that what drifts drifts in both ways alike:
+ * One connection to the kernel; a slice of time for each size, source, batch and
+ * way, in turns, so that what drifts drifts in both ways alike:
  *
  *	round:  1 B hot: lend send | 1 B cold: send lend | 2 B hot: lend …
+ *
+ *	single  one write, one turn of the stack: a program that answers events
+ *	batch   up to 256 writes or 256 KiB, then a turn: nothing but the cost
+ *		of the call and of the token that comes back
  *
  * A slice ends when everything written in it is acknowledged, so no slice
  * pays for another. Prints every slice's rate; bench/run takes the medians.
@@ -26,6 +30,13 @@
 
 enum way { WAY_LEND, WAY_SEND };
 
+/* What is measured in a pair of slices. */
+struct point {
+	size_t size;
+	bool hot;
+	bool batch;
+};
+
 struct writer {
 	struct tow_host *host;
 	struct source cold, hot; /* two views of one source */
@@ -35,9 +46,8 @@ struct writer {
 };
 
 struct slice {
+	struct point point;
 	enum way way;
-	bool hot;
-	size_t size;
 	uint64_t bytes, ns;
 	int64_t cpu_ns; /* of this process */
 };
@@ -84,16 +94,16 @@ static size_t write_once(struct writer *writer, enum way way,
 }
 
 static size_t write_some(struct writer *writer, enum way way,
-			 struct source *source, size_t size)
+			 struct source *source, const struct point *point)
 {
+	unsigned calls_max = point->batch ? CALLS_PER_TURN : 1;
 	size_t bytes = 0, taken;
 	unsigned calls = 0;
 
 	do {
-		taken = write_once(writer, way, source, size);
+		taken = write_once(writer, way, source, point->size);
 		bytes += taken;
-	} while (taken > 0 && ++calls < CALLS_PER_TURN &&
-		 bytes < BYTES_PER_TURN);
+	} while (taken > 0 && ++calls < calls_max && bytes < BYTES_PER_TURN);
 	return bytes;
 }
 
@@ -116,20 +126,21 @@ static int64_t cpu_ns(void)
 	       ((int64_t)u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
 }
 
-static struct slice run_slice(struct writer *writer, enum way way, bool hot,
-			      size_t size, uint64_t slice_ns)
+static struct slice run_slice(struct writer *writer, enum way way,
+			      const struct point *point, uint64_t slice_ns)
 {
-	struct source *source = hot ? &writer->hot : &writer->cold;
+	struct source *source = point->hot ? &writer->hot : &writer->cold;
 	uint64_t begin_ns = bench_now_ns();
 	int64_t cpu_begin_ns = cpu_ns();
-	struct slice slice = { .way = way, .hot = hot, .size = size };
+	struct slice slice = { .way = way, .point = *point };
 
-	if (hot) {
+	if (point->hot) {
 		source->at = 0;
-		source->bytes = size > HOT_BYTES ? size : HOT_BYTES;
+		source->bytes = point->size > HOT_BYTES ? point->size :
+							  HOT_BYTES;
 	}
 	do {
-		size_t bytes = write_some(writer, way, source, size);
+		size_t bytes = write_some(writer, way, source, point);
 
 		slice.bytes += bytes;
 		turn(writer, bytes == 0);
@@ -142,23 +153,25 @@ static struct slice run_slice(struct writer *writer, enum way way, bool hot,
 
 static void print_slice(struct writer *writer, const struct slice *slice)
 {
-	printf("%s{\"size\":%zu,\"hot\":%d,\"way\":\"%s\",\"bytes\":%" PRIu64
-	       ",\"ns\":%" PRIu64 ",\"cpu_ns\":%" PRId64 "}",
-	       writer->printed++ ? "," : "[", slice->size, slice->hot,
-	       slice->way == WAY_LEND ? "lend" : "send", slice->bytes,
-	       slice->ns, slice->cpu_ns);
+	const struct point *point = &slice->point;
+
+	printf("%s{\"size\":%zu,\"hot\":%d,\"batch\":%d,\"way\":\"%s\"",
+	       writer->printed++ ? "," : "[", point->size, point->hot,
+	       point->batch, slice->way == WAY_LEND ? "lend" : "send");
+	printf(",\"bytes\":%" PRIu64 ",\"ns\":%" PRIu64 ",\"cpu_ns\":%" PRId64
+	       "}",
+	       slice->bytes, slice->ns, slice->cpu_ns);
 }
 
 /* Lend first or send first, in turns. */
-static void run_pair(struct writer *writer, bool send_first, bool hot,
-		     size_t size, uint64_t slice_ns)
+static void run_pair(struct writer *writer, bool send_first,
+		     const struct point *point, uint64_t slice_ns)
 {
 	int i;
 
 	for (i = 0; i < 2; i++) {
 		enum way way = (i == 0) == send_first ? WAY_SEND : WAY_LEND;
-		struct slice slice =
-			run_slice(writer, way, hot, size, slice_ns);
+		struct slice slice = run_slice(writer, way, point, slice_ns);
 
 		print_slice(writer, &slice);
 	}
@@ -166,13 +179,22 @@ static void run_pair(struct writer *writer, bool send_first, bool hot,
 
 static void run_all(struct writer *writer, unsigned rounds, uint64_t slice_ns)
 {
-	unsigned round, power, hot;
+	unsigned round, power, kind;
 
-	for (round = 0; round < rounds; round++)
-		for (power = 0; power < SIZES; power++)
-			for (hot = 0; hot < 2; hot++)
-				run_pair(writer, (round + hot) % 2, hot,
-					 (size_t)1 << power, slice_ns);
+	for (round = 0; round < rounds; round++) {
+		for (power = 0; power < SIZES; power++) {
+			for (kind = 0; kind < 4; kind++) {
+				struct point point = {
+					.size = (size_t)1 << power,
+					.hot = kind & 1,
+					.batch = kind & 2,
+				};
+
+				run_pair(writer, (round + kind) % 2, &point,
+					 slice_ns);
+			}
+		}
+	}
 	puts("]");
 	fflush(stdout);
 }
@@ -193,6 +215,7 @@ static void connect_peer(struct writer *writer, const struct bench_args *args)
 int main(int argc, char **argv)
 {
 	struct writer writer = { 0 };
+	struct point first = { .size = 256u << 10 };
 	struct bench_args args;
 	uint64_t slice_ns;
 
@@ -203,7 +226,7 @@ int main(int argc, char **argv)
 	writer.host = bench_stack_open(&args);
 	connect_peer(&writer, &args);
 	/* Let congestion control and the peer's window find their sizes. */
-	run_slice(&writer, WAY_LEND, false, 256u << 10, 300000000);
+	run_slice(&writer, WAY_LEND, &first, 300000000);
 	run_all(&writer, args.batch, slice_ns);
 	tow_tcp_close(writer.tcp);
 	bench_stack_close(writer.host);

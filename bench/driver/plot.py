@@ -94,20 +94,24 @@ def draw_sizes(result):
     lines = [f"set title {title(result, 'Lending against copying')}",
              "set logscale x 2", "set xlabel 'bytes per write'",
              "set ylabel 'rate of lend / rate of send'", "set grid",
-             "set key top left", "set format x '%.0b %B'",
+             "set key top left", "set format x '%.0b %BB'",
              "set yrange [0:*]"]
     plots = ["1 lc rgb '#000000' dt 2 title 'equal'",
              "0.97 lc rgb '#c0504d' dt 3 title '0.97'"]
-    for hot, word, value in ((True, "hot", "#c0504d"),
-                             (False, "cold", "#1a6faf")):
-        data = [(row["size"], row["lend_over_send"])
-                for row in result["rows"]
-                if row.get("way") == "lend" and row["hot"] == hot]
-        lines.append(f"${word} << EOD")
-        lines += [f"{size} {value_}" for size, value_ in data]
+    for hot, batch, text, value in (
+            (True, False, "hot source", "#c0504d"),
+            (False, False, "cold source", "#1a6faf"),
+            (True, True, "hot, 256 writes a turn", "#e0a8a6"),
+            (False, True, "cold, 256 writes a turn", "#a3c6e0")):
+        name = f"data{len(plots)}"
+        lines.append(f"${name} << EOD")
+        lines += [f"{row['size']} {row['lend_over_send']}"
+                  for row in result["rows"]
+                  if row["way"] == "lend" and row["hot"] == hot and
+                  row["batch"] == batch]
         lines.append("EOD")
-        plots.append(f"${word} with linespoints pt 7 lw 2 lc rgb '{value}' "
-                     f"title '{word} source'")
+        plots.append(f"${name} with linespoints pt 7 lw 2 lc rgb '{value}' "
+                     f"title '{text}'")
     lines.append("plot " + ", ".join(plots))
     return lines, 480
 

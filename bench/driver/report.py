@@ -113,7 +113,7 @@ class Result:
         self.groups = None  # [(title, rows)] instead of one table
 
     def tables(self):
-        if self.groups:
+        if self.groups is not None:
             return self.groups
         good = [r for r in self.rows if not r.bad]
         bad = [r for r in self.rows if r.bad]
