@@ -75,8 +75,8 @@ static void run(struct receiver *receiver)
 		for (i = 0; i < count; i++) {
 			if (events[i].type == TOW_EVENT_ACCEPT &&
 			    !receiver->tcp &&
-			    tow_tcp_accept(receiver->listener,
-					   &receiver->tcp) < 0)
+			    tow_tcp_accept(receiver->listener, &receiver->tcp) <
+				    0)
 				bench_fail("accept failed");
 		}
 		if (count > 0 && receiver->tcp)

@@ -2,8 +2,8 @@
 /*
  * Lend against send for writes of 1 B to 1 MiB.
  *
- * One connection to the kernel; a slice of time for each size, source, batch and
- * way, in turns, so that what drifts drifts in both ways alike:
+ * One connection to the kernel; a slice of time for each size, source, batch
+ *and way, in turns, so that what drifts drifts in both ways alike:
  *
  *	round:  1 B hot: lend send | 1 B cold: send lend | 2 B hot: lend …
  *
@@ -22,11 +22,11 @@
 #include <tow/tcp.h>
 #include "bench_stack.h"
 
-#define EVENTS          64
-#define SIZES           21 /* 1 B << 0..20 */
-#define HOT_BYTES       (256u << 10)
-#define CALLS_PER_TURN  256
-#define BYTES_PER_TURN  (256u << 10)
+#define EVENTS	       64
+#define SIZES	       21 /* 1 B << 0..20 */
+#define HOT_BYTES      (256u << 10)
+#define CALLS_PER_TURN 256
+#define BYTES_PER_TURN (256u << 10)
 
 enum way { WAY_LEND, WAY_SEND };
 
@@ -136,8 +136,8 @@ static struct slice run_slice(struct writer *writer, enum way way,
 
 	if (point->hot) {
 		source->at = 0;
-		source->bytes = point->size > HOT_BYTES ? point->size :
-							  HOT_BYTES;
+		source->bytes =
+			point->size > HOT_BYTES ? point->size : HOT_BYTES;
 	}
 	do {
 		size_t bytes = write_some(writer, way, source, point);

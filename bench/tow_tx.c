@@ -40,8 +40,7 @@ static bool lend_block(struct sender *sender)
 		sender->block_bytes,
 	};
 
-	if (full(tow_tcp_lend(sender->tcp, &span, 1, ++sender->loans_out,
-			      0))) {
+	if (full(tow_tcp_lend(sender->tcp, &span, 1, ++sender->loans_out, 0))) {
 		sender->source.at = at;
 		sender->loans_out--;
 		return false;
@@ -55,15 +54,14 @@ static bool copy_block(struct sender *sender)
 	size_t at = sender->source.at;
 	const uint8_t *block =
 		source_next(&sender->source, sender->block_bytes);
-	int64_t sent =
-		tow_tcp_send(sender->tcp, block, sender->block_bytes, 0);
+	int64_t sent = tow_tcp_send(sender->tcp, block, sender->block_bytes, 0);
 
 	if (full(sent)) {
 		sender->source.at = at;
 		return false;
 	}
-	sender->source.at = (size_t)(block - sender->source.base) +
-			    (size_t)sent;
+	sender->source.at =
+		(size_t)(block - sender->source.base) + (size_t)sent;
 	meter_add(&sender->meter, (uint64_t)sent, 1);
 	return true;
 }
@@ -119,9 +117,8 @@ int main(int argc, char **argv)
 				&sender.tcp);
 	if (error < 0)
 		bench_fail("connect: %s", tow_strerror(error));
-	if (args.queue_bytes &&
-	    tow_tcp_set(sender.tcp, TOW_TCP_SEND_BYTES,
-			(int64_t)args.queue_bytes) < 0)
+	if (args.queue_bytes && tow_tcp_set(sender.tcp, TOW_TCP_SEND_BYTES,
+					    (int64_t)args.queue_bytes) < 0)
 		bench_fail("--queue %zu: refused", args.queue_bytes);
 	run(&sender, lend);
 	bench_stack_ledger(sender.host, ledger, sizeof(ledger));

@@ -4,9 +4,8 @@
  *
  *	send     copies, --batch messages per call
  *	lend     the same in place
- *	train    in place, --batch datagrams per message, cut by the device (USO)
- *	borrow   receive and look at them in place
- *	recv     receive copies
+ *	train    in place, --batch datagrams per message, cut by the device
+ *(USO) borrow   receive and look at them in place recv     receive copies
  *
  * --block is the payload of a datagram.
  */
@@ -14,7 +13,7 @@
 #include <tow/udp.h>
 #include "bench_stack.h"
 
-#define EVENTS      64
+#define EVENTS	    64
 #define BATCH_MAX   64
 #define TRAIN_BYTES 65507u /* what fits one IPv4 datagram before cutting */
 #define SILENCE_NS  1000000000ull
@@ -26,13 +25,14 @@ struct datagrams {
 	struct tow_udp *udp;
 	size_t block_bytes;
 	unsigned per_message; /* datagrams in a train */
-	int messages;         /* in a call */
+	int messages;	      /* in a call */
 	bool lend;
 	struct tow_udp_message message[BATCH_MAX];
 	struct tow_span span[BATCH_MAX];
 };
 
-/* --- Sending ----------------------------------------------------------------*/
+/* --- Sending
+ * ----------------------------------------------------------------*/
 
 static void choose(struct datagrams *d, const struct bench_args *args)
 {
@@ -63,9 +63,9 @@ static void fill(struct datagrams *d)
 		d->message[i] = (struct tow_udp_message){
 			.spans = &d->span[i],
 			.span_count = 1,
-			.segment_bytes = (uint16_t)(d->per_message > 1 ?
-							    d->block_bytes :
-							    0),
+			.segment_bytes =
+				(uint16_t)(d->per_message > 1 ? d->block_bytes
+							      : 0),
 		};
 	}
 }
@@ -77,8 +77,8 @@ static bool send_batch(struct datagrams *d)
 	int taken;
 
 	fill(d);
-	taken = d->lend ? tow_udp_lend(d->udp, d->message, d->messages) :
-			  tow_udp_send(d->udp, d->message, d->messages);
+	taken = d->lend ? tow_udp_lend(d->udp, d->message, d->messages)
+			: tow_udp_send(d->udp, d->message, d->messages);
 	/* The receiver may be done and gone before we are: not an error. */
 	if (taken == TOW_EAGAIN || taken == TOW_ENOBUFS ||
 	    taken == TOW_ECONNREFUSED) {
@@ -110,7 +110,8 @@ static void send_all(struct datagrams *d, const struct bench_args *args)
 	}
 }
 
-/* --- Receiving --------------------------------------------------------------*/
+/* --- Receiving
+ * --------------------------------------------------------------*/
 
 /* Returns: bytes of the next datagram, or -1. */
 static int64_t borrow_one(struct datagrams *d)

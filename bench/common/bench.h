@@ -23,19 +23,19 @@
  *	                          user + system time
  */
 struct bench_args {
-	const char *mode;      /* what the program is to be; its own list */
-	struct in_addr addr;   /* of the peer, or to listen on */
+	const char *mode;    /* what the program is to be; its own list */
+	struct in_addr addr; /* of the peer, or to listen on */
 	uint16_t port;
 	double warm_s, window_s;
-	int source_fd;         /* memory file that bench/run filled, or -1 */
-	size_t block_bytes;    /* per write, lend or read */
-	size_t queue_bytes;    /* send buffer of a stack; 0: its default */
-	const char *dev;       /* device spec, name of a tap */
-	const char *local;     /* address of a user-space stack, CIDR */
-	uint8_t mac[6];        /* of the kernel's end of the tap */
-	unsigned batch;        /* datagrams per call, or segments per train */
-	bool gro;              /* UDP receiver takes trains whole */
-	bool hot;              /* source stays in the cache */
+	int source_fd;	    /* memory file that bench/run filled, or -1 */
+	size_t block_bytes; /* per write, lend or read */
+	size_t queue_bytes; /* send buffer of a stack; 0: its default */
+	const char *dev;    /* device spec, name of a tap */
+	const char *local;  /* address of a user-space stack, CIDR */
+	uint8_t mac[6];	    /* of the kernel's end of the tap */
+	unsigned batch;	    /* datagrams per call, or segments per train */
+	bool gro;	    /* UDP receiver takes trains whole */
+	bool hot;	    /* source stays in the cache */
 };
 
 /* Ends the program with a message when it cannot understand the options. */
@@ -71,8 +71,8 @@ struct meter {
 	enum meter_phase phase;
 	uint64_t warm_ns, window_ns;
 	uint64_t first_ns, begin_ns, end_ns, last_ns;
-	uint64_t bytes;     /* inside the window */
-	uint64_t units;     /* datagrams or calls inside the window */
+	uint64_t bytes;	    /* inside the window */
+	uint64_t units;	    /* datagrams or calls inside the window */
 	uint64_t bytes_all; /* with the warm-up and what came after */
 	struct rusage begin_usage, end_usage;
 };

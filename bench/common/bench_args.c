@@ -100,8 +100,8 @@ static void mac_of(uint8_t mac[6], const char *text)
 	unsigned b[6];
 	int i;
 
-	if (sscanf(text, "%x:%x:%x:%x:%x:%x", &b[0], &b[1], &b[2], &b[3],
-		   &b[4], &b[5]) != 6)
+	if (sscanf(text, "%x:%x:%x:%x:%x:%x", &b[0], &b[1], &b[2], &b[3], &b[4],
+		   &b[5]) != 6)
 		bench_fail("%s: not an Ethernet address", text);
 	for (i = 0; i < 6; i++)
 		mac[i] = (uint8_t)b[i];

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define OWN_SOURCE_BYTES (64u << 20)
-#define HOT_BYTES        (256u << 10) /* fits a core's second-level cache */
+#define HOT_BYTES	 (256u << 10) /* fits a core's second-level cache */
 
 static int make_own(void)
 {

@@ -105,8 +105,8 @@ static void send_by_write(int fd, struct source *source, struct meter *meter,
 	}
 }
 
-static void send_by_sendfile(int fd, struct source *source,
-			     struct meter *meter, size_t block_bytes)
+static void send_by_sendfile(int fd, struct source *source, struct meter *meter,
+			     size_t block_bytes)
 {
 	while (!meter_done(meter)) {
 		off_t at = source_next(source, block_bytes) - source->base;
@@ -151,9 +151,8 @@ static void wait_completion(int fd, struct zerocopy *state)
 		poll(&wait, 1, 1000);
 }
 
-static void send_by_zerocopy(int fd, struct source *source,
-			     struct meter *meter, size_t block_bytes,
-			     struct zerocopy *state)
+static void send_by_zerocopy(int fd, struct source *source, struct meter *meter,
+			     size_t block_bytes, struct zerocopy *state)
 {
 	int one = 1;
 
@@ -184,8 +183,8 @@ static void print_sender(int fd, const struct meter *meter,
 	snprintf(more, sizeof(more),
 		 "\"congestion\":\"%s\",\"zerocopy_copied\":%.2f,",
 		 bench_tcp_congestion(fd),
-		 state->completed ? (double)state->copied / state->completed :
-				    0.0);
+		 state->completed ? (double)state->copied / state->completed
+				  : 0.0);
 	meter_print(meter, more);
 }
 
@@ -202,8 +201,7 @@ static void send_all(const struct bench_args *args, struct meter *meter)
 	else if (strcmp(args->mode, "sendfile") == 0)
 		send_by_sendfile(fd, &source, meter, args->block_bytes);
 	else if (strcmp(args->mode, "zerocopy") == 0)
-		send_by_zerocopy(fd, &source, meter, args->block_bytes,
-				 &state);
+		send_by_zerocopy(fd, &source, meter, args->block_bytes, &state);
 	else
 		bench_fail("%s: no such mode", args->mode);
 	print_sender(fd, meter, &state);

@@ -41,9 +41,9 @@
 #include <netif/ethernet.h>
 
 #define FRAME_BYTES 2048
-#define MTU         1500
+#define MTU	    1500
 #define SPANS_MAX   8
-#define SPIN_NS     2000000
+#define SPIN_NS	    2000000
 
 struct peer {
 	int fd;

@@ -39,15 +39,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define MSS            1448 /* 1500 - IPv4 20 - TCP 20 - timestamps 12 */
-#define FRAME_PAYLOAD  (45 * MSS) /* the most whole segments in 64 KiB */
-#define RING_BYTES     (1u << 20)
-#define ACK_EVERY      4   /* frames received */
-#define READ_ACKS_EVERY 8  /* frames sent */
-#define SPIN_NS        50000
-#define STALL_MS       200
-#define WSCALE         8
-#define ETHERTYPE_IP4  0x0800
+#define MSS		1448	   /* 1500 - IPv4 20 - TCP 20 - timestamps 12 */
+#define FRAME_PAYLOAD	(45 * MSS) /* the most whole segments in 64 KiB */
+#define RING_BYTES	(1u << 20)
+#define ACK_EVERY	4 /* frames received */
+#define READ_ACKS_EVERY 8 /* frames sent */
+#define SPIN_NS		50000
+#define STALL_MS	200
+#define WSCALE		8
+#define ETHERTYPE_IP4	0x0800
 
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16 };
 
@@ -66,7 +66,7 @@ struct header {
 	uint8_t data_offset, flags;
 	uint16_t window, csum, urgent;
 	uint8_t options[12]; /* nop nop timestamps, or those of a SYN */
-	uint8_t syn_rest[8];  /* sent and received with SYN only */
+	uint8_t syn_rest[8]; /* sent and received with SYN only */
 } __attribute__((packed));
 
 #define HEADER_BYTES (offsetof(struct header, syn_rest))
@@ -236,8 +236,8 @@ static void send_frame(struct raw *raw, uint8_t flags, const void *payload,
 	h->ip_bytes = htons((uint16_t)(IP_BYTES + tcp_bytes));
 	h->ip_id = htons((uint16_t)(ntohs(h->ip_id) + 45));
 	h->ip_csum = 0;
-	h->ip_csum = htons(
-		(uint16_t)~fold(sum_words(&h->ip_version, IP_BYTES)));
+	h->ip_csum =
+		htons((uint16_t)~fold(sum_words(&h->ip_version, IP_BYTES)));
 	h->seq = htonl(raw->snd_nxt);
 	h->ack = htonl(raw->rcv_nxt);
 	h->data_offset = (uint8_t)((20 + option_bytes) / 4 << 4);

@@ -46,8 +46,8 @@ static const char *read_request(int fd, char *request)
 	char *name, *end;
 
 	do {
-		ssize_t got = read(fd, request + have,
-				   REQUEST_BYTES - 1 - have);
+		ssize_t got =
+			read(fd, request + have, REQUEST_BYTES - 1 - have);
 
 		if (got <= 0)
 			return NULL;
@@ -97,8 +97,7 @@ static void serve_one(int fd, int folder)
 
 	if (name)
 		file = openat(folder, name, O_RDONLY | O_CLOEXEC);
-	if (file < 0 || fstat(file, &status) < 0 ||
-	    !S_ISREG(status.st_mode)) {
+	if (file < 0 || fstat(file, &status) < 0 || !S_ISREG(status.st_mode)) {
 		say(fd, "404 Not Found", 0);
 	} else {
 		say(fd, "200 OK", (long long)status.st_size);

@@ -7,8 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define LEAVE_NS    2000000000ull
-#define TIMEOUT_US  1000000
+#define LEAVE_NS   2000000000ull
+#define TIMEOUT_US 1000000
 
 struct tow_host *bench_stack_open(const struct bench_args *args)
 {
