@@ -80,7 +80,6 @@
 	X(TX_BYTES, "tx_bytes", "bytes of them, with all headers")             \
 	X(TCP_SEGS_IN, "tcp_segs_in", "segments received, as the device gave them") \
 	X(TCP_SEGS_OUT, "tcp_segs_out", "segments sent, before segmentation")  \
-	X(TCP_FAST_PATH, "tcp_fast_path", "segments that took the short way")  \
 	X(TCP_RETRANS_SEGS, "tcp_retrans_segs", "segments sent again")         \
 	X(TCP_RETRANS_BYTES, "tcp_retrans_bytes", "bytes of payload sent again") \
 	X(TCP_RTO, "tcp_rto", "retransmission timer expiries")                 \

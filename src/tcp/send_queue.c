@@ -35,12 +35,16 @@ static struct loan *loan_new(struct tcp_host *host)
 	return loan;
 }
 
+/* A copy may begin anywhere in its chunk; the chunk is aligned to its size. */
 static void give_chunk(struct tcp_host *host, struct loan *loan)
 {
+	struct tow_pool *pool = &host->net->tx_pool;
+	uintptr_t at = (uintptr_t)loan->ptr;
+
 	if (!(loan->flags & LOAN_COPIED))
 		return;
 	loan->flags &= (uint8_t)~LOAN_COPIED;
-	tow_chunk_give(&host->net->tx_pool, (uint8_t *)(uintptr_t)loan->ptr);
+	tow_chunk_give(pool, (uint8_t *)(at - at % tow_chunk_bytes(pool)));
 }
 
 void loan_free(struct tcp_host *host, struct loan *loan)
@@ -129,17 +133,42 @@ static void copy_in(struct tow_tcp *t, struct loan *loan, const uint8_t *data,
 	loan->room -= bytes;
 }
 
+/*
+ * A copy with a token is closed, but not its chunk: a record of its own goes on
+ * behind it, and owns the chunk from now on. Records end in order, so the chunk
+ * is given back by the last one that lies in it.
+ */
+static uint32_t append_behind(struct tow_tcp *t, struct loan *closed,
+			      const uint8_t *data, uint32_t bytes,
+			      enum tow_copy why)
+{
+	struct loan *loan = loan_new(t->host);
+
+	if (!loan)
+		return 0;
+	loan->flags = LOAN_COPIED;
+	loan->ptr = closed->ptr + closed->bytes;
+	loan->room = closed->room;
+	closed->flags &= (uint8_t)~LOAN_COPIED;
+	copy_in(t, loan, data, bytes, why);
+	loan->bytes = bytes;
+	enqueue(t, loan);
+	return bytes;
+}
+
 /* Fill the free end of the last chunk: small writes share one. */
 static uint32_t append_to_tail(struct tow_tcp *t, const uint8_t *data,
 			       uint32_t bytes, enum tow_copy why)
 {
 	struct loan *tail = t->send.tail;
 
-	if (!tail || !(tail->flags & LOAN_COPIED) || tail->flags & LOAN_TOKEN)
+	if (!tail || !(tail->flags & LOAN_COPIED))
 		return 0;
 	bytes = MIN(bytes, tail->room);
 	if (bytes == 0)
 		return 0;
+	if (tail->flags & LOAN_TOKEN)
+		return append_behind(t, tail, data, bytes, why);
 	copy_in(t, tail, data, bytes, why);
 	tail->bytes += bytes;
 	t->send.end += bytes;
@@ -339,6 +368,28 @@ struct loan *send_queue_find(struct loan *from, uint64_t offset)
 }
 
 /*
+ * One more piece of payload for a frame. Pieces that follow each other in
+ * memory are one span: small copies share a chunk, and a file is often lent in
+ * pieces.
+ *
+ * Returns: false when the frame is out of spans.
+ */
+static bool attach_piece(struct tow_buf *buf, uint32_t spans_max, bool first,
+			 const uint8_t *piece, size_t bytes)
+{
+	struct tow_span *last = &buf->spans[buf->span_count - 1];
+
+	if (!first && (const uint8_t *)last->ptr + last->len == piece) {
+		last->len += bytes;
+		return true;
+	}
+	if (buf->span_count >= spans_max)
+		return false;
+	buf->spans[buf->span_count++] = (struct tow_span){ piece, bytes };
+	return true;
+}
+
+/*
  * Point a frame's payload spans at the stream from @offset on.
  *
  * Returns: bytes attached, less than @bytes when the frame is out of spans.
@@ -355,12 +406,13 @@ uint32_t send_queue_attach(struct tow_tcp *t, struct tow_buf *buf,
 	buf->owner_kind = BUF_OWNER_TCP;
 	buf->loan_first = loan;
 	buf->loan_start = offset;
-	while (attached < bytes && buf->span_count < spans_max) {
+	while (attached < bytes) {
 		uint64_t into = offset + attached - loan->start;
 		uint64_t here = MIN(loan->bytes - into, bytes - attached);
 
-		buf->spans[buf->span_count++] =
-			(struct tow_span){ loan->ptr + into, (size_t)here };
+		if (!attach_piece(buf, spans_max, attached == 0,
+				  loan->ptr + into, (size_t)here))
+			break;
 		loan->frames++;
 		attached += (uint32_t)here;
 		loan = loan->next;
