@@ -31,6 +31,7 @@ enum {
 	OPT_BATCH,
 	OPT_GRO,
 	OPT_HOT,
+	OPT_PAUSE,
 };
 
 static const struct option options[] = {
@@ -47,6 +48,7 @@ static const struct option options[] = {
 	{ "batch", required_argument, NULL, OPT_BATCH },
 	{ "gro", no_argument, NULL, OPT_GRO },
 	{ "hot", no_argument, NULL, OPT_HOT },
+	{ "pause", required_argument, NULL, OPT_PAUSE },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -146,6 +148,9 @@ static void take(struct bench_args *args, int option)
 		break;
 	case OPT_GRO:
 		args->gro = true;
+		break;
+	case OPT_PAUSE:
+		args->pause_us = (unsigned)number_of(optarg, 1000000);
 		break;
 	case OPT_HOT:
 		args->hot = true;

@@ -41,28 +41,33 @@ def tested(bench, program, mode, peer, local, device, *more):
 
 # --- tx ----------------------------------------------------------------------
 
-def sink(bench, address):
+# A reader of 64 KiB each millisecond or so.
+SLOW = ("--block", str(64 << 10), "--pause", "1000")
+
+
+def sink(bench, address, *more):
     return lambda: kernel(bench, bench.network.near, CPU_PEER, "sink",
-                          address)
+                          address, *more)
 
 
-def by_tap(program, mode, local=sandbox.STACK, device=TAP_SPEC, more=()):
+def by_tap(program, mode, local=sandbox.STACK, device=TAP_SPEC, more=(),
+           reader=()):
     def sample(bench):
         return measure.stream_pair(
-            bench, sink(bench, sandbox.NEAR),
+            bench, sink(bench, sandbox.NEAR, *reader),
             lambda: tested(bench, program, mode, sandbox.NEAR, local, device,
                            *more),
             bench.options.seconds)
     return sample
 
 
-def by_veth(mode, offloads=True):
+def by_veth(mode, offloads=True, reader=()):
     def sample(bench):
         if not offloads:
             bench.network.veth_offloads(False)
         try:
             return measure.stream_pair(
-                bench, sink(bench, sandbox.VETH_NEAR),
+                bench, sink(bench, sandbox.VETH_NEAR, *reader),
                 lambda: kernel(bench, bench.network.far, CPU_TESTED, mode,
                                sandbox.VETH_NEAR),
                 bench.options.seconds)
@@ -96,6 +101,9 @@ TX_BAD = (
     ("kernel-write, no offloads", by_veth("write", offloads=False)),
     ("tow-lend, 1448 B a time", by_tap("tow_tx", "lend", more=SMALL)),
     ("tow-copy, 1448 B a time", by_tap("tow_tx", "copy", more=SMALL)),
+    ("tow-lend, slow reader",
+     by_tap("tow_tx", "lend", more=LEND, reader=SLOW)),
+    ("kernel-write, slow reader", by_veth("write", reader=SLOW)),
 )
 
 

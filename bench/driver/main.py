@@ -93,6 +93,8 @@ def measure_one(options, build):
     bench = Bench(options, build, scratch, outer_proc)
     result = report.Result(options.name, options, bench.machine)
     run(bench, result)
+    if options.only:
+        result.targets = []
     report.print_result(result)
     report.save(result, result_paths)
     return 0

@@ -2,7 +2,8 @@
 /*
  * The Linux kernel's TCP as a peer.
  *
- *	sink       listen, take one connection, read() it to its end
+ *	sink       listen, take one connection, read() it to its end; with
+ *	           --pause it is a slow reader
  *	write      connect, write() out of the mapped source
  *	sendfile   connect, sendfile() out of the source's page cache
  *	zerocopy   connect, send(MSG_ZEROCOPY) out of the mapped source
@@ -82,8 +83,11 @@ static void sink(const struct bench_args *args, struct meter *meter)
 
 	if (!buffer)
 		bench_fail("out of memory");
-	while ((got = read(fd, buffer, args->block_bytes)) > 0)
+	while ((got = read(fd, buffer, args->block_bytes)) > 0) {
 		meter_add(meter, (uint64_t)got, 1);
+		if (args->pause_us)
+			usleep(args->pause_us);
+	}
 	/* A sender that just stops may reset: the bytes until then count. */
 	if (got < 0 && errno != ECONNRESET)
 		bench_fail("read: %m");
