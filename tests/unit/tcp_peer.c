@@ -482,6 +482,8 @@ static int device_tx(struct tow_dev *dev, struct tow_buf *const *bufs,
 
 	if (r->gone)
 		return TOW_ENETDOWN;
+	if (r->stuck)
+		return 0;
 	if (r->tx_limit && n > r->tx_limit)
 		n = r->tx_limit;
 	for (unsigned i = 0; i < n; i++) {

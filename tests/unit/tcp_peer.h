@@ -191,6 +191,7 @@ struct rig {
 	unsigned corrupt;   /* payload that is not the pattern */
 	bool mute;	    /* ARP and ND go unanswered */
 	bool gone;	    /* the device has vanished */
+	bool stuck;	    /* the device takes no frame */
 	unsigned tx_limit;  /* frames taken per call; 0: all */
 
 	struct frame queue[QUEUE_MAX];

@@ -481,3 +481,75 @@ TCP_TEST(stack_is_idle_after_all_is_over)
 	CHECK(tow_idle(r->stack));
 	CHECK_EQ(tow_deadline(r->stack) > r->now_us, true);
 }
+
+/* tow/event.h: no event for a closed handle, but those of its loans */
+TCP_TEST(closed_handle_has_no_events_but_its_loans)
+{
+	struct tow_event events[16];
+	struct tow_tcp *tcp;
+	int n;
+
+	handshake_passive(r);
+	CHECK_EQ(app_lend(r, 1000, 1, 0), 0);
+	r->event_count = 0;
+	inject(r, .flags = ACK, .seq = 1, .ack = 1001, .bytes = 10,
+	       .later = true);
+	tow_poll(r->stack, r->now_us);
+	tcp = r->tcp;
+	tow_tcp_close(r->tcp);
+	r->tcp = NULL;
+	n = tow_events(r->stack, events, 16);
+	for (int i = 0; i < n; i++) {
+		CHECK_EQ(events[i].type, TOW_EVENT_LOAN);
+		CHECK_NE(events[i].object, (void *)tcp);
+		CHECK_EQ(events[i].token, 1u);
+	}
+	CHECK_EQ(n, 1);
+}
+
+/* tow/event.h: nothing is lost for want of room in the program's array */
+TCP_TEST(events_come_one_by_one_as_well)
+{
+	struct tow_event event;
+	unsigned loans = 0, others = 0;
+
+	handshake_passive(r);
+	for (uint64_t token = 1; token <= 5; token++)
+		CHECK_EQ(app_lend(r, FULL, token, 0), 0);
+	r->event_count = 0;
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 1 + 5 * FULL,
+	       .bytes = 10, .later = true);
+	tow_poll(r->stack, r->now_us);
+	while (tow_events(r->stack, &event, 1) == 1) {
+		CHECK_LE(loans + others, 20u);
+		if (event.type == TOW_EVENT_LOAN)
+			CHECK_EQ(event.token, ++loans);
+		else
+			others++;
+	}
+	CHECK_EQ(loans, 5u);
+	CHECK_GE(others, 1u);
+}
+
+/* RFC 9293 3.10.7.4: text that comes with the FIN after our close is too late
+ */
+TCP_TEST(data_with_a_fin_after_close_is_reset)
+{
+	handshake_passive(r);
+	app_close(r);
+	forget(r);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 2, .bytes = 10);
+	CHECK_EQ(peek(r)->flags & RST, RST);
+}
+
+/* RFC 9293 3.10.7.4: old text after close is only a duplicate */
+TCP_TEST(duplicate_data_after_close_is_not_reset)
+{
+	handshake_passive(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 100);
+	CHECK_EQ(app_recv(r, 1000), 100);
+	app_close(r);
+	forget(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 2, .bytes = 100);
+	CHECK(sends(r, ACK, 2, 101, 0));
+}

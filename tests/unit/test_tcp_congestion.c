@@ -235,3 +235,25 @@ TCP_TEST(shrunk_window_stops_the_sender_without_harm)
 	       .ack = 10001 + info_of(r).in_flight_bytes);
 	CHECK_GE(bytes_sent(r), 5 * FULL);
 }
+
+/* RFC 5681 4.1: idle means that no data was sent; ACKs are none */
+TCP_TEST(acks_in_between_do_not_keep_an_old_window_alive)
+{
+	uint32_t una = 1;
+
+	handshake_passive(r);
+	CHECK_EQ(app_lend(r, 150000, 1, 0), 0);
+	CHECK_EQ(bytes_sent(r), 10 * FULL);
+	while (info_of(r).in_flight_bytes)
+		round_trip(r, &una, 1);
+	CHECK_GE(info_of(r).cwnd_bytes, 30 * FULL);
+	for (uint32_t i = 0; i < 100; i++) {
+		inject(r, .flags = ACK, .seq = 1 + i * 100, .ack = una,
+		       .bytes = 100);
+		app_recv(r, 1000);
+		advance_ms(r, 100);
+	}
+	forget(r);
+	CHECK_EQ(app_lend(r, 150000, 2, 0), 0);
+	CHECK_LE(bytes_sent(r), 10 * FULL);
+}

@@ -688,6 +688,7 @@ TEST(ephemeral_ports_run_out_with_an_error)
 	/* Another peer port has all of them again. */
 	CHECK(connect_ephemeral(r, 444, &result) != NULL);
 	discard_rig(r);
+	free(r);
 }
 
 static uint32_t isn_of_syn_from(struct rig *r, uint16_t port)
@@ -811,4 +812,68 @@ TCP_TEST(half_open_connection_is_found_out_by_a_challenge)
 	CHECK(sends(r, ACK, 1, 1, 0)); /* RFC 5961 4.2 */
 	inject(r, .flags = RST, .seq = 1);
 	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+}
+
+/* RFC 9293 3.4: that the tests that wrap do so, on both sides */
+TEST(wrapping_tests_begin_just_below_2_to_the_32)
+{
+	struct rig_options o = rig_default(IPV6);
+	struct rig *r = malloc(sizeof(*r));
+
+	CHECK(r != NULL);
+	o.wrap = true;
+	rig_open(r, &o);
+	handshake_passive(r);
+	CHECK_GE(r->our_iss, 0u - 1600);
+	CHECK_GE(r->peer_iss, 0u - 1600);
+	rig_reopen(r, &o);
+	handshake_active(r);
+	CHECK_GE(r->our_iss, 0u - 1600);
+	rig_close(r);
+	free(r);
+}
+
+/* RFC 9293 3.10.7.4: payload on the SYN-ACK is text like any other */
+TCP_TEST(data_on_a_syn_ack_is_delivered)
+{
+	connect_out(r);
+	forget(r);
+	inject(r, .flags = SYN | ACK, .ack = 1, .mss = 1000, .bytes = 100);
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
+	if (app_recv(r, 1000) == TOW_EAGAIN) /* or comes again */
+		inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 100);
+	CHECK_EQ(r->read + (uint64_t)(app_recv(r, 1000) > 0 ? 100 : 0), 100u);
+}
+
+/* RFC 9293 3.10.4: shut down in SYN-SENT: data, then FIN, after the SYN */
+TCP_TEST(shutdown_in_syn_sent_sends_fin_after_the_handshake)
+{
+	connect_out(r);
+	app_send(r, 100, 0);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	forget(r);
+	syn_ack_arrives(r);
+	CHECK_EQ(r->sent[r->sent_count - 1].flags, FIN | ACK);
+	CHECK_EQ(bytes_sent(r), 100u);
+	CHECK_EQ(state_of(r), TOW_TCP_FIN_WAIT_1);
+	inject(r, .flags = ACK, .seq = 1, .ack = 102);
+	CHECK_EQ(state_of(r), TOW_TCP_FIN_WAIT_2);
+}
+
+/* RFC 9293 3.5 figure 8, with both SYN-ACKs crossing */
+TCP_TEST(simultaneous_open_completes_by_the_syn_ack)
+{
+	put_in_state(r, AT_SYN_SENT);
+	syn_arrives(r);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	syn_ack_arrives(r);
+	if (state_of(r) == TOW_TCP_SYN_RECEIVED) { /* our ACK does it */
+		CHECK(sends(r, ACK, 1, 1, 0));
+		inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	}
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
+	forget(r);
+	app_send(r, 100, 0);
+	CHECK(sends(r, ACK, 1, 1, 100));
 }

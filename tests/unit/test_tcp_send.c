@@ -488,3 +488,37 @@ TCP_TEST(mss_option_bounds_what_is_sent_and_announced)
 	while (waiting(r))
 		CHECK_LE(next(r)->bytes, 600u);
 }
+
+/* RFC 9293 3.8.6.1: what a shut window refused goes first when it opens */
+TCP_TEST(refused_probe_goes_first_when_the_window_opens)
+{
+	uint32_t cwnd;
+
+	shut(r);
+	cwnd = info_of(r).cwnd_bytes;
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_NE(advance_to_segment(r, 10000000), UINT64_MAX);
+		forget(r);
+		inject(r, .flags = ACK, .seq = 1, .ack = 10001,
+		       .zero_window = true);
+		forget(r);
+	}
+	ack(r, 10001);
+	CHECK_EQ(peek(r)->seq, 10001u);
+	CHECK_GE(bytes_sent(r), 5 * FULL);
+	CHECK_GE(info_of(r).cwnd_bytes, cwnd); /* and was no loss */
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 0u);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 0u);
+}
+
+/* RFC 9293 3.8.4: only acceptable segments show that the peer lives */
+TCP_TEST(forged_segments_do_not_answer_keepalive_probes)
+{
+	keep_alive(r);
+	for (unsigned i = 0; i < 80; i++) {
+		advance_ms(r, 1000);
+		inject(r, .flags = ACK, .seq = 0x20000000 + i, .ack = 1);
+		inject(r, .flags = RST, .seq = 0x20000000 + i);
+	}
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+}
