@@ -10,8 +10,8 @@
  * and closing are a worker's job, because both can take long.
  *
  * A block is resident for RESIDENT_S seconds after it was read in. Later the
- * kernel may have reclaimed it, so it is asked for again; for pages that are
- * still there that is a walk over page tables, some microseconds, by a worker.
+ * kernel may have reclaimed some of it, so mincore(2) is asked, which takes
+ * some microseconds; if pages are missing, it is a reader's job again.
  *
  * The guards are what the SIGBUS handler may look at: a table of atomics, so
  * that it needs no lock. A slot is filled before the mapping is lent and
@@ -31,18 +31,19 @@
 #include <unistd.h>
 #include <tow/host.h>
 
-#define MAPS_MAX   1024 /* mappings, and so open files, at a time */
-#define BUCKETS	   1024 /* a power of two */
-#define IDLE_US	   5000000
-#define RESIDENT_S 2
-#define PENDING	   UINT32_MAX /* in resident_s: a worker is at it */
+#define MAPS_MAX       1024 /* mappings, and so open files, at a time */
+#define BUCKETS	       1024 /* a power of two */
+#define IDLE_US	       5000000
+#define RESIDENT_S     2
+#define PAGE_BYTES_MIN 4096
+#define PENDING	       UINT32_MAX /* in resident_s: a worker is at it */
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* since Linux 5.14 */
 #endif
 
 struct file_maps {
-	struct workers *workers;
+	struct workers *readers, *closers;
 	void (*woken)(struct file_map *map);
 	struct list buckets[BUCKETS];
 	struct list idle;
@@ -250,14 +251,14 @@ static void unmap_later(struct file_maps *maps, const struct file_pages *pages)
 	j->job.work = unmap_work;
 	j->job.done = unmap_done;
 	j->pages = *pages;
-	workers_submit(maps->workers, &j->job);
+	workers_submit(maps->closers, &j->job);
 }
 
 /* --- the cache --------------------------------------------------------------
  */
 
-int file_maps_open(struct file_maps **out, struct workers *workers,
-		   void (*woken)(struct file_map *map))
+int file_maps_open(struct file_maps **out, struct workers *readers,
+		   struct workers *closers, void (*woken)(struct file_map *map))
 {
 	struct file_maps *maps = calloc(1, sizeof(*maps));
 	int error = install_handler();
@@ -267,7 +268,8 @@ int file_maps_open(struct file_maps **out, struct workers *workers,
 		free(maps);
 		return error ? error : -ENOMEM;
 	}
-	maps->workers = workers;
+	maps->readers = readers;
+	maps->closers = closers;
 	maps->woken = woken;
 	list_init(&maps->idle);
 	for (i = 0; i < BUCKETS; i++)
@@ -474,7 +476,23 @@ static bool populate_later(struct file_map *map, uint32_t block)
 	j->block = block;
 	file_map_ref(map);
 	map->resident_s[block] = PENDING;
-	workers_submit(map->maps->workers, &j->job);
+	workers_submit(map->maps->readers, &j->job);
+	return true;
+}
+
+/* Did its pages stay where they were? The kernel may have reclaimed some. */
+static bool still_resident(const struct file_map *map, uint32_t block)
+{
+	uint64_t start = (uint64_t)block * FILE_BLOCK_BYTES;
+	unsigned char pages[FILE_BLOCK_BYTES / PAGE_BYTES_MIN];
+	size_t bytes = block_bytes(start, map->size), page, i;
+
+	if (mincore((void *)(map->pages.bytes + start), bytes, pages) != 0)
+		return false;
+	page = (size_t)sysconf(_SC_PAGESIZE);
+	for (i = 0; i * page < bytes; i++)
+		if (!(pages[i] & 1))
+			return false;
 	return true;
 }
 
@@ -487,6 +505,10 @@ static bool block_resident(struct file_map *map, uint32_t block,
 		return false;
 	if (known_s && seconds(now_us) - known_s <= RESIDENT_S)
 		return true;
+	if (known_s && still_resident(map, block)) {
+		map->resident_s[block] = seconds(now_us);
+		return true;
+	}
 	/* Without memory for a job: let the stack's thread do the waiting. */
 	return !populate_later(map, block);
 }

@@ -63,11 +63,14 @@ struct file_map {
 
 /*
  * file_maps_open() - a cache
- * @woken: called when a map's waiters should try again
+ * @readers: for reading in, which can take long
+ * @closers: for unmapping
+ * @woken:   called when a map's waiters should try again
  *
  * Returns: 0, or a negative errno. Installs the SIGBUS handler.
  */
-int file_maps_open(struct file_maps **out, struct workers *workers,
+int file_maps_open(struct file_maps **out, struct workers *readers,
+		   struct workers *closers,
 		   void (*woken)(struct file_map *map)) TOW_MUST_USE;
 void file_maps_close(struct file_maps *maps);
 

@@ -139,6 +139,8 @@ static struct tow_config choose_config(const struct serve_options *o)
 	cfg.tcp_max = 2 * connections + TIME_WAIT_MAX;
 	cfg.tx_chunks += 2 * connections; /* heads of responses */
 	cfg.loans += 8 * connections;
+	cfg.rx_chunks *= 4; /* uploads hold what is not in the file yet */
+	cfg.rx_bufs *= 4;
 	cfg.send_bytes = LENT_BYTES;
 	if (o->settings.copy) {
 		cfg.send_bytes = LENT_BYTES / 4;
@@ -191,13 +193,18 @@ static int open_server(struct serve *s)
 	if (!error)
 		error = workers_open(&server->workers, SERVE_WORKERS);
 	if (!error)
-		error = file_maps_open(&server->maps, server->workers,
-				       retry_waiters);
+		error = workers_open(&server->movers, SERVE_WORKERS);
+	if (!error)
+		error = file_maps_open(&server->maps, server->movers,
+				       server->workers, retry_waiters);
 	if (!error && !s->options.quiet)
 		error = access_log_open(&server->log, server->workers,
 					STDOUT_FILENO);
 	if (!error)
 		error = tow_host_watch(s->host, workers_fd(server->workers),
+				       POLLIN);
+	if (!error)
+		error = tow_host_watch(s->host, workers_fd(server->movers),
 				       POLLIN);
 	return error ? complain("starting", -error) : EXIT_OK;
 }
@@ -294,8 +301,10 @@ static void begin_drain(struct serve *s)
 	LIST_EACH (node, &server->conns) {
 		struct conn *c = CONTAINER(node, struct conn, link);
 
-		if (c->state == CONN_READING && !c->request.started)
-			conn_end(c, false);
+		if (c->state == CONN_READING && !c->request.started) {
+			conn_finish(c);
+			conn_run(c);
+		}
 	}
 }
 
@@ -325,6 +334,12 @@ static void tick(struct serve *s)
 	server_tick(&s->server);
 }
 
+static void collect(struct serve *s, struct workers *workers)
+{
+	if (tow_host_ready(s->host, workers_fd(workers)))
+		workers_collect(workers);
+}
+
 static void run_once(struct serve *s, int64_t timeout_us)
 {
 	struct tow_event events[EVENTS_MAX];
@@ -335,8 +350,8 @@ static void run_once(struct serve *s, int64_t timeout_us)
 	look_at_clock(s);
 	for (i = 0; i < count; i++)
 		server_event(server, &events[i]);
-	if (tow_host_ready(s->host, workers_fd(server->workers)))
-		workers_collect(server->workers);
+	collect(s, server->workers);
+	collect(s, server->movers);
 	server_check_maps(server);
 	take_signals(s);
 	tick(s);
@@ -380,6 +395,7 @@ static void end_connections(struct serve *s)
 	while (!server->device_gone && !tow_idle(server->stack) &&
 	       tow_host_clock_us() < until_us)
 		run_once(s, FLUSH_US / 10);
+	workers_drain(server->movers);
 	workers_drain(server->workers);
 }
 
@@ -413,6 +429,8 @@ static void tear_down(struct serve *s)
 		end_loans(server);
 		file_maps_close(server->maps);
 	}
+	if (server->movers)
+		workers_close(server->movers);
 	if (server->workers)
 		workers_close(server->workers);
 	if (server->root_fd >= 0)

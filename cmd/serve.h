@@ -30,18 +30,20 @@
  */
 
 /* Limits, so that no client can take more than its share. */
-#define SERVE_HEAD_US	   10000000   /* for a whole head to arrive */
-#define SERVE_IDLE_US	   30000000   /* between requests */
-#define SERVE_STALL_US	   30000000   /* for SERVE_PROGRESS_MIN bytes */
-#define SERVE_PROGRESS_MIN 16384      /* bytes either way: about 4 kbit/s */
-#define SERVE_LINGER_US	   2000000    /* for the peer's FIN after ours */
-#define SERVE_DRAIN_US	   10000000   /* for responses after SIGTERM */
-#define SERVE_TICK_US	   250000     /* how often limits are looked at */
-#define SERVE_REQUESTS_MAX 10000      /* per connection */
-#define SERVE_HOLD_MAX	   (1u << 20) /* bytes of an upload not yet in the file */
-#define SERVE_LISTING_MAX  100000     /* entries of a directory shown */
-#define SERVE_WORKERS	   4
-#define SERVE_BACKLOG	   1024
+#define SERVE_HEAD_US	   10000000	/* for a whole head to arrive */
+#define SERVE_IDLE_US	   30000000	/* between requests */
+#define SERVE_STALL_US	   30000000	/* for SERVE_PROGRESS_MIN bytes */
+#define SERVE_PROGRESS_MIN 16384	/* bytes either way: about 4 kbit/s */
+#define SERVE_LINGER_US	   2000000	/* for the peer's FIN after ours */
+#define SERVE_DRAIN_US	   10000000	/* for responses after SIGTERM */
+#define SERVE_TICK_US	   250000	/* how often limits are looked at */
+#define SERVE_REQUESTS_MAX 10000	/* per connection */
+#define SERVE_HOLD_MAX	   (512u << 10) /* bytes of an upload not yet in the file \
+					 */
+#define SERVE_LISTING_MAX 100000	/* entries of a directory shown */
+#define SERVE_WORKERS	  4 /* threads for short jobs, and as many for long ones \
+			     */
+#define SERVE_BACKLOG 1024
 
 struct serve_settings {
 	bool writable;
@@ -54,7 +56,8 @@ struct server {
 	struct serve_settings settings;
 	struct tow_stack *stack;
 	struct tow_listener *listener;
-	struct workers *workers;
+	struct workers *workers; /* for what is short: opening, listing, log */
+	struct workers *movers;	 /* for what is long: reading in, uploads */
 	struct file_maps *maps;
 	struct access_log *log; /* NULL: quiet */
 	int root_fd;		/* the directory that is served */
@@ -146,6 +149,7 @@ void server_check_maps(struct server *server); /* after a fault */
 void server_reap(struct server *server);
 void conn_run(struct conn *conn);
 void conn_enter(struct conn *conn, enum conn_state state);
+void conn_finish(struct conn *conn); /* nothing more will be sent */
 void conn_end(struct conn *conn, bool hard);
 void conn_release(struct conn *conn); /* a job or a loan came back */
 bool conn_take_input(struct conn *conn);

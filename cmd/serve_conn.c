@@ -66,7 +66,7 @@ static bool evict_idle(struct server *server)
 	}
 	if (!oldest)
 		return false;
-	conn_end(oldest, false);
+	conn_end(oldest, conn_acked_bytes(oldest) < oldest->queued_bytes);
 	return true;
 }
 
@@ -93,6 +93,16 @@ void conn_enter(struct conn *c, enum conn_state state)
 	c->since_us = c->server->now_us;
 	c->mark = state == CONN_RECEIVING ? c->request.body_bytes
 					  : conn_acked_bytes(c);
+}
+
+/*
+ * Say goodbye, and watch over what is still queued: a peer that stops reading
+ * must not keep our pages for ever.
+ */
+void conn_finish(struct conn *c)
+{
+	(void)tow_tcp_shutdown(c->tcp);
+	conn_enter(c, CONN_CLOSING);
 }
 
 /*
@@ -196,9 +206,10 @@ static bool read_head(struct conn *c)
 	size_t used;
 
 	if (!conn_take_input(c)) {
-		if (c->state == CONN_READING && c->peer_done)
-			conn_end(c, false);
-		return false;
+		if (c->state != CONN_READING || !c->peer_done)
+			return false;
+		conn_finish(c);
+		return true;
 	}
 	progress = http_message_feed(&c->request, c->in, c->in_bytes, &used);
 	consume(c, used);
@@ -221,7 +232,8 @@ static bool discard(struct conn *c)
 		consume(c, c->in_bytes);
 		return true;
 	}
-	if (c->state == CONN_CLOSING && c->peer_done)
+	if (c->state == CONN_CLOSING && c->peer_done &&
+	    conn_acked_bytes(c) == c->queued_bytes)
 		conn_end(c, false);
 	return false;
 }
@@ -321,12 +333,12 @@ static void check_reading(struct conn *c)
 	if (waited_us <
 	    (begun || c->requests == 0 ? SERVE_HEAD_US : SERVE_IDLE_US))
 		return;
-	if (!begun) {
-		conn_end(c, false);
-		return;
+	if (begun) {
+		c->answering = true;
+		request_answer(c, 408);
+	} else {
+		conn_finish(c);
 	}
-	c->answering = true;
-	request_answer(c, 408);
 	conn_run(c);
 }
 
@@ -344,7 +356,7 @@ static void check_closing(struct conn *c)
 		c->mark = acked;
 		c->since_us = c->server->now_us;
 	}
-	if (c->server->now_us - c->since_us >= SERVE_LINGER_US)
+	if (c->peer_done || c->server->now_us - c->since_us >= SERVE_LINGER_US)
 		conn_end(c, false);
 }
 

@@ -315,7 +315,7 @@ static void submit(struct upload *u, void (*work)(struct job *),
 	u->job.work = work;
 	u->job.done = done;
 	u->busy = true;
-	workers_submit(u->server->workers, &u->job);
+	workers_submit(u->server->movers, &u->job);
 }
 
 /* From here on the connection does not know the upload any more. */

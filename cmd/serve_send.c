@@ -201,8 +201,7 @@ static void finish_response(struct conn *c)
 	request_log(c);
 	send_stop(c);
 	if (!keep) {
-		(void)tow_tcp_shutdown(c->tcp);
-		conn_enter(c, CONN_CLOSING);
+		conn_finish(c);
 		return;
 	}
 	http_message_begin(&c->request, HTTP_REQUEST);
