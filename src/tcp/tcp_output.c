@@ -240,17 +240,19 @@ void tcp_send_syn(struct tow_tcp *t)
 		.window_scale = t->rcv.scale,
 	};
 
+	buf = take_buf(t);
+	if (!buf)
+		return; /* counted; the first time, no timer is armed either */
 	if (!again) {
-		if (!flight_append(t, 1, SENT_SYN))
-			return; /* counted; no timer is armed */
+		if (!flight_append(t, 1, SENT_SYN)) {
+			tow_buf_give(buf);
+			return;
+		}
 		timer_restart_retransmit(t);
 	} else if (flight_first(t)) {
 		flight_mark(t, flight_first(t), SENT_EVER_RETRANS, 0);
 		tcp_count(t, TOW_COUNTER_TCP_RETRANS_SEGS);
 	}
-	buf = take_buf(t);
-	if (!buf)
-		return;
 	h.window = receive_advertise(t, true);
 	if (h.has_timestamps) {
 		h.ts_value = tcp_timestamp(t);
