@@ -150,8 +150,11 @@ static void on_window_open(struct tow_tcp *t, struct seq ack)
 {
 	struct sent *probe = flight_first(t);
 
-	if (probe && seq_eq(ack, t->snd.una) && !(probe->flags & SENT_SACKED))
-		flight_mark(t, probe, SENT_LOST, SENT_RETRANS);
+	if (!probe || !seq_eq(ack, t->snd.una) || probe->flags & SENT_SACKED)
+		return;
+	flight_mark(t, probe, SENT_LOST, SENT_RETRANS);
+	t->recovery.backoffs = 0;
+	timer_restart_retransmit(t);
 }
 
 /* RFC 9293 3.10.7.4: only a newer segment may say what the window is. */
