@@ -154,7 +154,7 @@ static void repair6(uint8_t *p, uint32_t bytes)
 
 	if (bytes < IP6_BYTES)
 		return;
-	end = MIN(bytes, IP6_BYTES + wire_get16(ip->payload));
+	end = MIN(bytes, (uint32_t)IP6_BYTES + wire_get16(ip->payload));
 	next = ip->next;
 	while (at + 8 <= end &&
 	       (next == IP6_HOP_BY_HOP || next == IP6_ROUTING ||
