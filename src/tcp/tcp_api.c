@@ -322,8 +322,6 @@ static int may_queue(const struct tow_tcp *t)
 static void note_queued(struct tow_tcp *t)
 {
 	timer_clear(t, TIMER_MORE);
-	if (tcp_in_flight(t) == 0)
-		t->progress_us = tcp_now(t);
 	tcp_want_output(t);
 }
 

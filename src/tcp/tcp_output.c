@@ -498,6 +498,8 @@ static bool send_new(struct tow_tcp *t)
 	bytes = choose_bytes(t, per_packet);
 	if (bytes == 0 && !fin_is_next(t, 0))
 		return false;
+	if (tcp_in_flight(t) == 0)
+		t->progress_us = tcp_now(t);
 	return send_next(t, bytes, per_packet);
 }
 
@@ -527,9 +529,11 @@ void tcp_send_probe(struct tow_tcp *t)
 /* Nothing is in flight, so no ACK will come to open the window: ask. */
 static void start_probing(struct tow_tcp *t)
 {
-	if (tcp_in_flight(t) == 0 && has_news(t) &&
-	    !t->deadlines_us[TIMER_RETRANSMIT] && !t->deadlines_us[TIMER_MORE])
-		timer_arm_retransmit(t);
+	if (tcp_in_flight(t) > 0 || !has_news(t) ||
+	    t->deadlines_us[TIMER_RETRANSMIT] || t->deadlines_us[TIMER_MORE])
+		return;
+	t->progress_us = tcp_now(t);
+	timer_arm_retransmit(t);
 }
 
 /* --------------------------------------------------------------- the spine */
@@ -558,6 +562,24 @@ static uint64_t starvation(const struct tow_tcp *t)
 	       counters[TOW_COUNTER_NO_SEGMENTS];
 }
 
+/* The poll sends the SYN; from then on the peer has time to answer. */
+static unsigned send_first_syn(struct tow_tcp *t)
+{
+	tcp_offer(t);
+	t->progress_us = tcp_now(t);
+	tcp_send_syn(t);
+	return tcp_in_flight(t) > 0;
+}
+
+/* An ACK that no payload carried; a full device must not swallow it. */
+static unsigned send_owed_ack(struct tow_tcp *t)
+{
+	if (net_send_room(tcp_net(t), &t->path) > 0)
+		return tcp_send_control(t, TH_ACK);
+	tcp_want_output(t);
+	return 0;
+}
+
 /* Returns how many segments went out. */
 int tcp_output(struct tow_tcp *t)
 {
@@ -567,11 +589,8 @@ int tcp_output(struct tow_tcp *t)
 	unsigned sent = 0;
 
 	list_remove(&t->output);
-	if (t->state == TOW_TCP_SYN_SENT && tcp_in_flight(t) == 0) {
-		tcp_offer(t);
-		tcp_send_syn(t);
-		sent += tcp_in_flight(t) > 0;
-	}
+	if (t->state == TOW_TCP_SYN_SENT && tcp_in_flight(t) == 0)
+		sent += send_first_syn(t);
 	if (may_send_data(t)) {
 		notice_idle(t);
 		t->cc.limited = false;
@@ -585,7 +604,7 @@ int tcp_output(struct tow_tcp *t)
 			tcp_want_output(t);
 	}
 	if (t->ack_now && t->state >= TOW_TCP_SYN_RECEIVED)
-		sent += tcp_send_control(t, TH_ACK);
+		sent += send_owed_ack(t);
 	if (starvation(t) != starved)
 		tcp_want_output(t);
 	TCP_CHECK(t);
