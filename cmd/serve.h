@@ -30,20 +30,18 @@
  */
 
 /* Limits, so that no client can take more than its share. */
-#define SERVE_HEAD_US	   10000000	/* for a whole head to arrive */
-#define SERVE_IDLE_US	   30000000	/* between requests */
-#define SERVE_STALL_US	   30000000	/* for SERVE_PROGRESS_MIN bytes */
-#define SERVE_PROGRESS_MIN 16384	/* bytes either way: about 4 kbit/s */
-#define SERVE_LINGER_US	   2000000	/* for the peer's FIN after ours */
-#define SERVE_DRAIN_US	   10000000	/* for responses after SIGTERM */
-#define SERVE_TICK_US	   250000	/* how often limits are looked at */
-#define SERVE_REQUESTS_MAX 10000	/* per connection */
-#define SERVE_HOLD_MAX	   (512u << 10) /* bytes of an upload not yet in the file \
-					 */
-#define SERVE_LISTING_MAX 100000	/* entries of a directory shown */
-#define SERVE_WORKERS	  4 /* threads for short jobs, and as many for long ones \
-			     */
-#define SERVE_BACKLOG 1024
+#define SERVE_HEAD_US	   10000000 /* for a whole head to arrive */
+#define SERVE_IDLE_US	   30000000 /* between requests */
+#define SERVE_STALL_US	   30000000 /* for SERVE_PROGRESS_MIN bytes */
+#define SERVE_PROGRESS_MIN 16384    /* bytes either way: about 4 kbit/s */
+#define SERVE_LINGER_US	   2000000  /* for the peer's FIN after ours */
+#define SERVE_DRAIN_US	   10000000 /* for responses after SIGTERM */
+#define SERVE_TICK_US	   250000   /* how often limits are looked at */
+#define SERVE_REQUESTS_MAX 10000    /* per connection */
+#define SERVE_HOLD_MAX	   524288   /* bytes of an upload not yet written */
+#define SERVE_LISTING_MAX  100000   /* entries of a directory shown */
+#define SERVE_WORKERS	   4	    /* threads for short jobs, and for long */
+#define SERVE_BACKLOG	   1024	    /* connections that wait to be accepted */
 
 struct serve_settings {
 	bool writable;
