@@ -251,3 +251,54 @@ TCP_TEST(ecn_setup_is_declined_when_it_is_not_done)
 	inject(r, .flags = SYN | ECE | CWR, .mss = 1000);
 	CHECK_EQ(peek(r)->flags, SYN | ACK);
 }
+
+/* RFC 2018 2: SACK blocks mean nothing where SACK was not permitted */
+TCP_TEST(sack_blocks_without_permission_are_ignored)
+{
+	r->options.offer.sack_ok = false;
+	handshake_passive(r);
+	CHECK_EQ(app_lend(r, 10000, 1, 0), 0);
+	forget(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .sacks = 1,
+	       .sack = { { 1001, 10001 } });
+	CHECK(sends_nothing(r));
+	CHECK_NE(advance_to_segment(r, 1000000), UINT64_MAX);
+	CHECK(sends(r, ACK, 1, 1, 1000));
+}
+
+/* attacks: exhaustion. No room for another does not hurt those who are in. */
+TCP_TEST(connections_live_on_when_the_table_is_full)
+{
+	struct rig_options o = r->options;
+
+	o.cfg.tcp_max = 8;
+	rig_reopen(r, &o);
+	handshake_passive(r);
+	for (uint16_t i = 0; i < 100; i++)
+		inject(r, .flags = SYN, .seq = 1, .absolute = true,
+		       .sport = (uint16_t)(1000 + i));
+	CHECK_GE(drops(r, TOW_DROP_TCP_MEMORY) + drops(r, TOW_DROP_TCP_BACKLOG),
+		 90u);
+	CHECK(is_alive(r, 1));
+}
+
+/* tow/stack.h tow_poll(): a bounded number of frames in one call */
+TCP_TEST(one_poll_does_not_swallow_a_flood)
+{
+	unsigned before, polls = 0;
+
+	handshake_passive(r);
+	for (unsigned i = 0; i < 3000; i++)
+		inject(r, .flags = ACK, .seq = 1, .ack = 1, .later = true);
+	before = r->queue_tail - r->queue_head;
+	while (r->queue_head != r->queue_tail) {
+		unsigned left = r->queue_tail - r->queue_head;
+
+		CHECK_GT(tow_poll(r->stack, r->now_us), 0);
+		CHECK_LE(left - (r->queue_tail - r->queue_head), 1024u);
+		polls++;
+	}
+	CHECK_EQ(before, 3000u);
+	CHECK_GE(polls, 3u);
+	CHECK(is_alive(r, 1));
+}

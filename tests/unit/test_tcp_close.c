@@ -553,3 +553,100 @@ TCP_TEST(duplicate_data_after_close_is_not_reset)
 	inject(r, .flags = ACK, .seq = 1, .ack = 2, .bytes = 100);
 	CHECK(sends(r, ACK, 2, 101, 0));
 }
+
+/* RFC 9293 3.9.1: linger: so long for the rest, then a reset */
+TCP_TEST(close_with_linger_resets_when_it_runs_out)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_LINGER_S, 3), 0);
+	CHECK_EQ(app_lend(r, 1000, 1, 0), 0);
+	app_close(r);
+	advance_ms(r, 2800);
+	CHECK_EQ(loans_ended(r, 1), 0u);
+	forget(r);
+	advance_ms(r, 500);
+	CHECK_EQ(loans_ended(r, 1), 1u);
+	CHECK_NE(loan_status(r, 1), 0);
+	CHECK_GE(waiting(r), 1u);
+	CHECK_EQ(r->sent[r->sent_count - 1].flags & RST, RST);
+}
+
+/* RFC 9293 3.9.1: and nothing happens when all was delivered in time */
+TCP_TEST(close_with_linger_ends_in_peace_when_acknowledged)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_LINGER_S, 3), 0);
+	CHECK_EQ(app_lend(r, 1000, 1, 0), 0);
+	app_close(r);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 1002);
+	CHECK_EQ(loan_status(r, 1), 0);
+	forget(r);
+	advance_ms(r, 10000);
+	CHECK(sends_nothing(r));
+}
+
+/* RFC 9293 3.6: shutting down the sending side reads on */
+TCP_TEST(shutdown_with_unread_bytes_is_a_fin)
+{
+	handshake_passive(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10);
+	forget(r);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	CHECK(sends(r, FIN | ACK, 1, 11, 0));
+	CHECK_EQ(app_recv(r, 100), 10);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), TOW_EPIPE); /* it is shut already */
+	poll_until_quiet(r);
+	CHECK(sends_nothing(r));
+}
+
+/* RFC 9293 3.10.4: CLOSE in SYN-RECEIVED: FIN once it is established */
+TCP_TEST(close_in_syn_received_sends_a_fin)
+{
+	put_in_state(r, AT_SYN_RECEIVED_ACTIVE);
+	app_close(r);
+	forget(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	if (!waiting(r))
+		advance_to_segment(r, 1000000);
+	CHECK_EQ(peek(r)->flags, FIN | ACK);
+	inject(r, .flags = ACK | FIN, .seq = 1, .ack = 2);
+	advance_ms(r, 61000);
+	CHECK(tow_idle(r->stack));
+}
+
+/* tow/tcp.h: what came before accept is there after it */
+TCP_TEST(accepted_connection_may_be_half_closed_already)
+{
+	listen_here(r, 4);
+	syn_arrives(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 1, .bytes = 70);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	poll_until_quiet(r);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSE_WAIT);
+	CHECK_GE(events_of(r, TOW_EVENT_READABLE), 1u);
+	CHECK_EQ(app_recv(r, 100), 70);
+	CHECK_EQ(app_recv(r, 100), 0);
+}
+
+/* tow/tcp.h: it may be over already; then accept or the next call says so */
+TCP_TEST(connection_reset_before_accept_is_no_trap)
+{
+	listen_here(r, 4);
+	syn_arrives(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 70);
+	inject(r, .flags = RST, .seq = 71);
+	if (tow_tcp_accept(r->listener, &r->tcp) == 0) {
+		int64_t n = app_recv(r, 100);
+
+		CHECK(n == 70 || n == TOW_ECONNRESET);
+		CHECK_EQ(app_recv(r, 100), TOW_ECONNRESET);
+	} else {
+		r->tcp = NULL;
+	}
+	forget(r);
+	r->options.wrap = false;
+	r->peer_port++;
+	handshake_passive(r);
+}

@@ -24,7 +24,7 @@ static uint32_t fly(struct rig *r)
 	r->options.offer.ts = false;
 	handshake_passive(r);
 	CHECK_EQ(app_lend(r, 100000, 1, 0), 0);
-	CHECK_EQ(peek(r)->bytes, mss);
+	CHECK_EQ(peek(r)->gso ? peek(r)->gso_bytes : peek(r)->bytes, mss);
 	forget(r);
 	return mss;
 }
@@ -206,4 +206,48 @@ TCP_TEST(error_that_quotes_too_little_is_dropped)
 	CHECK_EQ(state_of(r), TOW_TCP_SYN_SENT);
 	inject_icmp(r, ICMP_PORT_UNREACHABLE, 0, 0, 8);
 	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+}
+
+/* RFC 1191 6.4 with segmentation offload: the pieces become smaller */
+TCP_TEST(packet_too_big_makes_large_segments_of_smaller_pieces)
+{
+	struct rig_options o = r->options;
+	uint32_t una = 1;
+
+	o.caps = TOW_DEV_TX_CSUM | TOW_DEV_TSO4 | TOW_DEV_TSO6;
+	o.gso_bytes_max = 60000;
+	rig_reopen(r, &o);
+	fly(r);
+	inject_icmp(r, ICMP_TOO_BIG, 1300, 1, 0);
+	CHECK_GE(waiting(r), 1u);
+	for (unsigned i = 0; i < 200 && loan_status(r, 1) == 1; i++) {
+		while (waiting(r)) {
+			const struct segment *s = next(r);
+
+			if (s->gso)
+				CHECK_LE(s->gso_bytes, 1300 - headers(r));
+			else
+				CHECK_LE(s->bytes, 1300 - headers(r));
+			check_in_place(s, r);
+			if (s->seq + s->bytes > una)
+				una = s->seq + s->bytes;
+		}
+		forget(r);
+		ack(r, una);
+	}
+	CHECK_EQ(loan_status(r, 1), 0);
+}
+
+/* RFC 9293 3.9.2.2: a peer that does not even answer ARP or solicitations */
+TCP_TEST(connect_to_a_host_that_is_not_there_fails)
+{
+	struct tow_endpoint remote = { r->peer, 80, 0 };
+
+	r->mute = true;
+	CHECK_EQ(tow_tcp_connect(r->stack, NULL, &remote, &r->tcp), 0);
+	advance_ms(r, 15 * 60 * 1000);
+	CHECK(sends_nothing(r));
+	CHECK_EQ(events_of(r, TOW_EVENT_CLOSED), 1u);
+	CHECK(event_of(r, TOW_EVENT_CLOSED)->status == TOW_EHOSTUNREACH ||
+	      event_of(r, TOW_EVENT_CLOSED)->status == TOW_ETIMEDOUT);
 }

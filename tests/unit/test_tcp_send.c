@@ -522,3 +522,27 @@ TCP_TEST(forged_segments_do_not_answer_keepalive_probes)
 	}
 	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
 }
+
+/* tow/tcp.h: a listener hands its options to what it accepts */
+TCP_TEST(accepted_connection_has_the_options_of_its_listener)
+{
+	int64_t value;
+
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_NODELAY, 1), 0);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_KEEPALIVE_S, 77), 0);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_NODELAY, 7), TOW_EINVAL);
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_get(r->tcp, TOW_TCP_NODELAY, &value), 0);
+	CHECK_EQ(value, 1);
+	CHECK_EQ(tow_tcp_get(r->tcp, TOW_TCP_KEEPALIVE_S, &value), 0);
+	CHECK_EQ(value, 77);
+	app_send(r, 10, 0);
+	app_send(r, 10, 0);
+	CHECK_EQ(waiting(r), 2u);
+	CHECK_GE(advance_to_segment(r, 10), 0u);
+	forget(r);
+	ack(r, 21);
+	CHECK_GE(advance_to_segment(r, 80000000), 76000000u);
+	CHECK_EQ(peek(r)->seq, 20u);
+}
