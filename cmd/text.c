@@ -53,24 +53,29 @@ void text_add(struct text *t, const char *string)
 	text_add_bytes(t, string, strlen(string));
 }
 
+/* Mostly there is room already, and then this formats once and not twice. */
 void text_printf(struct text *t, const char *format, ...)
 {
 	va_list args;
 	int count;
 
-	va_start(args, format);
-	count = vsnprintf(NULL, 0, format, args);
-	va_end(args);
-	if (count < 0) {
-		t->failed = true;
+	if (!grow(t, 0))
 		return;
+	va_start(args, format);
+	count = vsnprintf(t->bytes + t->length, t->room - t->length, format,
+			  args);
+	va_end(args);
+	if (count >= 0 && (size_t)count >= t->room - t->length &&
+	    grow(t, (size_t)count)) {
+		va_start(args, format);
+		vsnprintf(t->bytes + t->length, (size_t)count + 1, format,
+			  args);
+		va_end(args);
 	}
-	if (!grow(t, (size_t)count))
-		return;
-	va_start(args, format);
-	vsnprintf(t->bytes + t->length, (size_t)count + 1, format, args);
-	va_end(args);
-	t->length += (size_t)count;
+	if (count < 0)
+		t->failed = true;
+	if (!t->failed)
+		t->length += (size_t)count;
 }
 
 bool text_ok(const struct text *t)
