@@ -123,9 +123,16 @@ bool tcp_idle(const struct tcp_host *host)
 	       list_empty(&host->ready) && list_empty(&host->listening_ready);
 }
 
+/*
+ * What waits for memory goes on when some was freed. That happens inside of a
+ * poll, or by a call of the program, which polls afterwards.
+ */
 bool tcp_waits(const struct tcp_host *host)
 {
-	return !list_empty(&host->output) ||
+	bool can_send = host->net->tx_pool.bufs_left > 0 &&
+			host->sents_live < host->cfg.segments;
+
+	return (can_send && !list_empty(&host->output)) ||
 	       (!list_empty(&host->starved) && send_queue_has_memory(host));
 }
 

@@ -227,6 +227,7 @@ static void on_simultaneous_syn(struct tow_tcp *t, const struct wire_tcp *seg)
 	tcp_learn_syn(t, seg);
 	tcp_enter(t, TOW_TCP_SYN_RECEIVED);
 	tcp_send_syn(t);
+	tcp_want_output(t); /* if there was no memory for it */
 }
 
 /*

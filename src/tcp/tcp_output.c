@@ -344,26 +344,35 @@ static uint8_t payload_flags(const struct tow_tcp *t, uint64_t end, bool fin)
 	return flags;
 }
 
-/* Send a record again, whole packets of it at most. False: not now. */
-bool tcp_resend(struct tow_tcp *t, struct sent *s)
+/*
+ * Send a record again, or as much of it as @bytes_max and the device allow;
+ * the rest becomes a record of its own. If there is none for it, the first in
+ * flight goes out all the same: it is what everything waits for, and its rest
+ * has to wait for the next timeout.
+ *
+ * Returns: false when it must be tried again later.
+ */
+bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 {
+	uint32_t per_packet = payload_per_packet(t), data, attached = 0;
+	bool fin = s->flags & SENT_FIN, whole;
 	struct tow_buf *buf = take_buf(t);
 	struct wire_tcp h;
-	uint32_t per_packet, data, attached = 0;
-	bool fin = s->flags & SENT_FIN;
 
 	if (!buf)
 		return false;
-	per_packet = payload_per_packet(t);
 	data = MIN(s->bytes - (fin ? 1 : 0), segment_bytes_max(t, per_packet));
+	data = MIN(data, bytes_max);
 	if (data)
 		attached = send_queue_attach(t, buf, s->loan, s->offset, data);
-	if (attached + (fin ? 1 : 0) < s->bytes) {
-		if (!flight_split(t, s, attached)) {
-			tow_buf_give(buf);
-			return false;
-		}
+	whole = attached + (fin ? 1 : 0) == s->bytes;
+	if (!whole) {
 		fin = false;
+		whole = flight_split(t, s, attached);
+	}
+	if (!whole && s != flight_first(t)) {
+		tow_buf_give(buf);
+		return false;
 	}
 	h = header(t, payload_flags(t, s->offset + attached, fin));
 	h.sequence = s->seq.n;
@@ -373,14 +382,14 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s)
 	t->retransmits++;
 	tcp_count(t, TOW_COUNTER_TCP_RETRANS_SEGS);
 	tcp_net(t)->stats.counters[TOW_COUNTER_TCP_RETRANS_BYTES] += attached;
-	transmit(t, buf, &h, s);
+	transmit(t, buf, &h, whole ? s : NULL);
 	return true;
 }
 
 static bool resend_lost(struct tow_tcp *t)
 {
 	struct sent *s = recovery_next_lost(t);
-	uint32_t room, most;
+	uint32_t room;
 
 	if (!s)
 		return false;
@@ -388,10 +397,7 @@ static bool resend_lost(struct tow_tcp *t)
 	/* The first is always sent: it is what recovery was begun for. */
 	if (s != flight_first(t) && room < t->snd.mss)
 		return false;
-	most = MAX(room / t->snd.mss, 1) * t->snd.mss;
-	if (s->bytes > most && !flight_split(t, s, most))
-		return false;
-	if (!tcp_resend(t, s))
+	if (!tcp_resend(t, s, MAX(room / t->snd.mss, 1) * t->snd.mss))
 		return false;
 	flight_mark(t, s, SENT_RETRANS, 0);
 	return true;
@@ -521,9 +527,7 @@ void tcp_send_probe(struct tow_tcp *t)
 			send_next(t, (uint32_t)MIN(queued, bytes), t->snd.mss);
 		return;
 	}
-	if (s->bytes > t->snd.mss)
-		flight_split(t, s, t->snd.mss);
-	tcp_resend(t, s);
+	tcp_resend(t, s, t->snd.mss);
 }
 
 /* Nothing is in flight, so no ACK will come to open the window: ask. */
@@ -553,19 +557,16 @@ static bool was_limited(const struct tow_tcp *t)
 	return t->cc.limited;
 }
 
-/* Rises each time that sending had to wait for memory of the stack. */
-static uint64_t starvation(const struct tow_tcp *t)
+static uint64_t counted(const struct tow_tcp *t, enum tow_counter what)
 {
-	const uint64_t *counters = tcp_net(t)->stats.counters;
-
-	return counters[TOW_COUNTER_NO_TX_BUFFERS] +
-	       counters[TOW_COUNTER_NO_SEGMENTS];
+	return tcp_net(t)->stats.counters[what];
 }
 
 /* The poll sends the SYN; from then on the peer has time to answer. */
 static unsigned send_first_syn(struct tow_tcp *t)
 {
-	tcp_offer(t);
+	if (t->state == TOW_TCP_SYN_SENT)
+		tcp_offer(t);
 	t->progress_us = tcp_now(t);
 	tcp_send_syn(t);
 	return tcp_in_flight(t) > 0;
@@ -580,16 +581,25 @@ static unsigned send_owed_ack(struct tow_tcp *t)
 	return 0;
 }
 
+/* Not sent yet, by the program's wish to connect or for want of memory. */
+static bool syn_is_due(const struct tow_tcp *t)
+{
+	return (t->state == TOW_TCP_SYN_SENT ||
+		t->state == TOW_TCP_SYN_RECEIVED) &&
+	       seq_eq(t->snd.nxt, t->snd.iss);
+}
+
 /* Returns how many segments went out. */
 int tcp_output(struct tow_tcp *t)
 {
 	unsigned most =
 		MIN(SEGMENTS_PER_POLL, net_send_room(tcp_net(t), &t->path));
-	uint64_t starved = starvation(t);
+	uint64_t no_buffers = counted(t, TOW_COUNTER_NO_TX_BUFFERS);
+	uint64_t no_records = counted(t, TOW_COUNTER_NO_SEGMENTS);
 	unsigned sent = 0;
 
 	list_remove(&t->output);
-	if (t->state == TOW_TCP_SYN_SENT && tcp_in_flight(t) == 0)
+	if (syn_is_due(t))
 		sent += send_first_syn(t);
 	if (may_send_data(t)) {
 		notice_idle(t);
@@ -605,7 +615,11 @@ int tcp_output(struct tow_tcp *t)
 	}
 	if (t->ack_now && t->state >= TOW_TCP_SYN_RECEIVED)
 		sent += send_owed_ack(t);
-	if (starvation(t) != starved)
+	if (counted(t, TOW_COUNTER_NO_TX_BUFFERS) != no_buffers)
+		tcp_want_output(t);
+	/* With something in flight, the ACK that frees records is awaited. */
+	if (counted(t, TOW_COUNTER_NO_SEGMENTS) != no_records &&
+	    tcp_in_flight(t) == 0)
 		tcp_want_output(t);
 	TCP_CHECK(t);
 	return (int)sent;
