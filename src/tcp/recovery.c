@@ -172,26 +172,26 @@ static bool peer_reneged(const struct tow_tcp *t)
 	return s && s->flags & SENT_SACKED;
 }
 
+static void forget_sacks(struct tow_tcp *t)
+{
+	for (struct sent *s = flight_first(t); s; s = flight_next(s))
+		flight_mark(t, s, 0, SENT_SACKED);
+}
+
 /* RFC 6298 5.4 to 5.6, RFC 5681 3.1: the retransmission timer expired. */
 void recovery_on_timeout(struct tow_tcp *t)
 {
 	struct recovery *r = &t->recovery;
-	uint8_t clear = SENT_RETRANS;
 
 	/* Only the first timeout of a series says something about the path. */
 	if (r->state != RECOVERY_LOSS)
 		t->cc.ssthresh = t->cc.ops->threshold(t);
 	if (peer_reneged(t))
-		clear |= SENT_SACKED;
-	for (struct sent *s = flight_first(t); s; s = flight_next(s)) {
-		flight_mark(t, s, 0, clear);
-		if (!(s->flags & SENT_SACKED))
-			flight_mark(t, s, SENT_LOST, 0);
-	}
+		forget_sacks(t);
+	flight_all_lost(t, flight_records_are_scarce(t));
 	r->state = RECOVERY_LOSS;
 	r->point = t->snd.nxt;
 	r->dup_acks = 0;
-	t->flight.lost_below = t->snd.nxt;
 	t->cc.cwnd = t->snd.mss;
 	t->cc.ops->restart(t);
 	tcp_count(t, TOW_COUNTER_TCP_RTO);

@@ -28,18 +28,36 @@ static bool sent_before(const struct tree_node *a, const struct tree_node *b)
 			  CONTAINER(b, const struct sent, node)->seq);
 }
 
-static struct sent *sent_new(struct tcp_host *host)
+/*
+ * A connection may have as many records as are left for all the others. So a
+ * peer that acknowledges nothing, or SACKs each second segment, takes half of
+ * them at most, the next one half of that, and there is always one left.
+ */
+static bool has_share(const struct tow_tcp *t)
 {
+	const struct tcp_host *host = t->host;
+
+	return t->flight.tree.count < host->cfg.segments - host->sents_live;
+}
+
+bool flight_records_are_scarce(const struct tow_tcp *t)
+{
+	return t->host->sents_live > t->host->cfg.segments / 2;
+}
+
+static struct sent *sent_new(struct tow_tcp *t)
+{
+	struct tcp_host *host = t->host;
 	struct sent *s = host->sent_free;
 
-	if (s) {
-		host->sent_free = sent_of(s->node.right);
-	} else if (host->sents_used < host->cfg.segments) {
-		s = &host->sents[host->sents_used++];
-	} else {
-		net_count(host->net, TOW_COUNTER_NO_SEGMENTS);
+	if (!has_share(t)) {
+		tcp_count(t, TOW_COUNTER_NO_SEGMENTS);
 		return NULL;
 	}
+	if (s)
+		host->sent_free = sent_of(s->node.right);
+	else
+		s = &host->sents[host->sents_used++];
 	host->sents_live++;
 	return s;
 }
@@ -117,11 +135,11 @@ void flight_mark(struct tow_tcp *t, struct sent *s, uint8_t set, uint8_t clear)
 /*
  * Record what is sent at SND.NXT, and move SND.NXT.
  *
- * Returns: NULL when the stack is out of records; then nothing was changed.
+ * Returns: NULL when no record can be had; then nothing was changed.
  */
 struct sent *flight_append(struct tow_tcp *t, uint32_t bytes, uint8_t flags)
 {
-	struct sent *s = sent_new(t->host);
+	struct sent *s = sent_new(t);
 
 	if (!s)
 		return NULL;
@@ -148,11 +166,11 @@ static void move_loan(struct sent *s, uint32_t bytes)
 /*
  * Cut a record in two after @bytes, which must be inside of it.
  *
- * Returns: the second part, or NULL when the stack is out of records.
+ * Returns: the second part, or NULL when no record can be had.
  */
 struct sent *flight_split(struct tow_tcp *t, struct sent *s, uint32_t bytes)
 {
-	struct sent *rest = sent_new(t->host);
+	struct sent *rest = sent_new(t);
 
 	ASSERT(bytes > 0 && bytes < s->bytes);
 	if (!rest)
@@ -239,8 +257,11 @@ static struct sent *merge_sacked(struct tow_tcp *t, struct sent *s)
 	return s;
 }
 
-/* What the peer lacks is lost, and may be cut anew: neighbours become one. */
-void flight_all_lost(struct tow_tcp *t)
+/*
+ * What the peer lacks is lost. With @recut neighbours become one, and are cut
+ * again as they are sent; without, each keeps its checksum.
+ */
+void flight_all_lost(struct tow_tcp *t, bool recut)
 {
 	struct sent *s = flight_first(t), *next;
 
@@ -249,7 +270,7 @@ void flight_all_lost(struct tow_tcp *t)
 		if (s->flags & SENT_SACKED)
 			continue;
 		flight_mark(t, s, SENT_LOST, SENT_RETRANS);
-		while (next && !(next->flags & SENT_SACKED)) {
+		while (recut && next && !(next->flags & SENT_SACKED)) {
 			join(t, s, next);
 			next = flight_next(s);
 		}

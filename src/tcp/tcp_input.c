@@ -623,7 +623,7 @@ static void on_too_big(struct tow_tcp *t, uint32_t mtu)
 	t->snd.mtu = mtu;
 	tcp_choose_mss(t);
 	/* It did not get through, but that was no congestion. */
-	flight_all_lost(t);
+	flight_all_lost(t, true);
 	tcp_want_output(t);
 }
 

@@ -203,7 +203,8 @@ struct sent *flight_next(const struct sent *s);
 struct sent *flight_prev(const struct sent *s);
 struct sent *flight_at(const struct tow_tcp *t, struct seq at);
 void flight_mark(struct tow_tcp *t, struct sent *s, uint8_t set, uint8_t clear);
-void flight_all_lost(struct tow_tcp *t);
+void flight_all_lost(struct tow_tcp *t, bool recut);
+bool flight_records_are_scarce(const struct tow_tcp *t);
 void flight_clear(struct tow_tcp *t);
 uint32_t flight_pipe(const struct tow_tcp *t);
 
@@ -459,7 +460,7 @@ int tcp_output(struct tow_tcp *t);
 bool tcp_send_control(struct tow_tcp *t, uint8_t flags);
 void tcp_send_probe(struct tow_tcp *t);
 void tcp_send_keepalive(struct tow_tcp *t);
-bool tcp_resend(struct tow_tcp *t, struct sent *s);
+bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max);
 void tcp_send_challenge(struct tow_tcp *t);
 void tcp_reject(struct tcp_host *host, const struct net_packet *packet,
 		const struct wire_tcp *seg);

@@ -24,6 +24,52 @@ TCP_TEST(ack_waits_for_a_device_that_is_full)
 	CHECK(sends(r, ACK, 1, 2101, 0));
 }
 
+static struct tow_tcp *another(struct rig *r)
+{
+	struct tow_tcp *t = NULL;
+
+	r->peer_port++;
+	r->options.wrap = false; /* the clock must not move on */
+	syn_arrives(r);
+	while (waiting(r))
+		next(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &t), 0);
+	return t;
+}
+
+/* attacks: half-dead connections. One that is silent holds no records. */
+TCP_TEST(silent_peer_leaves_segment_records_to_the_others)
+{
+	struct rig_options o = r->options;
+	struct tow_tcp *first, *second;
+	uint32_t una = 1;
+
+	o.cfg.segments = 128;
+	rig_reopen(r, &o);
+	handshake_passive(r);
+	app_lend(r, 1000000, 1, 0);
+	while (counter(r, TOW_COUNTER_NO_SEGMENTS) == 0 && una < 900000) {
+		una += 2 * FULL;
+		inject(r, .flags = ACK, .seq = 1, .ack = una);
+		forget(r);
+	}
+	CHECK_GT(counter(r, TOW_COUNTER_NO_SEGMENTS), 0u);
+	first = r->tcp;
+	second = another(r);
+	forget(r);
+	r->tcp = second;
+	r->written = 0;
+	app_send(r, 500, 0);
+	advance_ms(r, 1000);
+	CHECK_GE(waiting(r), 1u);
+	while (waiting(r) &&
+	       !(peek(r)->dport == r->peer_port && peek(r)->bytes == 500))
+		next(r);
+	CHECK_EQ(peek(r)->bytes, 500u);
+	tow_tcp_abort(first);
+}
+
 /* RFC 5482: it counts from sending, however long the stack slept before */
 TCP_TEST(user_timeout_counts_from_the_poll_that_sends)
 {
