@@ -16,17 +16,13 @@
 #include "example.h"
 
 static struct tow_listener *listener;
+static unsigned echoes; /* connections */
 
 struct echo {
 	struct tow_tcp *tcp;
 	struct tow_span waiting; /* borrowed, not lent yet: no room to send */
 	unsigned loans;		 /* not returned yet */
 	int over;		 /* CLOSED was reported */
-};
-
-struct loan {
-	struct echo *echo;
-	size_t bytes;
 };
 
 /* Borrowed bytes go with the handle, so the loans have to end before. */
@@ -36,20 +32,16 @@ static void free_if_over(struct echo *e)
 		return;
 	tow_tcp_close(e->tcp);
 	free(e);
+	echoes--;
 }
 
+/* The token says how much to return when the loan ends. */
 static int lend(struct echo *e)
 {
-	struct loan *loan = malloc(sizeof(*loan));
-	int error;
+	int error = tow_tcp_lend(e->tcp, &e->waiting, 1, e->waiting.len, 0);
 
-	must_hold(loan != NULL, "there is memory");
-	*loan = (struct loan){ e, e->waiting.len };
-	error = tow_tcp_lend(e->tcp, &e->waiting, 1, (uintptr_t)loan, 0);
-	if (error) {
-		free(loan);
+	if (error)
 		return error;
-	}
 	e->loans++;
 	e->waiting.len = 0;
 	return 0;
@@ -75,18 +67,15 @@ static void begin(struct tow_tcp *tcp)
 
 	must_hold(e != NULL, "there is memory");
 	e->tcp = tcp;
+	echoes++;
 	tow_tcp_set_user(tcp, e);
 	echo(e);
 }
 
-static void end_loan(const struct tow_event *event)
+static void end_loan(struct echo *e, uint64_t bytes)
 {
-	struct loan *loan = (struct loan *)(uintptr_t)event->token;
-	struct echo *e = loan->echo;
-
-	tow_tcp_return(e->tcp, loan->bytes);
+	tow_tcp_return(e->tcp, bytes);
 	e->loans--;
-	free(loan);
 	free_if_over(e);
 }
 
@@ -105,7 +94,7 @@ static void handle(const struct tow_event *event)
 		echo(e);
 		break;
 	case TOW_EVENT_LOAN:
-		end_loan(event);
+		end_loan(e, event->token);
 		break;
 	case TOW_EVENT_CLOSED:
 		e->over = 1;
@@ -134,12 +123,19 @@ static void handle_client(const struct tow_event *event)
 {
 	int64_t n;
 
-	if (event->type != TOW_EVENT_READABLE)
+	if (event->type != TOW_EVENT_READABLE || received == sizeof(answer))
 		return;
 	while ((n = tow_tcp_recv(event->object, answer + received,
 				 sizeof(answer) - received)) > 0)
 		received += (size_t)n;
-	finished = received == sizeof(answer);
+	if (received == sizeof(answer))
+		must(tow_tcp_shutdown(event->object), "shutdown");
+}
+
+static void handle_server(const struct tow_event *event)
+{
+	handle(event);
+	finished = received == sizeof(answer) && echoes == 0;
 }
 
 int main(int argc, char **argv)
@@ -162,11 +158,11 @@ int main(int argc, char **argv)
 	listen_on(pair.server);
 	must(tow_tcp_connect(pair.client, NULL, &to, &client), "connect");
 	must(tow_tcp_lend(client, &loan, 1, 1, 0), "lend");
-	pair_run(&pair, &finished, handle, handle_client);
+	pair_run(&pair, &finished, handle_server, handle_client);
 	must_hold(memcmp(data, answer, sizeof(data)) == 0, "it is the same");
 	ledger = &tow_stats(pair.server)->ledger;
 	must_hold(ledger->copied_bytes[TOW_COPY_TX_SEND] == 0, "no copy");
-	tow_tcp_abort(client);
+	tow_tcp_close(client);
 	pair_close(&pair);
 	return 0;
 }
