@@ -139,7 +139,6 @@ int tow_host_open(struct tow_host **out, const struct tow_config *cfg)
 	clear_fds(host);
 	sigemptyset(&host->signals);
 	host->spin_us_max = choose_spin_us_max();
-	host->spin_us = host->spin_us_max;
 	*out = host;
 	return 0;
 }

@@ -35,7 +35,8 @@ struct tow_host {
 	sigset_t signals;
 
 	/* Adaptive polling; see host_wait.c. */
-	uint64_t spin_us, spin_us_max;
+	uint64_t spin_us_max;
+	uint64_t wait_us;   /* for work: moving average */
 	uint64_t worked_us; /* when there was work last */
 	uint64_t looked_us; /* when the program's descriptors were looked at */
 	bool stalled;

@@ -15,10 +15,11 @@
  * Each round may end the wait: with events, with a descriptor of the program
  * that is ready, with a caught signal, or with the time that was given.
  *
- * How long to spin adapts. A sleep that ended sooner than spin_us_max was a
- * mistake, as spinning would have been cheaper: spin as long as allowed next
- * time. A longer sleep was right: spin half as long. So a busy stack spins and
- * answers at once, and an idle one soon costs nothing.
+ * Whether to spin adapts. The host keeps an average of how long it had to wait
+ * for work, by spinning or asleep. While that is below spin_us_max, spinning is
+ * cheaper than a wake-up, and the host spins up to spin_us_max; above, it
+ * sleeps at once. So a busy stack answers at once, and one that serves slow
+ * readers, or nobody, costs next to nothing.
  *
  * The program's descriptors are looked at before each sleep, and every
  * LOOK_US while there is work, so that a flood of frames does not keep a
@@ -37,6 +38,9 @@
 #define LOOK_US	   50
 #define POLLED_US  50
 #define STALLED_US 1000
+#define LONG_WAITS                                                \
+	8 /* in the average, a wait counts no more than this many \
+	   * times spin_us_max: a pause is soon forgotten */
 
 static void pause_spinning(void)
 {
@@ -124,12 +128,13 @@ static uint64_t sleep_limit_us(const struct tow_host *host, uint64_t now_us,
 	return limit_us;
 }
 
-static void adapt_spin(struct tow_host *host, uint64_t slept_us)
+/* There is work again: how long was the wait for it? */
+static void note_wait(struct tow_host *host, uint64_t now_us)
 {
-	if (slept_us < host->spin_us_max)
-		host->spin_us = host->spin_us_max;
-	else
-		host->spin_us /= 2;
+	uint64_t wait_us = now_us - host->worked_us;
+
+	wait_us = MIN(wait_us, LONG_WAITS * host->spin_us_max);
+	host->wait_us = (7 * host->wait_us + wait_us) / 8;
 }
 
 /* Returns: true when something of the program's is ready, or was signalled. */
@@ -147,13 +152,13 @@ static bool sleep_until(struct tow_host *host, uint64_t now_us,
 	woke_us = tow_host_clock_us();
 	host->looked_us = woke_us;
 	host->stalled = !host->stalled && is_ready(host, 0, host->link_count);
-	adapt_spin(host, woke_us - now_us);
 	return is_ready(host, host->signal_at, host->fd_count);
 }
 
 static bool keeps_spinning(const struct tow_host *host, uint64_t now_us)
 {
-	return now_us - host->worked_us < host->spin_us;
+	return host->wait_us < host->spin_us_max &&
+	       now_us - host->worked_us < host->spin_us_max;
 }
 
 int tow_host_wait(struct tow_host *host, struct tow_event *events, int max,
@@ -169,6 +174,7 @@ int tow_host_wait(struct tow_host *host, struct tow_event *events, int max,
 		int count = tow_events(host->stack, events, max);
 
 		if (worked) {
+			note_wait(host, now_us);
 			host->worked_us = now_us;
 			host->stalled = false;
 		}
