@@ -23,9 +23,7 @@
 	X(TX_SEND, "send", "the application asked for a copy")                 \
 	X(TX_SMALL, "small", "a lent span so small that copying is cheaper")   \
 	X(TX_SHAPE, "shape", "lent spans too many or too far for the device")  \
-	X(RX_RECV, "recv", "the application asked for a copy")                 \
-	X(RX_COMPACT, "compact", "small segments in large buffers were packed") \
-	X(RX_PULLUP, "pullup", "payload shared a span with a late header")
+	X(RX_RECV, "recv", "the application asked for a copy")
 
 #define TOW_DROPS(X)                                                           \
 	X(LINK_SHORT, "link_short", "frame shorter than its Ethernet header")  \
