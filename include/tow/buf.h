@@ -35,10 +35,10 @@
  *
  * Threads: all buffers of a pool belong to the thread that polls its stack.
  */
-#define TOW_BUF_SPANS   20  /* headers, 64 KiB in 4 KiB chunks, slack */
-#define TOW_BUF_ROOM    256 /* bytes of header room */
+#define TOW_BUF_SPANS	20  /* headers, 64 KiB in 4 KiB chunks, slack */
+#define TOW_BUF_ROOM	256 /* bytes of header room */
 #define TOW_BUF_HEADERS 128 /* most header bytes of a frame that we send */
-#define TOW_CHUNK_NONE  UINT32_MAX
+#define TOW_CHUNK_NONE	UINT32_MAX
 
 enum tow_buf_flag {
 	/*
@@ -59,7 +59,8 @@ enum tow_gso {
 	TOW_GSO_NONE,
 	TOW_GSO_TCP4,
 	TOW_GSO_TCP6,
-	TOW_GSO_UDP, /* USO: every datagram gso_bytes long, the last may be less */
+	TOW_GSO_UDP, /* USO: every datagram gso_bytes long, the last may be less
+		      */
 };
 
 struct tow_pool;
@@ -69,18 +70,18 @@ struct tow_buf {
 	struct tow_buf *next; /* whoever owns the buffer may queue it by this */
 	struct tow_pool *pool;
 	uint32_t refs;
-	uint32_t bytes;      /* of all spans together */
+	uint32_t bytes;	      /* of all spans together */
 	uint32_t chunk_first; /* TOW_CHUNK_NONE: owns no chunk */
 	uint16_t chunks;
 	uint8_t span_count;
 	uint8_t flags; /* enum tow_buf_flag */
 	uint8_t gso;   /* enum tow_gso */
 	uint8_t owner_kind;
-	uint16_t gso_bytes;   /* payload per packet on the wire */
+	uint16_t gso_bytes;    /* payload per packet on the wire */
 	uint16_t header_bytes; /* tx: Ethernet to transport, all headers */
-	uint16_t csum_start;  /* from the start of the frame */
-	uint16_t csum_offset; /* of the checksum field, from csum_start */
-	uint16_t link;        /* rx: number of the interface it came in by */
+	uint16_t csum_start;   /* from the start of the frame */
+	uint16_t csum_offset;  /* of the checksum field, from csum_start */
+	uint16_t link;	       /* rx: number of the interface it came in by */
 
 	/*
 	 * Who is told when the buffer is given back. Only the transport that
@@ -157,8 +158,8 @@ TOW_API void tow_buf_set_head(struct tow_buf *buf, uint32_t offset,
  *
  * Returns: how many bytes, less than @bytes only at the frame's end.
  */
-TOW_API size_t tow_buf_read(const struct tow_buf *buf, size_t offset,
-			    void *out, size_t bytes);
+TOW_API size_t tow_buf_read(const struct tow_buf *buf, size_t offset, void *out,
+			    size_t bytes);
 TOW_END
 
 #endif

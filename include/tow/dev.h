@@ -44,14 +44,14 @@
 enum tow_dev_cap {
 	TOW_DEV_TX_CSUM = 1 << 0,  /* finishes TOW_BUF_CSUM_PARTIAL */
 	TOW_DEV_RX_CSUM = 1 << 1,  /* sets TOW_BUF_CSUM_OK or _PARTIAL */
-	TOW_DEV_TSO4 = 1 << 2,     /* cuts TOW_GSO_TCP4; implies TX_CSUM */
-	TOW_DEV_TSO6 = 1 << 3,     /* cuts TOW_GSO_TCP6; implies TX_CSUM */
-	TOW_DEV_USO = 1 << 4,      /* cuts TOW_GSO_UDP; implies TX_CSUM */
-	TOW_DEV_LRO = 1 << 5,      /* may hand up TCP frames above the MTU */
-	TOW_DEV_SPLIT = 1 << 6,    /* splits headers from payload */
+	TOW_DEV_TSO4 = 1 << 2,	   /* cuts TOW_GSO_TCP4; implies TX_CSUM */
+	TOW_DEV_TSO6 = 1 << 3,	   /* cuts TOW_GSO_TCP6; implies TX_CSUM */
+	TOW_DEV_USO = 1 << 4,	   /* cuts TOW_GSO_UDP; implies TX_CSUM */
+	TOW_DEV_LRO = 1 << 5,	   /* may hand up TCP frames above the MTU */
+	TOW_DEV_SPLIT = 1 << 6,	   /* splits headers from payload */
 	TOW_DEV_ASYNC_TX = 1 << 7, /* gives tx buffers back later */
-	TOW_DEV_ARENA = 1 << 8,    /* payload must lie in @arena */
-	TOW_DEV_PLACE = 1 << 9,    /* has a place operation that works */
+	TOW_DEV_ARENA = 1 << 8,	   /* payload must lie in @arena */
+	TOW_DEV_PLACE = 1 << 9,	   /* has a place operation that works */
 	TOW_DEV_NO_LINK = 1 << 10, /* bare IP packets: no Ethernet, no ARP/ND */
 };
 
@@ -65,9 +65,9 @@ struct tow_dev;
 struct tow_place {
 	uint8_t local[16], remote[16]; /* as in struct tow_addr */
 	uint16_t local_port, remote_port;
-	uint8_t protocol; /* 6 TCP, 17 UDP */
+	uint8_t protocol;      /* 6 TCP, 17 UDP */
 	uint16_t header_bytes; /* expected, Ethernet to transport */
-	uint32_t sequence; /* TCP sequence number of the first byte */
+	uint32_t sequence;     /* TCP sequence number of the first byte */
 	const struct tow_span *spans;
 	unsigned span_count;
 	size_t bytes;
@@ -136,10 +136,10 @@ struct tow_dev {
 	const struct tow_dev_ops *ops;
 
 	/* Filled in by the driver before tow_attach(), constant afterwards. */
-	uint32_t caps;         /* enum tow_dev_cap */
-	uint32_t mtu;          /* IP bytes per packet on the wire, 576..65535 */
+	uint32_t caps; /* enum tow_dev_cap */
+	uint32_t mtu;  /* IP bytes per packet on the wire, 576..65535 */
 	uint32_t gso_bytes_max; /* payload of a large segment, 0 without TSO */
-	uint32_t spans_max;    /* per frame sent, 2..TOW_BUF_SPANS */
+	uint32_t spans_max;	/* per frame sent, 2..TOW_BUF_SPANS */
 	uint8_t mac[6];
 	struct tow_span arena; /* with TOW_DEV_ARENA */
 

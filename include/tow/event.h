@@ -25,12 +25,12 @@ struct tow_stack;
 enum tow_event_type {
 	TOW_EVENT_ACCEPT = 1, /* listener: a connection waits */
 	TOW_EVENT_CONNECTED,  /* tcp: our connect succeeded */
-	TOW_EVENT_READABLE,   /* tcp, udp: bytes, a datagram, or the peer's FIN */
-	TOW_EVENT_WRITABLE,   /* tcp, udp: room again after TOW_EAGAIN */
-	TOW_EVENT_CLOSED,     /* tcp: over; status is 0 or why it failed */
-	TOW_EVENT_ERROR,      /* udp: status is what an ICMP error says */
-	TOW_EVENT_LOAN,       /* tcp, udp: the memory behind token is yours */
-	TOW_EVENT_DEVICE,     /* stack: a device is gone; token is its number */
+	TOW_EVENT_READABLE, /* tcp, udp: bytes, a datagram, or the peer's FIN */
+	TOW_EVENT_WRITABLE, /* tcp, udp: room again after TOW_EAGAIN */
+	TOW_EVENT_CLOSED,   /* tcp: over; status is 0 or why it failed */
+	TOW_EVENT_ERROR,    /* udp: status is what an ICMP error says */
+	TOW_EVENT_LOAN,	    /* tcp, udp: the memory behind token is yours */
+	TOW_EVENT_DEVICE,   /* stack: a device is gone; token is its number */
 };
 
 struct tow_event {
@@ -41,8 +41,8 @@ struct tow_event {
 	 * aborted): how many of the bytes arrived is unknown.
 	 */
 	int status;
-	void *object;   /* struct tow_listener, tow_tcp or tow_udp */
-	void *user;     /* what tow_*_set_user() left there */
+	void *object;	/* struct tow_listener, tow_tcp or tow_udp */
+	void *user;	/* what tow_*_set_user() left there */
 	uint64_t token; /* LOAN: as given to lend */
 };
 

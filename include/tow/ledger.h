@@ -19,17 +19,19 @@
  * its protocols. All three lists are X-macros, so that a program can print
  * them by name without knowing them.
  */
-#define TOW_COPIES(X)                                                          \
-	X(TX_SEND, "send", "the application asked for a copy")                 \
-	X(TX_SMALL, "small", "a lent span so small that copying is cheaper")   \
-	X(TX_SHAPE, "shape", "lent spans too many or too far for the device")  \
-	X(RX_RECV, "recv", "the application asked for a copy")
+#define TOW_COPIES(X)                                                         \
+	X(TX_SEND, "send", "the application asked for a copy")                \
+	X(TX_SMALL, "small", "a lent span so small that copying is cheaper")  \
+	X(TX_SHAPE, "shape", "lent spans too many or too far for the device") \
+	X(RX_RECV, "recv", "the application asked for a copy")                \
+	X(RX_COMPACT, "compact", "small segments in large buffers were packed")
 
 #define TOW_DROPS(X)                                                           \
 	X(LINK_SHORT, "link_short", "frame shorter than its Ethernet header")  \
 	X(LINK_OTHER, "link_other", "frame for another station")               \
 	X(LINK_TYPE, "link_type", "EtherType that nobody here speaks")         \
-	X(LINK_TRUNCATED, "link_truncated", "no memory for the frame's payload") \
+	X(LINK_TRUNCATED, "link_truncated",                                    \
+	  "no memory for the frame's payload")                                 \
 	X(ARP_BAD, "arp_bad", "malformed ARP packet")                          \
 	X(IP_HEADER, "ip_header", "malformed IP header")                       \
 	X(IP_CHECKSUM, "ip_checksum", "wrong IPv4 header checksum")            \
@@ -42,10 +44,13 @@
 	X(IP_PROTOCOL, "ip_protocol", "transport that nobody here speaks")     \
 	X(IP_MTU, "ip_mtu", "outgoing packet larger than its path takes")      \
 	X(ICMP_BAD, "icmp_bad", "malformed or wrongly summed ICMP message")    \
-	X(ICMP_UNMATCHED, "icmp_unmatched", "ICMP error for no socket of ours") \
+	X(ICMP_UNMATCHED, "icmp_unmatched",                                    \
+	  "ICMP error for no socket of ours")                                  \
 	X(ICMP_LIMIT, "icmp_limit", "our ICMP answer was over the rate limit") \
-	X(ICMP_IGNORED, "icmp_ignored", "ICMP message that we have no use for") \
-	X(ND_BAD, "nd_bad", "neighbour discovery that fails RFC 4861's checks") \
+	X(ICMP_IGNORED, "icmp_ignored",                                        \
+	  "ICMP message that we have no use for")                              \
+	X(ND_BAD, "nd_bad",                                                    \
+	  "neighbour discovery that fails RFC 4861's checks")                  \
 	X(NEIGH_FAILED, "neigh_failed", "next hop did not answer")             \
 	X(NEIGH_FULL, "neigh_full", "too many packets wait for a next hop")    \
 	X(NO_ROUTE, "no_route", "no route for an outgoing packet")             \
@@ -71,39 +76,49 @@
 	X(TCP_CLOSED, "tcp_closed", "payload after the application closed")    \
 	X(NO_BUFFERS, "no_buffers", "out of packet buffers")
 
-#define TOW_COUNTERS(X)                                                        \
-	X(RX_FRAMES, "rx_frames", "frames received from devices")              \
-	X(RX_BYTES, "rx_bytes", "bytes of them, with all headers")             \
-	X(TX_FRAMES, "tx_frames", "frames handed to devices")                  \
-	X(TX_BYTES, "tx_bytes", "bytes of them, with all headers")             \
-	X(TCP_SEGS_IN, "tcp_segs_in", "segments received, as the device gave them") \
-	X(TCP_SEGS_OUT, "tcp_segs_out", "segments sent, before segmentation")  \
-	X(TCP_RETRANS_SEGS, "tcp_retrans_segs", "segments sent again")         \
-	X(TCP_RETRANS_BYTES, "tcp_retrans_bytes", "bytes of payload sent again") \
-	X(TCP_RTO, "tcp_rto", "retransmission timer expiries")                 \
-	X(TCP_FAST_RECOVERY, "tcp_fast_recovery", "fast recoveries entered")   \
-	X(TCP_SPURIOUS, "tcp_spurious", "retransmissions proved needless by D-SACK") \
-	X(TCP_OUT_OF_ORDER, "tcp_out_of_order", "segments kept for later")     \
-	X(TCP_DSACK_SENT, "tcp_dsack_sent", "duplicates reported by D-SACK")   \
-	X(TCP_PROBES, "tcp_probes", "zero-window probes sent")                 \
-	X(TCP_KEEPALIVES, "tcp_keepalives", "keepalive probes sent")           \
-	X(TCP_CHALLENGE_ACKS, "tcp_challenge_acks", "challenge ACKs (RFC 5961)") \
-	X(TCP_RST_OUT, "tcp_rst_out", "resets sent")                           \
-	X(TCP_RST_IN, "tcp_rst_in", "connections reset by the peer")           \
-	X(TCP_ACTIVE_OPENS, "tcp_active_opens", "connections begun here")      \
-	X(TCP_PASSIVE_OPENS, "tcp_passive_opens", "connections accepted")      \
-	X(TCP_ESTABLISHED, "tcp_established", "handshakes completed")          \
-	X(TCP_TIMEOUTS, "tcp_timeouts", "connections given up on")             \
-	X(TCP_TIME_WAIT_REUSED, "tcp_time_wait_reused", "TIME-WAIT taken over (RFC 6191)") \
-	X(UDP_IN, "udp_in", "datagrams delivered to sockets")                  \
-	X(UDP_OUT, "udp_out", "datagrams sent")                                \
-	X(ICMP_IN, "icmp_in", "ICMP messages understood")                      \
-	X(ICMP_OUT, "icmp_out", "ICMP messages sent")                          \
-	X(NO_CONNECTIONS, "no_connections", "a connection was refused for want of memory") \
-	X(NO_LOANS, "no_loans", "a send or lend was refused for want of loan records") \
-	X(NO_SEGMENTS, "no_segments", "sending waited for want of segment records") \
-	X(NO_TX_BUFFERS, "no_tx_buffers", "sending waited for want of buffers") \
-	X(NO_RX_BUFFERS, "no_rx_buffers", "receiving waited for want of buffers")
+#define TOW_COUNTERS(X)                                                       \
+	X(RX_FRAMES, "rx_frames", "frames received from devices")             \
+	X(RX_BYTES, "rx_bytes", "bytes of them, with all headers")            \
+	X(TX_FRAMES, "tx_frames", "frames handed to devices")                 \
+	X(TX_BYTES, "tx_bytes", "bytes of them, with all headers")            \
+	X(TCP_SEGS_IN, "tcp_segs_in",                                         \
+	  "segments received, as the device gave them")                       \
+	X(TCP_SEGS_OUT, "tcp_segs_out", "segments sent, before segmentation") \
+	X(TCP_RETRANS_SEGS, "tcp_retrans_segs", "segments sent again")        \
+	X(TCP_RETRANS_BYTES, "tcp_retrans_bytes",                             \
+	  "bytes of payload sent again")                                      \
+	X(TCP_RTO, "tcp_rto", "retransmission timer expiries")                \
+	X(TCP_FAST_RECOVERY, "tcp_fast_recovery", "fast recoveries entered")  \
+	X(TCP_SPURIOUS, "tcp_spurious",                                       \
+	  "retransmissions proved needless by D-SACK")                        \
+	X(TCP_OUT_OF_ORDER, "tcp_out_of_order", "segments kept for later")    \
+	X(TCP_DSACK_SENT, "tcp_dsack_sent", "duplicates reported by D-SACK")  \
+	X(TCP_PROBES, "tcp_probes", "zero-window probes sent")                \
+	X(TCP_KEEPALIVES, "tcp_keepalives", "keepalive probes sent")          \
+	X(TCP_CHALLENGE_ACKS, "tcp_challenge_acks",                           \
+	  "challenge ACKs (RFC 5961)")                                        \
+	X(TCP_RST_OUT, "tcp_rst_out", "resets sent")                          \
+	X(TCP_RST_IN, "tcp_rst_in", "connections reset by the peer")          \
+	X(TCP_ACTIVE_OPENS, "tcp_active_opens", "connections begun here")     \
+	X(TCP_PASSIVE_OPENS, "tcp_passive_opens", "connections accepted")     \
+	X(TCP_ESTABLISHED, "tcp_established", "handshakes completed")         \
+	X(TCP_TIMEOUTS, "tcp_timeouts", "connections given up on")            \
+	X(TCP_TIME_WAIT_REUSED, "tcp_time_wait_reused",                       \
+	  "TIME-WAIT taken over (RFC 6191)")                                  \
+	X(UDP_IN, "udp_in", "datagrams delivered to sockets")                 \
+	X(UDP_OUT, "udp_out", "datagrams sent")                               \
+	X(ICMP_IN, "icmp_in", "ICMP messages understood")                     \
+	X(ICMP_OUT, "icmp_out", "ICMP messages sent")                         \
+	X(NO_CONNECTIONS, "no_connections",                                   \
+	  "a connection was refused for want of memory")                      \
+	X(NO_LOANS, "no_loans",                                               \
+	  "a send or lend was refused for want of loan records")              \
+	X(NO_SEGMENTS, "no_segments",                                         \
+	  "sending waited for want of segment records")                       \
+	X(NO_TX_BUFFERS, "no_tx_buffers",                                     \
+	  "sending waited for want of buffers")                               \
+	X(NO_RX_BUFFERS, "no_rx_buffers",                                     \
+	  "receiving waited for want of buffers")
 
 #define TOW_COPY_ID(id, name, text)    TOW_COPY_##id,
 #define TOW_DROP_ID(id, name, text)    TOW_DROP_##id,
@@ -119,9 +134,9 @@ enum tow_counter { TOW_COUNTERS(TOW_COUNTER_ID) TOW_COUNTER_KINDS };
 #define TOW_COPY_RX_FIRST TOW_COPY_RX_RECV
 
 struct tow_ledger {
-	uint64_t tx_lent_bytes;    /* sent out of the application's memory */
+	uint64_t tx_lent_bytes;	   /* sent out of the application's memory */
 	uint64_t tx_touched_bytes; /* read by the CPU for a checksum */
-	uint64_t rx_lent_bytes;    /* borrowed in place and returned */
+	uint64_t rx_lent_bytes;	   /* borrowed in place and returned */
 	uint64_t rx_touched_bytes; /* read by the CPU for a checksum */
 	uint64_t copied_bytes[TOW_COPY_REASONS]; /* by enum tow_copy */
 };
@@ -129,8 +144,8 @@ struct tow_ledger {
 /* What a stack counts, all since it was opened. */
 struct tow_stats {
 	struct tow_ledger ledger;
-	uint64_t drops[TOW_DROP_REASONS];      /* packets, by enum tow_drop */
-	uint64_t counters[TOW_COUNTER_KINDS];  /* by enum tow_counter */
+	uint64_t drops[TOW_DROP_REASONS];     /* packets, by enum tow_drop */
+	uint64_t counters[TOW_COUNTER_KINDS]; /* by enum tow_counter */
 };
 
 TOW_BEGIN

@@ -11,10 +11,10 @@
  * TOW_FALLS     a case that goes on into the next one on purpose
  */
 #if defined(__GNUC__)
-#define TOW_API          __attribute__((visibility("default")))
-#define TOW_MUST_USE     __attribute__((warn_unused_result))
+#define TOW_API		 __attribute__((visibility("default")))
+#define TOW_MUST_USE	 __attribute__((warn_unused_result))
 #define TOW_PRINTF(f, a) __attribute__((format(printf, f, a)))
-#define TOW_FALLS        __attribute__((fallthrough))
+#define TOW_FALLS	 __attribute__((fallthrough))
 #else
 #define TOW_API
 #define TOW_MUST_USE
@@ -24,7 +24,7 @@
 
 #ifdef __cplusplus
 #define TOW_BEGIN extern "C" {
-#define TOW_END   }
+#define TOW_END	  }
 #else
 #define TOW_BEGIN
 #define TOW_END

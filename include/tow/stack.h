@@ -52,14 +52,14 @@ struct tow_config {
 	uint32_t rx_bufs;     /* received frames held; rather above rx_chunks */
 	uint32_t tx_chunks;   /* payload that send copies */
 	uint32_t tx_bufs;     /* frames being sent */
-	uint32_t loans;       /* spans queued for sending, lent or copied */
+	uint32_t loans;	      /* spans queued for sending, lent or copied */
 	uint32_t segments;    /* segments in flight, of all connections */
 
-	uint32_t send_bytes;     /* per connection: queued before EAGAIN */
-	uint32_t recv_bytes;     /* per connection: first receive window */
+	uint32_t send_bytes;	 /* per connection: queued before EAGAIN */
+	uint32_t recv_bytes;	 /* per connection: first receive window */
 	uint32_t recv_bytes_max; /* per connection: what it may grow to */
 	uint32_t lend_bytes_min; /* a lent span below this is copied instead */
-	uint8_t ttl;             /* of packets sent; 0 means 64 */
+	uint8_t ttl;		 /* of packets sent; 0 means 64 */
 
 	/*
 	 * All randomness of the stack grows out of this: initial sequence

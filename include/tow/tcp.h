@@ -49,16 +49,16 @@ enum tow_tcp_state {
 
 /* Options of a connection; a listener hands its own to what it accepts. */
 enum tow_tcp_option {
-	TOW_TCP_NODELAY,         /* 0, 1: 1 turns Nagle's algorithm off */
-	TOW_TCP_KEEPALIVE_S,     /* idle seconds before the first probe, 0 off */
+	TOW_TCP_NODELAY,     /* 0, 1: 1 turns Nagle's algorithm off */
+	TOW_TCP_KEEPALIVE_S, /* idle seconds before the first probe, 0 off */
 	TOW_TCP_KEEPALIVE_INTERVAL_S,
 	TOW_TCP_KEEPALIVE_PROBES,
 	TOW_TCP_USER_TIMEOUT_MS, /* unacknowledged that long is fatal, 0 off */
-	TOW_TCP_LINGER_S,        /* -1 off; 0: close() resets (RFC 9293 3.9.1) */
-	TOW_TCP_SEND_BYTES,      /* queued before TOW_EAGAIN */
-	TOW_TCP_RECV_BYTES,      /* fixes the receive buffer, no auto-tuning */
-	TOW_TCP_MSS,             /* upper bound for both directions, >= 88 */
-	TOW_TCP_CONGESTION,      /* enum tow_tcp_congestion */
+	TOW_TCP_LINGER_S,   /* -1 off; 0: close() resets (RFC 9293 3.9.1) */
+	TOW_TCP_SEND_BYTES, /* queued before TOW_EAGAIN */
+	TOW_TCP_RECV_BYTES, /* fixes the receive buffer, no auto-tuning */
+	TOW_TCP_MSS,	    /* upper bound for both directions, >= 88 */
+	TOW_TCP_CONGESTION, /* enum tow_tcp_congestion */
 };
 
 enum tow_tcp_congestion {
@@ -67,15 +67,16 @@ enum tow_tcp_congestion {
 };
 
 enum tow_tcp_flag {
-	TOW_TCP_MORE = 1 << 0, /* more follows soon: do not send a short segment */
+	TOW_TCP_MORE =
+		1 << 0, /* more follows soon: do not send a short segment */
 };
 
 struct tow_tcp_info {
 	enum tow_tcp_state state;
-	uint32_t mss;        /* payload bytes per packet we send */
+	uint32_t mss; /* payload bytes per packet we send */
 	uint32_t cwnd_bytes;
 	uint32_t ssthresh_bytes;
-	uint32_t srtt_us;    /* 0 before the first measurement */
+	uint32_t srtt_us; /* 0 before the first measurement */
 	uint32_t rto_us;
 	uint32_t send_window_bytes;
 	uint32_t recv_window_bytes;

@@ -38,7 +38,7 @@ struct tow_udp_message {
 	 */
 	uint16_t segment_bytes;
 	uint64_t token; /* lend: comes back as TOW_EVENT_LOAN */
-	size_t bytes;   /* recv, borrow: length of the datagram */
+	size_t bytes;	/* recv, borrow: length of the datagram */
 };
 
 TOW_BEGIN
@@ -99,8 +99,7 @@ TOW_API int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
  * Returns: spans filled (0 for an empty datagram), TOW_EAGAIN, TOW_EMSGSIZE
  *          (@max is too small), or an ICMP error as above.
  */
-TOW_API int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans,
-			   int max,
+TOW_API int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 			   struct tow_udp_message *from) TOW_MUST_USE;
 
 /* Give back the @datagrams that were borrowed first. Cannot fail. */
