@@ -277,8 +277,11 @@ int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 {
 	uint64_t total = 0;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
+		if (spans[i].len > INT64_MAX - total)
+			return TOW_EINVAL;
 		total += spans[i].len;
+	}
 	if (total == 0)
 		return TOW_EINVAL;
 	/* Two for each span is the most it can take: rest and token. */

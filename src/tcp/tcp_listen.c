@@ -4,9 +4,9 @@
  *
  * A listener counts its half-open connections and those that wait for accept
  * together against the backlog, so that a handshake that completes always has
- * a place. When the backlog is full, a new SYN takes the place of the oldest
- * half-open connection, if that had a second's time to answer; else it is
- * dropped, and the peer will try again.
+ * a place. When the backlog is full, or the table of connections, a new SYN
+ * takes the place of the oldest half-open connection, if that had a second's
+ * time to answer; else it is dropped, and the peer will try again.
  */
 #include "tcp/tcp_private.h"
 
@@ -17,17 +17,21 @@ static struct tow_tcp *oldest_half_open(const struct tow_listener *l)
 	return CONTAINER(l->half_open.next, struct tow_tcp, queue);
 }
 
-static bool make_room(struct tow_listener *l)
+static bool evict_oldest(struct tow_listener *l)
 {
 	struct tow_tcp *oldest = oldest_half_open(l);
 
-	if (l->half_open_count + l->accept_count < l->backlog)
-		return true;
 	if (!oldest ||
 	    l->host->net->now_us - oldest->progress_us < TCP_BACKLOG_FRESH_US)
 		return false;
 	tcp_fail(oldest, TOW_ETIMEDOUT);
 	return true;
+}
+
+static bool make_room(struct tow_listener *l)
+{
+	return l->half_open_count + l->accept_count < l->backlog ||
+	       evict_oldest(l);
 }
 
 /* A connection leaves the listener's care: accepted, or it ended before. */
@@ -56,6 +60,8 @@ static struct tow_tcp *open_half(struct tow_listener *l,
 				       packet->zone };
 	struct tow_tcp *t = table_new(l->host, &local, &remote, &l->set);
 
+	if (!t && evict_oldest(l))
+		t = table_new(l->host, &local, &remote, &l->set);
 	if (!t) {
 		net_drop(l->host->net, TOW_DROP_TCP_MEMORY);
 		return NULL;

@@ -74,11 +74,12 @@ static void begin_closed(struct tow_tcp *t)
 	table_remove(t);
 	flight_clear(t);
 	send_queue_end(t, t->error);
-	tcp_pend(t, PENDING_CLOSED);
 }
 
 void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next)
 {
+	bool told = t->state == TOW_TCP_TIME_WAIT;
+
 	ASSERT(may_enter[t->state] & 1u << next);
 	t->state = (uint8_t)next;
 	switch (next) {
@@ -95,6 +96,8 @@ void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next)
 		break;
 	case TOW_TCP_CLOSED:
 		begin_closed(t);
+		if (!told)
+			tcp_pend(t, PENDING_CLOSED);
 		break;
 	default:
 		break;

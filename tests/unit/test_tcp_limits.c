@@ -5,6 +5,16 @@
  */
 #include "tcp_peer.h"
 
+/* tow/event.h: it is over once */
+TCP_TEST(closed_is_reported_once)
+{
+	put_in_state(r, AT_TIME_WAIT);
+	CHECK_EQ(events_of(r, TOW_EVENT_CLOSED), 1u);
+	advance_ms(r, 120000);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+	CHECK_EQ(events_of(r, TOW_EVENT_CLOSED), 1u);
+}
+
 /* RFC 9293 3.8.6.3: a device that is full for a while swallows no ACK */
 TCP_TEST(ack_waits_for_a_device_that_is_full)
 {
@@ -93,4 +103,39 @@ TCP_TEST(user_timeout_of_a_connect_counts_from_its_syn)
 	CHECK_EQ(state_of(r), TOW_TCP_SYN_SENT);
 	advance_ms(r, 400);
 	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+}
+
+/* attacks: SYN flood. The oldest half-open ones make room, as by backlog. */
+TCP_TEST(half_open_connections_make_room_when_the_table_is_full)
+{
+	struct rig_options o = r->options;
+	struct tow_tcp *t = NULL;
+
+	o.cfg.tcp_max = 16;
+	rig_reopen(r, &o);
+	listen_here(r, 1000);
+	for (unsigned i = 0; i < 40; i++)
+		inject(r, .flags = SYN, .absolute = true, .seq = i,
+		       .sport = (uint16_t)(2000 + i), .mss = 1460);
+	advance_ms(r, 2000);
+	forget(r);
+	syn_arrives(r);
+	while (waiting(r))
+		next(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &t), 0);
+	r->tcp = t;
+}
+
+/* tow/tcp.h: TOW_EINVAL. Lengths that add up to more than there can be. */
+TCP_TEST(spans_that_overflow_are_refused)
+{
+	struct tow_span spans[2] = { { r->stream, SIZE_MAX },
+				     { r->stream, 1001 } };
+
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_lend(r->tcp, spans, 2, 1, 0), TOW_EINVAL);
+	CHECK_EQ(app_lend(r, 1000, 2, 0), 0);
+	poll_until_quiet(r);
+	CHECK_EQ(bytes_sent(r), 1000u);
 }
