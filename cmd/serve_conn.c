@@ -372,6 +372,14 @@ static void check_sending(struct conn *c)
 		conn_run(c); /* room may be back that no event announces */
 }
 
+static void check_receiving(struct conn *c)
+{
+	if (upload_holds_input(c)) /* it waits for our disk */
+		c->since_us = c->server->now_us;
+	else if (!makes_progress(c, c->request.body_bytes))
+		conn_end(c, true);
+}
+
 static void check_limits(struct conn *c)
 {
 	switch (c->state) {
@@ -379,8 +387,7 @@ static void check_limits(struct conn *c)
 		check_reading(c);
 		break;
 	case CONN_RECEIVING:
-		if (!makes_progress(c, c->request.body_bytes))
-			conn_end(c, true);
+		check_receiving(c);
 		break;
 	case CONN_SENDING:
 		check_sending(c);
