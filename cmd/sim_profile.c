@@ -283,11 +283,13 @@ static void draw_caps(struct world *world, struct tow_sim_port *port)
 static void draw_odd_link(struct world *world, struct tow_sim_port *port)
 {
 	struct dice *dice = &world->dice;
+	/* One slot that is busy for a while makes a wire slower than an RTO. */
+	bool slow = world->profile->perfect && port->caps & TOW_DEV_ASYNC_TX;
 
 	port->layout = (enum tow_sim_layout)dice_up_to(dice, 3);
 	port->layout_bytes = (uint32_t)dice_up_to(dice, TOW_BUF_ROOM);
 	port->spans_max = (uint32_t)dice_range(dice, 2, TOW_BUF_SPANS);
-	port->tx_ring = (uint32_t)dice_scale(dice, 1, 256);
+	port->tx_ring = (uint32_t)dice_scale(dice, slow ? 16 : 1, 256);
 	if (!world->profile->perfect)
 		port->rx_ring = (uint32_t)dice_scale(dice, 4, 512);
 }
