@@ -92,6 +92,34 @@ uint8_t *buf_push(struct tow_buf *buf, uint32_t bytes)
 	return buf->room + offset - bytes;
 }
 
+/* Free bytes behind a span, if it lies in the buffer's own memory. */
+static size_t room_behind(const struct tow_buf *buf,
+			  const struct tow_span *span)
+{
+	const struct tow_pool *pool = buf->pool;
+	uintptr_t at = (uintptr_t)span->ptr - (uintptr_t)pool->chunks;
+	size_t mask = pool->chunk_bytes - 1;
+
+	if (span == buf->spans)
+		return TOW_BUF_ROOM - head_offset(buf) - span->len;
+	if (buf->chunks == 0 ||
+	    at >= (uintptr_t)pool->chunks_total << pool->chunk_shift)
+		return 0; /* lent */
+	return pool->chunk_bytes - ((at + span->len - 1) & mask) - 1;
+}
+
+uint8_t *buf_append(struct tow_buf *buf, uint32_t bytes)
+{
+	struct tow_span *last = &buf->spans[buf->span_count - 1];
+	size_t before = last->len;
+
+	if (bytes > room_behind(buf, last))
+		return NULL;
+	last->len += bytes;
+	buf->bytes += bytes;
+	return (uint8_t *)(uintptr_t)last->ptr + before;
+}
+
 /* Cut @bytes off the front of the spans above the first. */
 static void trim_payload_front(struct tow_buf *buf, size_t bytes)
 {

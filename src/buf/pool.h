@@ -76,6 +76,12 @@ uint8_t *buf_push(struct tow_buf *buf, uint32_t bytes);
  */
 uint8_t *buf_pull(struct tow_buf *buf, uint32_t bytes);
 
+/*
+ * Room for @bytes right behind the last byte, which they then belong to: in
+ * the header room, or in the buffer's own chunk. NULL if it is not there.
+ */
+uint8_t *buf_append(struct tow_buf *buf, uint32_t bytes);
+
 /* Cut bytes off the front or the back; at most all of them. */
 void buf_trim_front(struct tow_buf *buf, uint32_t bytes);
 void buf_trim_back(struct tow_buf *buf, uint32_t bytes);

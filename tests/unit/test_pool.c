@@ -475,6 +475,45 @@ TEST(what_was_trimmed_from_the_room_can_be_pushed_again)
 	close_pool();
 }
 
+/* Behind the last byte there is room up to the end of what the buffer owns. */
+TEST(bytes_are_appended_in_the_room_or_the_last_chunk)
+{
+	struct tow_buf *buf;
+	uint8_t *chunk;
+
+	open_pool();
+	buf = tow_buf_take(&pool);
+	tow_buf_set_head(buf, 10, 40);
+	CHECK(buf_append(buf, 6) == buf->room + 50);
+	CHECK_EQ(buf->spans[0].len, 46);
+	CHECK(buf_append(buf, TOW_BUF_ROOM - 55) == NULL);
+	chunk = tow_chunk_take(&pool);
+	tow_buf_add_chunk(buf, chunk, 100);
+	CHECK(buf_append(buf, CHUNK_BYTES - 100) == chunk + 100);
+	CHECK_EQ(buf->bytes, 46 + CHUNK_BYTES);
+	CHECK(buf_append(buf, 1) == NULL);
+	buf_trim_back(buf, 5);
+	CHECK(buf_append(buf, 5) == chunk + CHUNK_BYTES - 5);
+	tow_buf_give(buf);
+	close_pool();
+}
+
+/* Memory that others own has no room, though it may lie in a chunk. */
+TEST(nothing_is_appended_to_lent_bytes)
+{
+	struct tow_buf *buf;
+	uint8_t *chunk;
+
+	open_pool();
+	chunk = tow_chunk_take(&pool);
+	buf = tow_buf_take(&pool);
+	buf_add_span(buf, chunk, 100);
+	CHECK(buf_append(buf, 1) == NULL);
+	tow_buf_give(buf);
+	tow_chunk_give(&pool, chunk);
+	close_pool();
+}
+
 TEST(a_head_outside_of_the_room_is_a_breach_of_contract)
 {
 	struct tow_buf *buf;
