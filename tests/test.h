@@ -16,8 +16,9 @@
  *
  *	test_wheel [--list] [--here] [WORD]...
  *
- * runs the tests that have one of the words in their names. --here runs them
- * in the program's own process, for a debugger. A test that takes longer than
+ * runs the tests that have one of the words in their names, or with =WORD the
+ * one of just that name. --here runs them in the program's own process, for a
+ * debugger. A test that takes longer than
  * TEST_TIMEOUT_S (environment, 120 by default) is ended and has failed.
  *
  * Checks may stand in any function that a test calls, on the test's thread.

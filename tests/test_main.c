@@ -187,7 +187,8 @@ static bool is_wanted(const struct test *test, char *const *words)
 	if (!*words)
 		return true;
 	for (; *words; words++)
-		if (strstr(test->name, *words))
+		if (**words == '=' ? !strcmp(test->name, *words + 1)
+				   : !!strstr(test->name, *words))
 			return true;
 	return false;
 }
