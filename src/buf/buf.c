@@ -102,8 +102,8 @@ static size_t room_behind(const struct tow_buf *buf,
 
 	if (span == buf->spans)
 		return TOW_BUF_ROOM - head_offset(buf) - span->len;
-	if (buf->chunks == 0 ||
-	    at >= (uintptr_t)pool->chunks_total << pool->chunk_shift)
+	if (buf->chunks == 0 || at >= (uintptr_t)pool->chunks_total
+						<< pool->chunk_shift)
 		return 0; /* lent */
 	return pool->chunk_bytes - ((at + span->len - 1) & mask) - 1;
 }

@@ -10,10 +10,11 @@
  *	|<-- borrowed ------->|     RCV.NXT
  *	|<-- unread --------------->|
  *
- * Payload is never moved: a buffer goes from the device into the tree or the
- * list, its spans trimmed to the bytes that count. Buffers in the tree do not
- * overlap; where a segment overlaps what is there already, the part that came
- * first stays (RFC 9293 3.10.7.4 leaves it open).
+ * Payload is not moved: a buffer goes from the device into the tree or the
+ * list, its spans trimmed to the bytes that count. Only segments that are small
+ * for the memory they keep are packed together, when the limit is reached.
+ * Buffers in the tree do not overlap; where a segment overlaps what is there
+ * already, the part that came first stays (RFC 9293 3.10.7.4 leaves it open).
  *
  * The window is about memory, and memory is whole chunks: a buffer costs what
  * it keeps from others, not the bytes in it. The window offered is the room
@@ -341,6 +342,58 @@ static void note_fin(struct tow_tcp *t, struct seq fin)
 }
 
 /*
+ * The window counts bytes, so a peer may fill it with segments of one byte, and
+ * each would keep a chunk. Above the limit, what fits is put behind the last
+ * byte that waits, and its own buffer goes back.
+ */
+static bool pack(struct tow_tcp *t, struct tow_buf *buf)
+{
+	struct receive *r = &t->receive;
+	struct tow_buf *tail = r->tail;
+	uint32_t bytes = buf->bytes;
+	uint8_t *to;
+
+	if (!tail || r->cost + buf_cost(buf) <= r->limit)
+		return false;
+	to = buf_append(tail, bytes);
+	if (!to)
+		return false;
+	for (unsigned i = 0; i < buf->span_count; i++) {
+		const struct tow_span *s = &buf->spans[i];
+
+		payload_copy(tcp_ledgers(t), TOW_COPY_RX_COMPACT, to, s->ptr,
+			     s->len);
+		to += s->len;
+	}
+	if (!r->borrow) {
+		r->borrow = tail;
+		r->borrow_offset = tail->bytes - bytes;
+	}
+	r->unread_bytes += bytes;
+	t->rcv.nxt = seq_add(t->rcv.nxt, bytes);
+	tow_buf_give(buf);
+	return true;
+}
+
+/* The next bytes of the stream, and what lies behind the hole they fill. */
+static void take_in_order(struct tow_tcp *t, struct tow_buf *buf)
+{
+	struct receive *r = &t->receive;
+
+	if (r->holes.count) {
+		t->ack_now = true; /* RFC 5681 4.2: a hole shrinks */
+		trim_to_next(t, buf, buf_of(tree_first(&r->holes)));
+	}
+	if (!pack(t, buf)) {
+		held(buf)->cost = buf_cost(buf);
+		r->cost += held(buf)->cost;
+		learn_ratio(t, buf);
+		append(t, buf);
+	}
+	take_from_holes(t);
+}
+
+/*
  * Payload (the whole of @buf) and FIN of an acceptable segment.
  *
  * Owns:    takes the buffer.
@@ -349,7 +402,7 @@ static void note_fin(struct tow_tcp *t, struct seq fin)
 bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 		     bool fin)
 {
-	struct receive *r = &t->receive;
+	const struct receive *r = &t->receive;
 	bool was_done = r->fin_seen && seq_after(t->rcv.nxt, r->fin);
 
 	if (!trim_to_window(t, buf, &seq, &fin)) {
@@ -365,15 +418,7 @@ bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 		t->ack_now = true; /* RFC 5681 4.2: a duplicate ACK at once */
 		hold(t, buf);
 	} else {
-		held(buf)->cost = buf_cost(buf);
-		r->cost += held(buf)->cost;
-		if (r->holes.count) {
-			t->ack_now = true; /* RFC 5681 4.2: a hole shrinks */
-			trim_to_next(t, buf, buf_of(tree_first(&r->holes)));
-		}
-		learn_ratio(t, buf);
-		append(t, buf);
-		take_from_holes(t);
+		take_in_order(t, buf);
 	}
 	if (was_done || !r->fin_seen || !seq_eq(t->rcv.nxt, r->fin))
 		return false;
@@ -560,7 +605,10 @@ bool receive_window_grew(const struct tow_tcp *t)
 	struct seq edge = seq_add(t->rcv.nxt, room(t));
 	int32_t offered = seq_diff(t->rcv.edge, t->rcv.nxt);
 	int32_t gain = seq_diff(edge, t->rcv.edge);
+	uint32_t quarter = window_of(t, t->receive.limit) / 4;
 
+	/* ACKs of data that goes on tell it anyway: not for each segment. */
 	return worth_moving(t, edge) &&
-	       (gain >= offered || gain >= 2 * (int32_t)t->rcv.segment_bytes);
+	       (gain >= offered ||
+		gain >= (int32_t)MAX(quarter, 2 * t->rcv.segment_bytes));
 }

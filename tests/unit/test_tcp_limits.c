@@ -4,6 +4,7 @@
  * waiting for memory or a device ends.
  */
 #include "tcp_peer.h"
+#include <stdlib.h>
 
 /* tow/event.h: it is over once */
 TCP_TEST(closed_is_reported_once)
@@ -32,6 +33,46 @@ TCP_TEST(ack_waits_for_a_device_that_is_full)
 	while (waiting(r) > 1)
 		next(r);
 	CHECK(sends(r, ACK, 1, 2101, 0));
+}
+
+/* attacks: SegmentSmack, in order. The true cost counts, not the bytes. */
+TCP_TEST(single_bytes_that_nobody_reads_do_not_take_the_pool)
+{
+	struct rig_options o = r->options;
+
+	o.split = true;
+	o.cfg.rx_chunks = 128;
+	o.cfg.rx_bufs = 1024;
+	rig_reopen(r, &o);
+	handshake_passive(r);
+	for (uint32_t i = 0; i < 400; i++)
+		inject(r, .flags = ACK, .seq = 1 + i, .ack = 1, .bytes = 1);
+	CHECK_EQ(drops(r, TOW_DROP_LINK_TRUNCATED), 0u);
+	CHECK_EQ(app_recv(r, 1000), 400);
+	CHECK_GT(tow_tcp_ledger(r->tcp)->copied_bytes[TOW_COPY_RX_COMPACT], 0u);
+}
+
+/* tow/tcp.h: borrowed spans stay as they are, the next ones go on behind */
+TEST(what_is_packed_behind_borrowed_bytes_is_borrowed_next)
+{
+	struct rig_options o = rig_default(IPV4);
+	struct rig *r = malloc(sizeof(*r));
+
+	o.split = true;
+	rig_open(r, &o);
+	handshake_passive(r);
+	for (uint32_t i = 0; i < 300; i++) {
+		inject(r, .flags = ACK, .seq = 1 + i, .ack = 1, .bytes = 1);
+		if (i % 50 == 49)
+			CHECK_EQ(app_borrow(r), 50);
+	}
+	CHECK_GT(tow_tcp_ledger(r->tcp)->copied_bytes[TOW_COPY_RX_COMPACT], 0u);
+	tow_tcp_return(r->tcp, 299);
+	inject(r, .flags = ACK, .seq = 301, .ack = 1, .bytes = 700);
+	CHECK_EQ(app_borrow(r), 700);
+	tow_tcp_return(r->tcp, 701);
+	rig_close(r);
+	free(r);
 }
 
 static struct tow_tcp *another(struct rig *r)
