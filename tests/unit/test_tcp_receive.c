@@ -815,3 +815,84 @@ TCP_TEST(fixed_receive_buffer_does_not_grow)
 	while (waiting(r))
 		CHECK_LE(next(r)->window, 20000u);
 }
+
+/* A reader that borrows, holds on and returns in odd pieces. */
+struct reader {
+	uint64_t seen, held; /* borrowed in all; not yet returned */
+	uint32_t seed;
+};
+
+static void borrow_some(struct rig *r, struct reader *a)
+{
+	struct tow_span spans[4];
+	int n = tow_tcp_borrow(r->tcp, spans, 1 + (int)chance(&a->seed, 4));
+
+	for (int i = 0; i < n; i++) {
+		const uint8_t *p = spans[i].ptr;
+
+		for (size_t k = 0; k < spans[i].len; k++)
+			CHECK_EQ(p[k], pattern((uint32_t)++a->seen));
+		a->held += spans[i].len;
+	}
+}
+
+static void return_some(struct rig *r, struct reader *a)
+{
+	uint32_t bytes = chance(&a->seed, (uint32_t)a->held + 1);
+
+	tow_tcp_return(r->tcp, bytes);
+	a->held -= bytes;
+}
+
+static uint32_t odd_bytes(uint32_t *seed)
+{
+	return chance(seed, 3) ? 1 + chance(seed, 8) : 1 + chance(seed, 1400);
+}
+
+/* tow/tcp.h: whatever the sizes, the order and the reader, it is one stream */
+TCP_TEST(stream_is_right_for_odd_segments_and_an_odd_reader)
+{
+	struct reader a = { .seed = 99 };
+	struct rig_options o = r->options;
+	uint32_t total = 150000, next_byte = 1, edge = 1;
+
+	o.cfg.rx_chunks = 256;
+	o.cfg.rx_bufs = 320;
+	rig_reopen(r, &o);
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_RECV_BYTES, 40000), 0);
+	handshake_passive(r);
+	edge += r->sent[r->sent_count - 1].window;
+	for (unsigned i = 0; a.seen < total; i++) {
+		uint32_t bytes = odd_bytes(&a.seed);
+		uint32_t ahead = chance(&a.seed, 3) ? 0 : chance(&a.seed, 9000);
+		uint32_t seq = next_byte + ahead;
+
+		CHECK_LT(i, 200000u);
+		if (seq + bytes > total + 1)
+			seq = next_byte, bytes = total + 1 - next_byte;
+		if (seq + bytes > edge && seq < edge)
+			bytes = edge - seq;
+		if (bytes && seq + bytes <= edge)
+			data(r, seq, bytes);
+		if (chance(&a.seed, 4) == 0)
+			borrow_some(r, &a);
+		if (chance(&a.seed, 6) == 0)
+			return_some(r, &a);
+		if (chance(&a.seed, 50) == 0)
+			advance_ms(r, 50);
+		while (waiting(r)) {
+			const struct segment *s = next(r);
+
+			CHECK_GE(s->ack, next_byte);
+			CHECK_GE(s->ack + s->window, edge);
+			next_byte = s->ack;
+			edge = s->ack + s->window;
+		}
+		forget(r);
+		r->event_count = 0;
+	}
+	tow_tcp_return(r->tcp, a.held);
+	CHECK_EQ(info_of(r).unread_bytes, 0u);
+	CHECK_EQ(ack_of(r).flags & RST, 0);
+}
