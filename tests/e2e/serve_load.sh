@@ -87,8 +87,8 @@ test_captures_have_no_malformed_frame()
 		"pcap:file=$work/a.pcapng:fault:loss=1%,reorder=1%:tap"
 	fetch "$url4/f" 8 8
 	fetch "$url6/f" 8 8
-	curl -sSf -m 20 -T "$file" "$url4/up"
-	curl -s -m 5 "$url4/nothing" >/dev/null
+	curl -sSf -m 60 -T "$file" "$url4/up"
+	curl -s -m 30 "$url4/nothing" >/dev/null
 	stop
 	check_capture "$work/a.pcapng"
 	serve "$work/www" --dev "pcap:file=$work/b.pcapng:tap:offloads=off"
