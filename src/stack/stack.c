@@ -278,7 +278,7 @@ uint64_t tow_deadline(const struct tow_stack *stack)
 
 	if (net->loop_count || net->tx_pool.done)
 		return net->now_us;
-	if (tcp_waits(&stack->tcp))
+	if (tcp_waits(&stack->tcp) || udp_waits(&stack->udp))
 		next_us = MIN(next_us, net->now_us + RETRY_US);
 	for (uint32_t i = 0; i < net->link_count; i++)
 		next_us = MIN(next_us, link_deadline(net, &net->links[i]));

@@ -51,6 +51,9 @@ void udp_sent(struct udp_host *udp, struct tow_buf *buf);
 int udp_events(struct udp_host *udp, struct tow_event *out, int max);
 bool udp_idle(const struct udp_host *udp);
 
+/* A socket that was told EAGAIN will be told WRITABLE by the next poll. */
+bool udp_waits(const struct udp_host *udp);
+
 /* The stack inside of which these live; src/stack defines it. */
 struct udp_host *stack_udp(struct tow_stack *stack);
 

@@ -136,17 +136,32 @@ static int take_turn(struct tow_udp *s)
 }
 
 /* EAGAIN was said; half of the limit being free is worth an event. */
+static bool may_wake(const struct tow_udp *s)
+{
+	return udp_has_room(s) && s->tx_cost <= s->host->private->send_max / 2;
+}
+
 static void wake_writers(struct udp_host *udp)
 {
 	struct tow_udp *s;
 
 	LIST_EACH (node, &udp->blocked) {
 		s = CONTAINER(node, struct tow_udp, blocked_node);
-		if (!udp_has_room(s) || s->tx_cost > udp->private->send_max / 2)
+		if (!may_wake(s))
 			continue;
 		list_remove(&s->blocked_node);
 		udp_notify(s, UDP_WRITABLE);
 	}
+}
+
+/* Memory came back after udp_output(), or outside of a poll. */
+bool udp_waits(const struct udp_host *udp)
+{
+	LIST_EACH (node, &udp->blocked) {
+		if (may_wake(CONTAINER(node, struct tow_udp, blocked_node)))
+			return true;
+	}
+	return false;
 }
 
 int udp_output(struct udp_host *udp)

@@ -552,6 +552,28 @@ TEST(loans_count_against_the_send_buffer)
 	close_socket();
 }
 
+/* Who sleeps until tow_deadline() hears of memory that came back since */
+TEST(eagain_for_want_of_memory_ends_without_other_traffic)
+{
+	unsigned n = 0;
+
+	open_socket(0);
+	s.fake.keeps = true;
+	while (send_to(PEER4, 1000) == 1) {
+		stack_host_poll(&s);
+		CHECK_LT(++n, 1000);
+	}
+	stack_host_run(&s, 100000);
+	CHECK_EQ(stack_host_event(&s).type, 0);
+	CHECK_GT(tow_deadline(s.stack), s.now_us + 10000);
+	fake_dev_release_all(&s.fake);
+	CHECK_LE(tow_deadline(s.stack), s.now_us + 1000);
+	stack_host_poll(&s);
+	CHECK_EQ(stack_host_event(&s).type, TOW_EVENT_WRITABLE);
+	CHECK_GT(tow_deadline(s.stack), s.now_us + 10000);
+	close_socket();
+}
+
 /* Tokens wait in the socket until they are taken, however late */
 TEST(no_token_is_lost_when_nobody_takes_events)
 {
