@@ -132,7 +132,7 @@ int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	int error;
 
 	if (UNLIKELY(path->generation != net->generation)) {
-		error = path_refresh(net, path);
+		error = net_path_refresh(net, path);
 		if (error)
 			return refuse_send(net, buf,
 					   error == TOW_ENETDOWN

@@ -162,6 +162,14 @@ int net_path_find(struct net *net, const struct tow_addr *src,
 		  struct net_path *out);
 
 /*
+ * Look the same path up again, if the world changed since. net_send() does it
+ * by itself; who builds frames for a certain device asks before.
+ *
+ * Returns: 0, or TOW_ENETDOWN, TOW_ENETUNREACH; the path is as it was then.
+ */
+int net_path_refresh(struct net *net, struct net_path *path);
+
+/*
  * Can this frame shape go out as it is? What the path's device does: caps of
  * enum tow_dev_cap. The loopback does everything.
  */

@@ -162,7 +162,6 @@ bool route_is_on_link(const struct net *net, unsigned link,
 		      const struct tow_addr *addr);
 int route_add(struct net *net, unsigned link, const struct tow_addr *dest,
 	      unsigned bits, const struct tow_addr *gateway);
-int path_refresh(struct net *net, struct net_path *path);
 
 /* --- neighbour.c */
 void neighbour_init(struct net *net, const struct tow_config *cfg);

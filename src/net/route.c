@@ -205,6 +205,14 @@ static int find(struct net *net, struct net_path *path)
 	return 0;
 }
 
+/* RFC 4007 6: as a packet that comes back will have it. */
+static uint16_t zone_of(const struct net_path *path)
+{
+	if (!addr_is_link_local(&path->dst))
+		return 0;
+	return (uint16_t)(path->link->number + 1);
+}
+
 int net_path_find(struct net *net, const struct tow_addr *src,
 		  const struct tow_addr *dst, uint16_t zone,
 		  struct net_path *out)
@@ -220,16 +228,21 @@ int net_path_find(struct net *net, const struct tow_addr *src,
 		return error;
 	if (out->to_group)
 		out->ttl = 1; /* RFC 1112 6.1 */
+	else
+		out->zone = zone_of(out);
 	return 0;
 }
 
 /* The world changed: look the same path up again. */
-int path_refresh(struct net *net, struct net_path *path)
+int net_path_refresh(struct net *net, struct net_path *path)
 {
 	struct net_link *before = path->link;
 	struct net_path now = *path;
-	int error = find(net, &now);
+	int error;
 
+	if (path->generation == net->generation)
+		return 0;
+	error = find(net, &now);
 	if (error)
 		return before && before->gone ? TOW_ENETDOWN : error;
 	*path = now;

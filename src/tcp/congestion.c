@@ -47,9 +47,11 @@ void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes)
 		return;
 	if (cc->cwnd < cc->ssthresh) {
 		/*
-		 * RFC 5681 3.1 with byte counting (RFC 3465 2.2): bytes that a
-		 * peer acknowledged, so splitting ACKs gains nothing. After a
-		 * timeout an ACK may cover what was not lost: one segment.
+		 * RFC 5681 3.1 with byte counting, so that splitting ACKs gains
+		 * nothing. All bytes count, as in Linux, where RFC 3465 2.2
+		 * would count two segments: peers with LRO acknowledge 64 KiB
+		 * at a time. After a timeout an ACK may cover what was not
+		 * lost: one segment.
 		 */
 		uint32_t room = cc->ssthresh - cc->cwnd;
 		uint32_t most = t->recovery.state == RECOVERY_LOSS

@@ -114,8 +114,6 @@ static void enqueue(struct tow_tcp *t, struct loan *loan)
 static void note_flags(struct tow_tcp *t, unsigned flags)
 {
 	t->send.more = flags & TOW_TCP_MORE;
-	if (!t->send.more && t->send.tail)
-		t->send.tail->flags |= LOAN_PUSH;
 }
 
 /* Any room counts: a loan of any length is then taken whole. */

@@ -86,8 +86,11 @@ static enum verdict check_sequence(struct tow_tcp *t,
 	uint32_t length = segment_length(seg, bytes);
 	struct seq end = seq_add(seq, length);
 
-	if (acceptable(t, seg, length))
+	if (acceptable(t, seg, length)) {
+		t->probes = 0; /* it lives */
+		timer_restart_keepalive(t);
 		return PASS;
+	}
 	if (seg->flags & TH_RST) {
 		tcp_drop(t, TOW_DROP_TCP_RST);
 		return DROP;
@@ -495,10 +498,7 @@ static void deliver(struct tow_tcp *t, struct net_packet *packet,
 {
 	enum verdict v;
 
-	t->last_receive_us = tcp_now(t);
-	t->probes = 0; /* it lives */
 	t->ledger.rx_touched_bytes += packet->touched_bytes;
-	timer_restart_keepalive(t);
 	if (t->state == TOW_TCP_SYN_SENT) {
 		v = connect_input(t, packet, seg);
 		if (v == PASS)

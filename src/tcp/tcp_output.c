@@ -148,7 +148,6 @@ static void transmit(struct tow_tcp *t, struct tow_buf *buf,
 
 	wire_tcp_build(h, at);
 	fill_checksum(t, buf, at, bytes, s);
-	t->last_send_us = tcp_now(t);
 	tcp_count(t, TOW_COUNTER_TCP_SEGS_OUT);
 	net_send(tcp_net(t), &t->path, buf, NET_TCP);
 }
@@ -377,7 +376,7 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 	h = header(t, payload_flags(t, s->offset + attached, fin));
 	h.sequence = s->seq.n;
 	mark_large(t, buf, per_packet);
-	s->sent_us = tcp_now(t);
+	s->sent_us = t->last_data_us = tcp_now(t);
 	flight_mark(t, s, SENT_EVER_RETRANS, 0);
 	t->retransmits++;
 	tcp_count(t, TOW_COUNTER_TCP_RETRANS_SEGS);
@@ -486,6 +485,7 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet)
 	t->send.next += bytes;
 	t->send.cursor = send_queue_find(t->send.cursor, t->send.next);
 	t->fin_sent |= fin;
+	t->last_data_us = tcp_now(t);
 	if (tcp_in_flight(t) == s->bytes || !t->deadlines_us[TIMER_RETRANSMIT])
 		timer_restart_retransmit(t);
 	h = header(t, payload_flags(t, t->send.next, fin));
@@ -542,11 +542,23 @@ static void start_probing(struct tow_tcp *t)
 
 /* --------------------------------------------------------------- the spine */
 
+/* Another device may do less, or take smaller packets, than the last one. */
+static void notice_new_link(struct tow_tcp *t)
+{
+	struct net_link *before = t->path.link;
+
+	if (net_path_refresh(tcp_net(t), &t->path) < 0 ||
+	    t->path.link == before)
+		return;
+	t->snd.mtu = MIN(t->snd.mtu, t->path.mtu);
+	tcp_choose_mss(t);
+}
+
 /* RFC 5681 4.1 */
 static void notice_idle(struct tow_tcp *t)
 {
 	if (tcp_in_flight(t) == 0 && has_news(t) &&
-	    tcp_now(t) - t->last_send_us > t->rtt.rto_us)
+	    tcp_now(t) - t->last_data_us > t->rtt.rto_us)
 		congestion_after_idle(t);
 }
 
@@ -592,13 +604,13 @@ static bool syn_is_due(const struct tow_tcp *t)
 /* Returns how many segments went out. */
 int tcp_output(struct tow_tcp *t)
 {
-	unsigned most =
-		MIN(SEGMENTS_PER_POLL, net_send_room(tcp_net(t), &t->path));
 	uint64_t no_buffers = counted(t, TOW_COUNTER_NO_TX_BUFFERS);
 	uint64_t no_records = counted(t, TOW_COUNTER_NO_SEGMENTS);
-	unsigned sent = 0;
+	unsigned sent = 0, most;
 
 	list_remove(&t->output);
+	notice_new_link(t);
+	most = MIN(SEGMENTS_PER_POLL, net_send_room(tcp_net(t), &t->path));
 	if (syn_is_due(t))
 		sent += send_first_syn(t);
 	if (may_send_data(t)) {

@@ -99,7 +99,6 @@ enum tcp_pending {
 enum loan_flag {
 	LOAN_TOKEN = 1 << 0,  /* the token comes back after this span */
 	LOAN_COPIED = 1 << 1, /* the bytes are in a chunk of ours */
-	LOAN_PUSH = 1 << 2,   /* the application had no more to say here */
 };
 
 /* One span in the send queue, from being queued until it is done. */
@@ -377,7 +376,7 @@ struct tow_tcp {
 	struct receive receive;
 	struct tcp_settings set;
 
-	uint64_t last_receive_us, last_send_us;
+	uint64_t last_data_us; /* when payload was sent last */
 	uint64_t progress_us; /* last time the peer acknowledged something new,
 			       * or nothing was outstanding: user timeout */
 	uint64_t challenge_us;
