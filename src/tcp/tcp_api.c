@@ -263,23 +263,23 @@ int tow_tcp_accept(struct tow_listener *l, struct tow_tcp **out)
 
 /* ----------------------------------------------------------------- opening */
 
-static int choose_local(struct tow_tcp *t, const struct tow_endpoint *remote)
+static int choose_local(struct tow_tcp *t)
 {
 	struct tcp_host *host = t->host;
 
 	if (t->local.port == 0)
-		return table_pick_port(host, &t->local, remote);
-	if (table_find(host, &t->local, remote))
+		return table_pick_port(host, &t->local, &t->remote);
+	if (table_find(host, &t->local, &t->remote))
 		return TOW_EADDRINUSE;
 	return 0;
 }
 
-static int begin_connect(struct tow_tcp *t, const struct tow_endpoint *remote)
+static int begin_connect(struct tow_tcp *t)
 {
 	int r = tcp_open_path(t);
 
 	if (r == 0)
-		r = choose_local(t, remote);
+		r = choose_local(t);
 	if (r < 0)
 		return r;
 	tcp_begin(t, NULL);
@@ -307,7 +307,7 @@ int tow_tcp_connect(struct tow_stack *stack, const struct tow_endpoint *local,
 	t = table_new(host, &from, remote, &set);
 	if (!t)
 		return TOW_ENOBUFS;
-	r = begin_connect(t, remote);
+	r = begin_connect(t);
 	if (r < 0) {
 		if (t->state == TOW_TCP_CLOSED)
 			table_free(t);

@@ -59,6 +59,7 @@ int tcp_open_path(struct tow_tcp *t)
 	if (r < 0)
 		return r;
 	t->local.addr = t->path.src;
+	t->remote.zone = t->path.zone;
 	t->snd.mtu = t->path.mtu;
 	t->snd.mss_peer = tow_addr_is_v4(&t->remote.addr) ? TCP_MSS_DEFAULT_V4
 							  : TCP_MSS_DEFAULT_V6;

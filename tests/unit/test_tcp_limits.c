@@ -180,3 +180,23 @@ TCP_TEST(spans_that_overflow_are_refused)
 	poll_until_quiet(r);
 	CHECK_EQ(bytes_sent(r), 1000u);
 }
+
+/* RFC 4007 6: without a zone, the only link there is; answers are ours */
+TEST(connect_to_a_link_local_address_needs_no_zone)
+{
+	static const uint8_t own[16] = {
+		0xfe, 0x80, [11] = 0xff, [12] = 0xfe, [15] = 1
+	};
+	static const uint8_t other[16] = { 0xfe, 0x80, [15] = 2 };
+	struct rig_options o = rig_default(IPV6);
+	struct rig *r = malloc(sizeof(*r));
+
+	rig_open(r, &o);
+	r->us = tow_addr_v6(own);
+	r->peer = tow_addr_v6(other);
+	handshake_active(r);
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
+	CHECK_EQ(tow_tcp_remote(r->tcp).zone, 1);
+	rig_close(r);
+	free(r);
+}
