@@ -34,7 +34,9 @@
  *    It keeps a margin of its own, so that a pool that ran dry of chunks still
  *    receives what fits into the room: an acknowledgement must get through,
  *    or nothing would ever free a chunk again.
- *  - close gives back every buffer and chunk that the driver still holds.
+ *  - close gives back every buffer and chunk that the driver still holds. So
+ *    does the call that says TOW_ENETDOWN for the first time: it may be the
+ *    last one before close, and loans wait for their buffers.
  *
  * Time: the stack sets dev->now_us before each call. A driver that needs to be
  * called again at a certain time sets dev->next_us; UINT64_MAX is never.

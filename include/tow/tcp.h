@@ -175,6 +175,7 @@ TOW_API uint64_t tow_tcp_send_room(const struct tow_tcp *tcp);
  * Returns: n > 0            bytes copied, counted as "recv"
  *          0                the peer sent FIN and everything was read
  *          TOW_EAGAIN       no unread bytes yet
+ *          TOW_EBUSY        borrowed bytes come first: return them
  *          TOW_ECONNRESET   the peer reset the connection (RFC 9293 3.10.7.4)
  *          TOW_ETIMEDOUT    retransmission gave up (RFC 9293 3.8.3)
  */
@@ -211,7 +212,13 @@ TOW_API int tow_tcp_borrow(struct tow_tcp *tcp, struct tow_span *out,
  */
 TOW_API void tow_tcp_return(struct tow_tcp *tcp, size_t bytes);
 
-/* Send FIN after everything queued (half-close). Receiving goes on. */
+/*
+ * tow_tcp_shutdown() - send FIN after everything queued (half-close)
+ *
+ * Receiving goes on.
+ *
+ * Returns: 0, TOW_EPIPE the second time, or why the connection is over.
+ */
 TOW_API int tow_tcp_shutdown(struct tow_tcp *tcp);
 
 /*
