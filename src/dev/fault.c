@@ -227,6 +227,20 @@ static int fetch(struct fault *f)
 	return got;
 }
 
+/* The device inside is gone: so is what was on its way to it, however late. */
+static void drop_outgoing(struct fault *f)
+{
+	struct tow_buf *buf;
+
+	f->wrap.tx_lost += f->pending_count;
+	while (f->pending_count)
+		tow_buf_give(f->pending[--f->pending_count]);
+	while ((buf = delay_take(&f->tx.queue, UINT64_MAX)) != NULL) {
+		f->wrap.tx_lost++;
+		tow_buf_give(buf);
+	}
+}
+
 static int fault_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
 {
 	struct fault *f = fault_of(dev);
@@ -241,16 +255,10 @@ static int fault_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
 			break;
 		count++;
 	}
+	if (got < 0)
+		drop_outgoing(f);
 	leave(f);
 	return !count && got < 0 ? got : (int)count;
-}
-
-/* The device inside is gone: so is what was on its way. */
-static void drop_pending(struct fault *f)
-{
-	f->wrap.tx_lost += f->pending_count;
-	while (f->pending_count)
-		tow_buf_give(f->pending[--f->pending_count]);
 }
 
 /* Hand on what is due, in order, until the device inside takes no more. */
@@ -272,7 +280,7 @@ static void pump(struct fault *f)
 			return;
 		sent = inner->ops->tx(inner, f->pending, f->pending_count);
 		if (sent < 0) {
-			drop_pending(f);
+			drop_outgoing(f);
 			return;
 		}
 		f->pending_count -= (unsigned)sent;

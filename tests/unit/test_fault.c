@@ -373,6 +373,22 @@ TEST(a_device_that_is_gone_gives_everything_back)
 	close_fault();
 }
 
+/* tow/dev.h: it may not be called again, and loans wait for their buffers */
+TEST(what_is_late_comes_back_when_the_device_says_that_it_is_gone)
+{
+	struct tow_buf *bufs[8];
+
+	open_fault("delay=50ms");
+	for (unsigned i = 0; i < 4; i++)
+		bufs[i] = make_frame(i);
+	CHECK_EQ(dev->ops->tx(dev, bufs, 4), 4);
+	box.gone = true;
+	CHECK_EQ(dev->ops->rx(dev, bufs, 8), TOW_ENETDOWN);
+	box_check_pool();
+	CHECK_EQ(dev->tx_lost, 4);
+	close_fault();
+}
+
 TEST(wrappers_work_around_wrappers)
 {
 	box_open(&box, 512, 512, 2048);
