@@ -266,6 +266,7 @@ static void draw_wire(struct world *world, struct tow_sim_wire *wire)
 
 static void draw_caps(struct world *world, struct tow_sim_port *port)
 {
+	bool perfect = world->profile->perfect;
 	struct dice *dice = &world->dice;
 
 	port->caps = (uint32_t)dice_throw(dice) &
@@ -276,20 +277,20 @@ static void draw_caps(struct world *world, struct tow_sim_port *port)
 		port->caps |= TOW_DEV_RX_CSUM;
 	port->rx_partial = dice_hit(dice, 300000);
 	port->gso_bytes_max = (uint32_t)dice_scale(dice, 2000, 65000);
-	port->fetch_us = (uint32_t)dice_up_to(dice, 200);
-	port->complete_us = (uint32_t)dice_up_to(dice, 2 * MS);
+	/* A card that takes its time makes queues longer than a timeout. */
+	port->fetch_us = (uint32_t)dice_up_to(dice, perfect ? 5 : 200);
+	port->complete_us = (uint32_t)dice_up_to(dice, perfect ? 100 : 2 * MS);
 }
 
 static void draw_odd_link(struct world *world, struct tow_sim_port *port)
 {
 	struct dice *dice = &world->dice;
-	/* One slot that is busy for a while makes a wire slower than an RTO. */
-	bool slow = world->profile->perfect && port->caps & TOW_DEV_ASYNC_TX;
 
 	port->layout = (enum tow_sim_layout)dice_up_to(dice, 3);
 	port->layout_bytes = (uint32_t)dice_up_to(dice, TOW_BUF_ROOM);
 	port->spans_max = (uint32_t)dice_range(dice, 2, TOW_BUF_SPANS);
-	port->tx_ring = (uint32_t)dice_scale(dice, slow ? 16 : 1, 256);
+	port->tx_ring = (uint32_t)dice_scale(
+		dice, world->profile->perfect ? 16 : 1, 256);
 	if (!world->profile->perfect)
 		port->rx_ring = (uint32_t)dice_scale(dice, 4, 512);
 }
