@@ -214,7 +214,6 @@ static void call_lend(struct tow_tcp *tcp)
 
 static void call_borrow(unsigned i)
 {
-	static volatile uint8_t seen;
 	struct tow_span spans[8];
 	int n = tow_tcp_borrow(scene.handles[i], spans, 1 + take8() % 8);
 
@@ -222,7 +221,8 @@ static void call_borrow(unsigned i)
 		const uint8_t *p = spans[k].ptr;
 
 		ASSERT(spans[k].len > 0);
-		seen ^= p[0] ^ p[spans[k].len - 1]; /* ASan says if it may */
+		scene.seen ^=
+			p[0] ^ p[spans[k].len - 1]; /* ASan says if it may */
 		scene.borrowed[i] += spans[k].len;
 	}
 }

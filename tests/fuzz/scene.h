@@ -60,6 +60,7 @@ struct scene {
 	uint64_t lent; /* tokens given out: 1..lent */
 	uint8_t loan_ends[LOANS_MAX];
 	struct frame last_sent;
+	uint8_t seen; /* of borrowed bytes, so that they are read */
 };
 
 extern struct scene scene;
