@@ -72,8 +72,11 @@ test_a_large_file_arrives_without_a_copy()
 	same "$work/big" "$work/www/big"
 	[[ ! -e $work/big.part && ! -e $work/big.part.tag ]]
 	(($(stat_of "$work/stats.json" ledger.rx.lent_bytes) > 100 << 20))
-	(($(stat_of "$work/stats.json" ledger.rx.copied_bytes) == 0)) ||
+	# The stack may pack a few small segments that waste large buffers.
+	(($(stat_of "$work/stats.json" ledger.rx.copied_bytes.recv) == 0)) ||
 		fail 'bytes were copied'
+	(($(stat_of "$work/stats.json" ledger.rx.copied_bytes) < 100000)) ||
+		fail 'more than a thousandth was copied'
 	get -o - "$from6/big" >"$work/stdout"
 	same "$work/stdout" "$work/www/big"
 	end

@@ -98,6 +98,7 @@ wait_for()
 serve()
 {
 	mkdir -p "$1"
+	: >"$work/serve.log" # the URLs of a server before this one are not ours
 	"$TOW" serve "$1" --port "$port" "${addresses[@]}" "${@:2}" \
 		>"$work/serve.log" 2>&1 &
 	served=$!

@@ -41,8 +41,11 @@ test_an_upload_appears_whole_and_is_replaced_whole()
 	same "$work/got" "$work/b"
 	stop
 	only './f '
-	expect "$(stat_of "$work/stats.json" ledger.rx.copied_bytes)" 0 \
+	# The stack may pack a few small segments that waste large buffers.
+	expect "$(stat_of "$work/stats.json" ledger.rx.copied_bytes.recv)" 0 \
 		'bytes copied'
+	(($(stat_of "$work/stats.json" ledger.rx.copied_bytes) < 100000)) ||
+		fail 'more than a thousandth was copied'
 }
 
 test_a_chunked_upload_of_unknown_length_arrives()
