@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdlib.h>
 #include <string.h>
 #include "options.h"
 #include "test.h"
@@ -43,8 +44,10 @@ static enum options_result parse(const char *const *words)
 	static char *argv[10];
 	int argc;
 
-	for (argc = 0; words[argc]; argc++)
+	for (argc = 0; words[argc]; argc++) {
+		free(argv[argc]);
 		argv[argc] = strdup(words[argc]);
+	}
 	memset(&got, 0, sizeof(got));
 	return options_parse(&grammar, argc, argv, &got, &arguments);
 }
