@@ -182,13 +182,14 @@ static void forget_sacks(struct tow_tcp *t)
 void recovery_on_timeout(struct tow_tcp *t)
 {
 	struct recovery *r = &t->recovery;
+	bool scarce = flight_records_are_scarce(t);
 
 	/* Only the first timeout of a series says something about the path. */
 	if (r->state != RECOVERY_LOSS)
 		t->cc.ssthresh = t->cc.ops->threshold(t);
-	if (peer_reneged(t))
+	if (scarce || peer_reneged(t))
 		forget_sacks(t);
-	flight_all_lost(t, flight_records_are_scarce(t));
+	flight_all_lost(t, scarce);
 	r->state = RECOVERY_LOSS;
 	r->point = t->snd.nxt;
 	r->dup_acks = 0;

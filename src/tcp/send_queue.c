@@ -65,12 +65,12 @@ static uint32_t loans_left(const struct tcp_host *host)
 #define FED_PER_POLL 16
 
 /*
- * EAGAIN was said because the stack's memory is used up, by whomever. No ACK of
- * this connection may ever come to say WRITABLE, so it queues for memory.
+ * EAGAIN was said for want of the stack's memory. If this connection has some
+ * of it, its ACKs will free it and say WRITABLE; else it queues for memory.
  */
 static void starve(struct tow_tcp *t)
 {
-	if (list_empty(&t->starved))
+	if (t->send.acked == t->send.end && list_empty(&t->starved))
 		list_append(&t->host->starved, &t->starved);
 }
 
@@ -109,6 +109,7 @@ static void enqueue(struct tow_tcp *t, struct loan *loan)
 	if (!q->cursor)
 		q->cursor = loan;
 	q->end += loan->bytes;
+	q->loans++;
 }
 
 static void note_flags(struct tow_tcp *t, unsigned flags)
@@ -175,6 +176,18 @@ static uint32_t append_to_tail(struct tow_tcp *t, const uint8_t *data,
 	return bytes;
 }
 
+static uint8_t *take_chunk(struct tow_tcp *t)
+{
+	struct tow_pool *pool = &tcp_net(t)->tx_pool;
+	uint8_t *chunk = NULL;
+
+	if (tcp_may_take(t->send.chunks, pool->chunks_left, pool->chunks_total))
+		chunk = tow_chunk_take(pool);
+	if (chunk)
+		t->send.chunks++;
+	return chunk;
+}
+
 static struct loan *new_copied(struct tow_tcp *t, const uint8_t *data,
 			       uint32_t bytes, enum tow_copy why)
 {
@@ -184,7 +197,7 @@ static struct loan *new_copied(struct tow_tcp *t, const uint8_t *data,
 
 	if (!loan)
 		return NULL;
-	chunk = tow_chunk_take(pool);
+	chunk = take_chunk(t);
 	if (!chunk) {
 		loan_free(t->host, loan);
 		return NULL;
@@ -270,6 +283,14 @@ static bool queue_small_span(struct tow_tcp *t, const struct tow_span *span)
 	return false;
 }
 
+static bool may_take_loans(const struct tow_tcp *t, uint32_t count)
+{
+	uint32_t left = loans_left(t->host);
+
+	return left >= count && tcp_may_take(t->send.loans, left - count + 1,
+					     t->host->cfg.loans);
+}
+
 int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 		    uint64_t token, unsigned flags)
 {
@@ -282,12 +303,12 @@ int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 	}
 	if (total == 0)
 		return TOW_EINVAL;
+	if (!send_queue_room(t))
+		return TOW_EAGAIN;
 	/* Two for each span is the most it can take: rest and token. */
-	if (!send_queue_room(t) || loans_left(t->host) < 2u * (unsigned)count) {
-		if (send_queue_room(t)) {
-			tcp_count(t, TOW_COUNTER_NO_LOANS);
-			starve(t);
-		}
+	if (!may_take_loans(t, 2 * (uint32_t)count)) {
+		tcp_count(t, TOW_COUNTER_NO_LOANS);
+		starve(t);
 		return TOW_EAGAIN;
 	}
 	for (int i = 0; i < count; i++) {
@@ -305,6 +326,8 @@ int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 
 static void finish(struct tow_tcp *t, struct loan *loan, int status)
 {
+	t->send.loans--;
+	t->send.chunks -= loan->flags & LOAN_COPIED ? 1 : 0;
 	if (!(loan->flags & LOAN_TOKEN)) {
 		loan_free(t->host, loan);
 		return;
@@ -330,7 +353,6 @@ static void release(struct tow_tcp *t)
 
 		if (!acked && !q->ended)
 			break;
-		/* More may be appended to a copy; keep it while it is last. */
 		if (loan == q->cursor)
 			q->cursor = loan->next;
 		q->head = loan->next;

@@ -28,16 +28,12 @@ static bool sent_before(const struct tree_node *a, const struct tree_node *b)
 			  CONTAINER(b, const struct sent, node)->seq);
 }
 
-/*
- * A connection may have as many records as are left for all the others. So a
- * peer that acknowledges nothing, or SACKs each second segment, takes half of
- * them at most, the next one half of that, and there is always one left.
- */
 static bool has_share(const struct tow_tcp *t)
 {
-	const struct tcp_host *host = t->host;
+	uint32_t total = t->host->cfg.segments;
 
-	return t->flight.tree.count < host->cfg.segments - host->sents_live;
+	return tcp_may_take(t->flight.tree.count, total - t->host->sents_live,
+			    total);
 }
 
 bool flight_records_are_scarce(const struct tow_tcp *t)

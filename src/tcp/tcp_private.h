@@ -55,6 +55,23 @@
 #define TCP_CHALLENGES_PER_S 10 /* of one connection: RFC 5961 7 */
 #define TCP_BACKLOG_FRESH_US 1000000u
 
+/*
+ * Records, loans and chunks are shared by all connections. Who has a few may
+ * take more while there are any; who has many, only up to what is left of all
+ * above a reserve. So silent peers, however many, do not stop the others.
+ */
+#define TCP_FEW	      2
+#define TCP_FEW_SHARE 4 /* of the whole: the reserve for who has few */
+
+static inline bool tcp_may_take(uint32_t has, uint32_t left, uint32_t total)
+{
+	uint32_t reserve = total / TCP_FEW_SHARE;
+
+	if (has < TCP_FEW)
+		return left > 0;
+	return left > reserve && has < left - reserve;
+}
+
 /* Option values of a connection; a listener has them for its children. */
 struct tcp_settings {
 	uint32_t send_bytes;
@@ -128,10 +145,11 @@ struct send_queue {
 	struct loan *cursor; /* holds the byte at next; NULL at the end */
 	struct loan *done, **done_tail; /* tokens to be reported */
 	uint64_t acked, next, end;
-	uint32_t frames; /* of this connection that are with a device */
-	int32_t ended;	 /* the connection is over: status of what is left */
-	bool finished;	 /* FIN follows the last byte */
-	bool more;	 /* the last bytes were queued with TOW_TCP_MORE */
+	uint32_t frames;	/* of this connection that are with a device */
+	uint32_t loans, chunks; /* in the list, and that they own */
+	int32_t ended; /* the connection is over: status of what is left */
+	bool finished; /* FIN follows the last byte */
+	bool more;     /* the last bytes were queued with TOW_TCP_MORE */
 };
 
 bool send_queue_room(const struct tow_tcp *t);
@@ -377,8 +395,8 @@ struct tow_tcp {
 	struct tcp_settings set;
 
 	uint64_t last_data_us; /* when payload was sent last */
-	uint64_t progress_us; /* last time the peer acknowledged something new,
-			       * or nothing was outstanding: user timeout */
+	uint64_t progress_us;  /* last time the peer acknowledged something new,
+				* or nothing was outstanding: user timeout */
 	uint64_t challenge_us;
 	uint8_t challenges; /* since challenge_us */
 	uint32_t retransmits;

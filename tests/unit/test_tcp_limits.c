@@ -121,6 +121,31 @@ TCP_TEST(silent_peer_leaves_segment_records_to_the_others)
 	tow_tcp_abort(first);
 }
 
+/* The same for chunks: copies that nobody acknowledges, however many have them
+ */
+TCP_TEST(silent_peers_leave_chunks_to_the_others)
+{
+	struct rig_options o = r->options;
+	struct tow_tcp *hogs[12];
+	unsigned n;
+
+	o.cfg.tx_chunks = 128;
+	rig_reopen(r, &o);
+	listen_here(r, 100);
+	for (n = 0; n < 12; n++) {
+		hogs[n] = another(r);
+		while (tow_tcp_send(hogs[n], r->stream, 100000, 0) > 0)
+			;
+		poll_until_quiet(r);
+	}
+	r->tcp = another(r);
+	forget(r);
+	CHECK_EQ(app_send(r, 500, 0), 500u);
+	CHECK_EQ(bytes_sent(r), 500u);
+	while (n > 0)
+		tow_tcp_abort(hogs[--n]);
+}
+
 /* RFC 5482: it counts from sending, however long the stack slept before */
 TCP_TEST(user_timeout_counts_from_the_poll_that_sends)
 {
