@@ -499,6 +499,8 @@ static void check_perfection(struct world *world)
 		allowed += world->flows[i].both_connect ? 2 : 0;
 	if (!world->profile->perfect || fate_sum(world, TOW_SIM_TRUNCATED) ||
 	    counter_sum(world, TOW_COUNTER_NO_RX_BUFFERS) ||
+	    counter_sum(world, TOW_COUNTER_NO_TX_BUFFERS) ||
+	    counter_sum(world, TOW_COUNTER_NO_SEGMENTS) ||
 	    drop_sum(world, TOW_DROP_NEIGH_FULL) ||
 	    drop_sum(world, TOW_DROP_DEV_FULL) ||
 	    drop_sum(world, TOW_DROP_TCP_BACKLOG) ||
