@@ -30,42 +30,42 @@ static void play(const char *profile, unsigned scenarios)
 
 TEST(nothing_is_sent_twice_where_nothing_is_lost)
 {
-	play("clean", 3400);
+	play("clean", 2500);
 }
 
 TEST(streams_survive_loss)
 {
-	play("lossy", 3200);
+	play("lossy", 2500);
 }
 
 TEST(streams_survive_reordering_and_duplicates)
 {
-	play("reorder", 3200);
+	play("reorder", 2500);
 }
 
 TEST(streams_survive_bursts_of_loss)
 {
-	play("bursty", 3200);
+	play("bursty", 2500);
 }
 
 TEST(streams_survive_all_faults_on_odd_devices)
 {
-	play("hostile", 3200);
+	play("hostile", 2500);
 }
 
 TEST(stacks_with_next_to_no_memory_stay_clean)
 {
-	play("tiny", 400);
+	play("tiny", 2500);
 }
 
 TEST(long_fat_pipes_are_filled)
 {
-	play("lfn", 1000);
+	play("lfn", 2500);
 }
 
 TEST(devices_may_be_torn_out_at_any_time)
 {
-	play("vanish", 2400);
+	play("vanish", 2500);
 }
 
 TEST(command_line_is_checked)
