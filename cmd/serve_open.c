@@ -154,7 +154,38 @@ struct entries {
 	bool failed;
 };
 
-static void add_entry(struct entries *e, int dir_fd, const char *name)
+/* What a link leads to, if it can be had: the size of others is a secret. */
+static bool follow_link(const struct open_job *j, const char *name,
+			struct stat *st)
+{
+	char path[HTTP_PATH_MAX];
+	bool found;
+	int fd;
+
+	if (snprintf(path, sizeof(path), "%s/%s", j->path, name) >=
+	    (int)sizeof(path))
+		return false;
+	fd = open_beneath(j->root_fd, path, O_PATH | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	found = fstat(fd, st) == 0;
+	close(fd);
+	return found;
+}
+
+/* Gone again, a link out or to nowhere, a device: not for a listing. */
+static bool can_be_had(const struct open_job *j, int dir_fd, const char *name,
+		       struct stat *st)
+{
+	if (fstatat(dir_fd, name, st, AT_SYMLINK_NOFOLLOW) != 0)
+		return false;
+	if (S_ISLNK(st->st_mode) && !follow_link(j, name, st))
+		return false;
+	return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
+}
+
+static void add_entry(struct entries *e, const struct open_job *j, int dir_fd,
+		      const char *name)
 {
 	struct listing_entry *entry;
 	struct stat st;
@@ -163,8 +194,7 @@ static void add_entry(struct entries *e, int dir_fd, const char *name)
 		e->left_out++;
 		return;
 	}
-	/* Gone again, or a link to nowhere: show nothing that cannot be had. */
-	if (fstatat(dir_fd, name, &st, 0) != 0)
+	if (!can_be_had(j, dir_fd, name, &st))
 		return;
 	if (e->count == e->room) {
 		size_t room = e->room ? e->room * 2 : 64;
@@ -189,13 +219,13 @@ static void add_entry(struct entries *e, int dir_fd, const char *name)
 }
 
 /* Names that begin with a dot are served when asked for, but not shown. */
-static void read_entries(struct entries *e, DIR *dir)
+static void read_entries(struct entries *e, const struct open_job *j, DIR *dir)
 {
 	struct dirent *d;
 
 	while (!e->failed && (d = readdir(dir)))
 		if (d->d_name[0] != '.')
-			add_entry(e, dirfd(dir), d->d_name);
+			add_entry(e, j, dirfd(dir), d->d_name);
 }
 
 static int make_listing(struct open_job *j, int fd)
@@ -208,7 +238,7 @@ static int make_listing(struct open_job *j, int fd)
 		close(fd);
 		return 500;
 	}
-	read_entries(&e, dir);
+	read_entries(&e, j, dir);
 	closedir(dir);
 	if (!e.failed) {
 		http_listing_sort(e.list, e.count);

@@ -210,6 +210,25 @@ test_nothing_outside_the_directory_is_served()
 	stop
 }
 
+# A listing tells neither that a file outside is there nor how long it is.
+test_a_listing_shows_only_what_can_be_had()
+{
+	mkdir -p "$work/www/in/deeper"
+	echo secret >"$work/www/../secret"
+	echo public >"$work/www/public"
+	ln -s ../../secret "$work/www/in/up"
+	ln -s /etc/passwd "$work/www/in/absolute"
+	ln -s nowhere "$work/www/in/dangling"
+	ln -s ../public "$work/www/in/beside"
+	ln -s deeper "$work/www/in/folder"
+	mkfifo "$work/www/in/fifo"
+	serve "$work/www"
+	expect "$(curl -sf -m 5 "$url4/in/" | grep -o 'href="\./[^"]*"' |
+		tr '\n' ' ')" \
+		'href="./deeper/" href="./folder/" href="./beside" ' names
+	stop
+}
+
 test_pipelined_requests_are_answered_in_order()
 {
 	local i
