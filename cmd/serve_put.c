@@ -113,7 +113,7 @@ static int look_at_target(struct upload *u)
 		http_etag_format(v.etag, st.st_ino, (uint64_t)st.st_size,
 				 st.st_mtim.tv_sec,
 				 (uint32_t)st.st_mtim.tv_nsec);
-		u->mode = st.st_mode & 07777;
+		u->mode = st.st_mode & 0777; /* never set-user-ID */
 	} else if (errno != ENOENT) {
 		return status_of_errno(-errno);
 	}

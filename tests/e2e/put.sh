@@ -189,6 +189,19 @@ test_what_cannot_be_put_is_refused()
 	only ''
 }
 
+# What a client writes must not run with the rights of a program it replaces.
+test_a_replaced_file_keeps_its_mode_but_not_set_user_id()
+{
+	make_file "$work/www/f" 10
+	chmod 6751 "$work/www/f"
+	echo x >"$work/a"
+	serve "$work/www" --writable
+	expect "$(status_of -T "$work/a" "$url4/f")" 204 'the upload'
+	expect "$(stat -c %a "$work/www/f")" 751 'the mode'
+	same "$work/www/f" "$work/a"
+	stop
+}
+
 # RFC 9110 13.1.1, 13.1.2
 test_conditions_prevent_lost_updates()
 {
