@@ -8,11 +8,18 @@
  * about it, and the end of the message, so that a pipelined request stays
  * where it is. While the head is read no more bytes are fed than the head may
  * still have, which bounds all that is kept.
+ *
+ * As Debian builds it, http_parser takes any byte where the framing has a CR
+ * or LF: at the end of the head, of a chunk's size and of a chunk. Whoever
+ * stands before us and reads more strictly would see another border between
+ * two requests. So two more callbacks pause it, behind each chunk's size and
+ * each chunk, and check_framing() looks at the bytes around (RFC 9112 7.1).
  */
 #include "http_message.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const field_names[] = {
 #define HTTP_FIELD_NAME(id, name) name,
@@ -117,12 +124,14 @@ static int on_value(struct http_parser *p, const char *at, size_t bytes)
 static int check_request(struct http_message *m)
 {
 	const struct http_parser *p = &m->parser;
+	const char *coding = m->fields[FIELD_TRANSFER_ENCODING].bytes;
 
 	if (p->http_major != 1)
 		return fail(m, 505, "not HTTP/1");
 	if (p->http_minor >= 1 && !m->fields[FIELD_HOST].bytes)
 		return fail(m, 400, "no Host");
-	if (p->uses_transfer_encoding && !(p->flags & F_CHUNKED))
+	if (p->uses_transfer_encoding &&
+	    !(p->flags & F_CHUNKED && strcasecmp(coding, "chunked") == 0))
 		return fail(m, 501, "a transfer coding other than chunked");
 	return 0;
 }
@@ -142,11 +151,13 @@ static int on_head(struct http_parser *p)
 		return fail(m, 503, "out of memory");
 	if (p->type == HTTP_REQUEST && check_request(m) != 0)
 		return -1;
-	m->keep_alive = http_should_keep_alive(p);
+	/* RFC 9112 6.1: HTTP/1.0 has no chunks; who knows what it meant. */
+	m->keep_alive = http_should_keep_alive(p) &&
+			!(p->uses_transfer_encoding && p->http_minor == 0);
 	m->length_known = !chunked && p->flags & F_CONTENTLENGTH;
 	m->content_length = m->length_known ? p->content_length : 0;
 	m->has_body = chunked || m->content_length > 0;
-	m->head_ready = true;
+	m->head_ready = m->head_lf = true;
 	p->upgrade = 0; /* we never do, RFC 9110 7.8 lets us ignore it */
 	http_parser_pause(p, 1);
 	return 0;
@@ -170,6 +181,30 @@ static int on_body(struct http_parser *p, const char *at, size_t bytes)
 	return 0;
 }
 
+static int on_chunk_size(struct http_parser *p)
+{
+	struct http_message *m = p->data;
+
+	m->in_size_line = false;
+	m->last_chunk = p->content_length == 0;
+	m->line_ended = true;
+	http_parser_pause(p, 1);
+	return 0;
+}
+
+/* The last one ends with the message. */
+static int on_chunk_end(struct http_parser *p)
+{
+	struct http_message *m = p->data;
+
+	if (m->last_chunk)
+		return 0;
+	m->in_size_line = true;
+	m->line_ended = true;
+	http_parser_pause(p, 1);
+	return 0;
+}
+
 static int on_end(struct http_parser *p)
 {
 	struct http_message *m = p->data;
@@ -186,6 +221,8 @@ static const struct http_parser_settings settings = {
 	.on_header_value = on_value,
 	.on_headers_complete = on_head,
 	.on_body = on_body,
+	.on_chunk_header = on_chunk_size,
+	.on_chunk_complete = on_chunk_end,
 	.on_message_complete = on_end,
 };
 
@@ -203,6 +240,8 @@ void http_message_begin(struct http_message *m, enum http_parser_type type)
 	m->head_bytes = m->name_bytes = m->body_count = 0;
 	m->field = -1;
 	m->in_value = false;
+	m->head_lf = m->in_size_line = m->last_chunk = m->line_ended = false;
+	m->last_byte = '\0';
 	/* An idle connection keeps no memory for the next request's head. */
 	text_free(&m->target);
 	for (i = 0; i < HTTP_FIELD_COUNT; i++)
@@ -240,6 +279,78 @@ static enum http_progress over_limit(struct http_message *m)
 	return HTTP_BAD;
 }
 
+/* Do some bytes, and those before them, end with CR LF? */
+static bool ends_with_crlf(const struct http_message *m, const char *bytes,
+			   size_t count)
+{
+	char before = count > 1 ? bytes[count - 2] : m->last_byte;
+
+	return count > 0 && bytes[count - 1] == '\n' && before == '\r';
+}
+
+/* A line feed within a chunk's extension would be a line's end to others. */
+static bool has_lf_within(const char *bytes, size_t count, bool line_ended)
+{
+	return count > line_ended && memchr(bytes, '\n', count - line_ended);
+}
+
+/* @in_size_line: at the first of these bytes. */
+static void check_framing(struct http_message *m, const char *bytes,
+			  size_t count, bool in_size_line)
+{
+	bool ends_chunks = m->done && m->last_chunk;
+
+	if (m->line_ended && !ends_with_crlf(m, bytes, count))
+		fail(m, 400, "a chunk that does not end with a line");
+	else if (in_size_line && has_lf_within(bytes, count, m->line_ended))
+		fail(m, 400, "a line feed in a chunk's size");
+	else if (ends_chunks && (count == 0 || bytes[count - 1] != '\n'))
+		fail(m, 400, "chunks that do not end with a line");
+}
+
+static size_t execute_once(struct http_message *m, const char *bytes,
+			   size_t count)
+{
+	bool in_size_line = m->in_size_line;
+	size_t used;
+
+	m->line_ended = false;
+	http_parser_pause(&m->parser, 0);
+	used = http_parser_execute(&m->parser, &settings, bytes, count);
+	check_framing(m, bytes, used, in_size_line);
+	if (used > 0)
+		m->last_byte = bytes[used - 1];
+	return used;
+}
+
+/* Goes on over the pauses that only serve to look at the framing. */
+static size_t execute(struct http_message *m, const char *bytes, size_t count)
+{
+	size_t used = 0;
+
+	do {
+		used += execute_once(m, bytes + used, count - used);
+	} while (m->line_ended && !m->status && used < count);
+	return used;
+}
+
+/* http_parser paused at the byte that ends the head: feed it that one alone. */
+static size_t finish_head(struct http_message *m, const char *bytes)
+{
+	m->head_lf = false;
+	(void)execute_once(m, bytes, 1);
+	m->in_size_line = m->parser.flags & F_CHUNKED;
+	return 1;
+}
+
+static enum http_progress end_head(struct http_message *m, char last)
+{
+	if (last == '\n')
+		return HTTP_HEAD_READY;
+	fail(m, 400, "a head that does not end with a line");
+	return HTTP_BAD;
+}
+
 enum http_progress http_message_feed(struct http_message *m, const void *bytes,
 				     size_t count, size_t *used)
 {
@@ -255,8 +366,10 @@ enum http_progress http_message_feed(struct http_message *m, const void *bytes,
 		return HTTP_DONE;
 	if (feed == 0)
 		return count ? over_limit(m) : HTTP_MORE;
-	http_parser_pause(&m->parser, 0);
-	*used = http_parser_execute(&m->parser, &settings, bytes, feed);
+	if (m->head_lf)
+		*used = finish_head(m, bytes);
+	if (!m->status && !m->done && *used < feed)
+		*used += execute(m, (const char *)bytes + *used, feed - *used);
 	error = HTTP_PARSER_ERRNO(&m->parser);
 	if (in_head)
 		m->head_bytes += *used;
@@ -269,7 +382,7 @@ enum http_progress http_message_feed(struct http_message *m, const void *bytes,
 	if (m->done && !in_head)
 		return HTTP_DONE;
 	if (m->head_ready && in_head)
-		return HTTP_HEAD_READY;
+		return end_head(m, ((const char *)bytes)[*used]);
 	return *used < count && feed < count ? over_limit(m) : HTTP_MORE;
 }
 

@@ -40,6 +40,7 @@
 	X(IF_UNMODIFIED_SINCE, "if-unmodified-since") \
 	X(IF_RANGE, "if-range")                       \
 	X(EXPECT, "expect")                           \
+	X(TRANSFER_ENCODING, "transfer-encoding")     \
 	X(CONTENT_RANGE, "content-range")             \
 	X(LOCATION, "location")                       \
 	X(ETAG, "etag")                               \
@@ -81,6 +82,13 @@ struct http_message {
 	size_t name_bytes;
 	int field; /* enum http_field, -1: one we do not keep */
 	bool in_value;
+
+	/* Framing that is looked at here, because http_parser does not. */
+	bool head_lf;	   /* the next byte is the last of the head */
+	bool in_size_line; /* of a chunk */
+	bool last_chunk;
+	bool line_ended; /* what was fed ends with a line of the framing */
+	char last_byte;	 /* that was fed */
 };
 
 /* Start with a zeroed struct, or one that carried a message before. */

@@ -152,6 +152,43 @@ TEST(ambiguous_framing_is_refused)
 		 400);
 	CHECK_EQ(request(PUT "Transfer-Encoding: chunked\r\n\r\nzz\r\n").status,
 		 400);
+	CHECK_EQ(request(PUT "Transfer-Encoding: gzip\r\n"
+			     "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+			 .status,
+		 501);
+	CHECK_EQ(request(PUT "Transfer-Encoding: identity, chunked\r\n\r\n"
+			     "0\r\n\r\n")
+			 .status,
+		 501);
+}
+
+/* RFC 9112 7.1: two readers must not see two different borders. */
+TEST(framing_without_line_ends_is_refused)
+{
+#define CHUNKS(c) request(PUT "Transfer-Encoding: chunked\r\n\r\n" c)
+	CHECK_EQ(CHUNKS("3\r\nabcXX0\r\n\r\n").status, 400);
+	CHECK_EQ(CHUNKS("3\r\nabc\rX0\r\n\r\n").status, 400);
+	CHECK_EQ(CHUNKS("3\r\nabcX\n0\r\n\r\n").status, 400);
+	CHECK_EQ(CHUNKS("3\rXabc\r\n0\r\n\r\n").status, 400);
+	CHECK_EQ(CHUNKS("3;a\nxx\r\nabc\r\n0\r\n\r\n").status, 400);
+	CHECK_EQ(CHUNKS("3\r\nabc\r\n0\r\n\rX").status, 400);
+	CHECK_EQ(CHUNKS("3\r\nabc\r\n0\r\nA: b\r\n\rX").status, 400);
+	CHECK_EQ(CHUNKS("3\r\nabc\r\n0\r\n\r\n").messages, 1);
+	CHECK_EQ(CHUNKS("3;x=\"y\"\r\n\n\r\n\r\n0\r\n\r\n").messages, 1);
+	CHECK_EQ(request("GET /x HTTP/1.1\r\nHost: a\r\n\rX").status, 400);
+	CHECK_EQ(request(PUT "Content-Length: 1\r\n\r\rX").status, 400);
+#undef CHUNKS
+}
+
+/* RFC 9112 6.1 */
+TEST(chunks_from_an_old_client_end_its_connection)
+{
+	struct found f = request("PUT /x HTTP/1.0\r\nConnection: keep-alive\r\n"
+				 "Transfer-Encoding: chunked\r\n\r\n"
+				 "0\r\n\r\n");
+
+	CHECK_EQ(f.messages, 1);
+	CHECK(!f.keep_alive);
 }
 
 /* RFC 9112 3.2 */
