@@ -280,16 +280,32 @@ static void begin_whole(struct get *g)
 	g->total = g->message.length_known ? g->message.content_length : 0;
 }
 
+/* RFC 9110 15.3.7.3: parts of different versions must not be combined. */
+static bool is_other_version(const struct get *g)
+{
+	const char *tag = http_message_field(
+		&g->message,
+		g->output.tag[0] == '"' ? FIELD_ETAG : FIELD_LAST_MODIFIED);
+
+	return g->first > 0 && tag && strcmp(tag, g->output.tag) != 0;
+}
+
 static void begin_rest(struct get *g)
 {
 	const char *range =
 		http_message_field(&g->message, FIELD_CONTENT_RANGE);
 	uint64_t first, last, total;
 
+	if (is_other_version(g)) {
+		(void)output_restart(&g->output);
+		fail(g, GET_BROKEN,
+		     "the server sent a part of another version of the file");
+		return;
+	}
 	if (!range ||
 	    sscanf(range, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64, &first,
 		   &last, &total) != 3 ||
-	    first != g->first || last + 1 != total) {
+	    first != g->first || first > last || last != total - 1) {
 		fail(g, GET_BROKEN,
 		     "the server sent another part of the file "
 		     "than it was asked for");
@@ -359,15 +375,26 @@ static void write_body(struct get *g)
 		fail_output(g, error);
 }
 
+static void fail_short(struct get *g, const char *what)
+{
+	char have[16], want[16];
+
+	fail(g, GET_BROKEN, "%s after %s of %s", what,
+	     format_bytes(g->output.bytes, have, sizeof(have)),
+	     format_bytes(g->total, want, sizeof(want)));
+}
+
+/* A part may be framed otherwise than its Content-Range says. */
 static void take_end(struct get *g)
 {
 	struct http_message *m = &g->message;
 
-	if (m->parser.status_code < 200) {
+	if (m->parser.status_code < 200)
 		http_message_begin(m, HTTP_RESPONSE);
-		return;
-	}
-	g->step = STEP_DONE;
+	else if (g->total > 0 && g->output.bytes != g->total)
+		fail_short(g, "the answer ended");
+	else
+		g->step = STEP_DONE;
 }
 
 /* Feed one span; how far is up to the step, which may end in the middle. */
@@ -414,8 +441,6 @@ static size_t feed_all(struct get *g, const struct tow_span *spans, int count)
 
 static void take_close(struct get *g)
 {
-	char have[16], want[16];
-
 	if (g->message.head_ready && http_message_end(&g->message)) {
 		take_end(g);
 		return;
@@ -425,10 +450,7 @@ static void take_close(struct get *g)
 		     "the server closed the connection without "
 		     "an answer");
 	else if (g->total > 0)
-		fail(g, GET_BROKEN,
-		     "the server closed the connection after %s of %s",
-		     format_bytes(g->output.bytes, have, sizeof(have)),
-		     format_bytes(g->total, want, sizeof(want)));
+		fail_short(g, "the server closed the connection");
 	else
 		fail(g, GET_BROKEN,
 		     "the server closed the connection in the "

@@ -128,6 +128,29 @@ test_a_changed_file_is_begun_anew()
 	end
 }
 
+# A server that cuts the rest short, or takes it from another version of the
+# file, must not make a file of it.
+test_a_rest_that_does_not_fit_is_refused()
+{
+	make_file "$work/www/f" 10
+	begin_part() { printf 12345 >"$work/f.part"; echo '"x"' >"$work/f.part.tag"; }
+	begin_part
+	start_answer 'HTTP/1.1 206 OK\r\nETag: "x"\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 2\r\n\r\n67'
+	get_fails 5 'ended after 7 B of 10 B' -q -C "$from4/f"
+	[[ ! -e $work/f && $(<"$work/f.part") == 1234567 ]]
+	end
+	begin_part
+	start_answer 'HTTP/1.1 206 OK\r\nETag: "y"\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 5\r\n\r\n67890'
+	get_fails 5 'another version' -q -C "$from4/f"
+	[[ ! -e $work/f && ! -e $work/f.part ]]
+	end
+	begin_part
+	start_answer 'HTTP/1.1 206 OK\r\nETag: "x"\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 5\r\n\r\n67890'
+	get -q -C "$from4/f"
+	[[ $(<"$work/f") == 1234567890 ]]
+	end
+}
+
 # A server with ranges and entity tags that hangs up after 2,000,000 bytes.
 serve_parts()
 {
