@@ -64,6 +64,15 @@ static void copy_target(const char *text, const struct http_parser_url *u,
 		 query ? u->field_data[UF_QUERY].len : 0, query ? query : "");
 }
 
+/* RFC 3986 3.1: "://" further behind is part of a query. */
+static bool has_scheme(const char *text)
+{
+	size_t bytes = strspn(text, "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+
+	return bytes > 0 && strncmp(text + bytes, "://", 3) == 0;
+}
+
 const char *url_parse(const char *given, struct url *out)
 {
 	char text[URL_TEXT_MAX];
@@ -74,7 +83,7 @@ const char *url_parse(const char *given, struct url *out)
 	if (strlen(given) >= URL_TARGET_MAX)
 		return "is too long";
 	snprintf(plain, sizeof(plain), "%s%s",
-		 strstr(given, "://") ? "" : "http://", given);
+		 has_scheme(given) ? "" : "http://", given);
 	if (!encode(plain, text, sizeof(text)))
 		return "is too long";
 	http_parser_url_init(&u);
@@ -113,7 +122,7 @@ const char *url_resolve(const char *location, const struct url *base,
 
 	if (strlen(location) >= URL_TARGET_MAX)
 		return "is too long";
-	if (strstr(location, "://"))
+	if (has_scheme(location))
 		return url_parse(location, out);
 	url_authority(base, authority, sizeof(authority));
 	if (strncmp(location, "//", 2) == 0) {

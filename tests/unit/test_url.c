@@ -28,6 +28,9 @@ TEST(urls_come_apart)
 	CHECK_STR(url.target, "/");
 	CHECK(!parse("http://example.org?q"));
 	CHECK_STR(url.target, "/?q");
+	CHECK(!parse("example.org/?u=http://b/"));
+	CHECK_STR(url.host, "example.org");
+	CHECK_STR(url.target, "/?u=http://b/");
 }
 
 TEST(what_people_type_is_encoded)
@@ -84,6 +87,10 @@ TEST(a_location_may_be_relative)
 	CHECK_STR(resolve("?z"), "/a/b?z");
 	CHECK_STR(resolve("http://other/x"), "/x");
 	CHECK_STR(url.host, "other");
+	CHECK_STR(resolve("/in?next=http://other/x"),
+		  "/in?next=http://other/x");
+	CHECK_STR(url.host, "h");
+	CHECK_STR(resolve("?next=http://other/x"), "/a/b?next=http://other/x");
 	CHECK_STR(resolve("//third/x"), "/x");
 	CHECK_STR(url.host, "third");
 	CHECK_EQ(url.port, 80);
