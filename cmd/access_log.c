@@ -2,11 +2,18 @@
 /*
  * The access log: see access_log.h. Two texts take turns: one collects lines,
  * the other is being written.
+ *
+ * A reader may stop for ever, a pager for instance, and a write(2) that waits
+ * for it could not be called off. So the worker waits in poll(2), and writes
+ * no more than a pipe that polls as writable takes at once.
  */
 #include "access_log.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,22 +21,39 @@
 
 #define FLUSH_BYTES	  (32u << 10) /* written before the next tick */
 #define WAITING_BYTES_MAX (1u << 20)
+#define PATIENCE_MS	  250 /* with a reader that stands still, at the end */
 
 struct access_log {
 	struct job job;
 	struct workers *workers;
 	int fd;
 	bool writing;
+	atomic_bool ending; /* set by the stack's thread, for the worker */
 	uint64_t left_out;
 	time_t stamped; /* of @stamp */
 	char stamp[32];
 	struct text collected, written;
 };
 
-static void write_all(int fd, const char *bytes, size_t count)
+/* Waits for the reader, but at the end only so long. */
+static bool wait_for_room(struct access_log *log)
 {
-	while (count > 0) {
-		ssize_t n = write(fd, bytes, count);
+	struct pollfd out = { .fd = log->fd, .events = POLLOUT };
+	bool ending;
+	int ready;
+
+	do {
+		ending = atomic_load(&log->ending);
+		ready = poll(&out, 1, PATIENCE_MS);
+	} while (ready == 0 && !ending);
+	return ready != 0;
+}
+
+static void write_all(struct access_log *log, const char *bytes, size_t count)
+{
+	while (count > 0 && wait_for_room(log)) {
+		ssize_t n = write(log->fd, bytes,
+				  count < PIPE_BUF ? count : PIPE_BUF);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -44,7 +68,7 @@ static void write_work(struct job *job)
 {
 	struct access_log *log = (struct access_log *)job;
 
-	write_all(log->fd, log->written.bytes, log->written.length);
+	write_all(log, log->written.bytes, log->written.length);
 }
 
 static void write_done(struct job *job)
@@ -133,9 +157,15 @@ void access_log_flush(struct access_log *log)
 	workers_submit(log->workers, &log->job);
 }
 
+void access_log_end(struct access_log *log)
+{
+	atomic_store(&log->ending, true);
+}
+
 void access_log_close(struct access_log *log)
 {
-	write_all(log->fd, log->collected.bytes, log->collected.length);
+	access_log_end(log);
+	write_all(log, log->collected.bytes, log->collected.length);
 	text_free(&log->collected);
 	text_free(&log->written);
 	free(log);

@@ -35,6 +35,9 @@ void access_log_add(struct access_log *log, time_t now,
 /* Have what is there written; without waiting. */
 void access_log_flush(struct access_log *log);
 
+/* From now on a reader that stands still is not waited for. */
+void access_log_end(struct access_log *log);
+
 /* Write the rest here and now; no job may be under way. */
 void access_log_close(struct access_log *log);
 

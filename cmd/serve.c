@@ -395,6 +395,8 @@ static void end_connections(struct serve *s)
 	while (!server->device_gone && !tow_idle(server->stack) &&
 	       tow_host_clock_us() < until_us)
 		run_once(s, FLUSH_US / 10);
+	if (server->log)
+		access_log_end(server->log);
 	workers_drain(server->movers);
 	workers_drain(server->workers);
 }

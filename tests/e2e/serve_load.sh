@@ -214,6 +214,28 @@ test_sigterm_lets_a_download_end()
 	same "$work/got" "$file"
 }
 
+# Whoever reads the log has stopped: that holds up neither clients nor the end.
+test_sigterm_ends_a_server_whose_log_nobody_reads()
+{
+	local guard
+	make_file "$work/www/f" 10
+	mkfifo "$work/log"
+	exec 9<>"$work/log"
+	"$TOW" serve "$work/www" --port "$port" "${addresses[@]}" \
+		>"$work/log" 2>"$work/serve.log" 9<&- &
+	served=$!
+	wait_for 10 curl -sf -m 1 -o /dev/null "$url4/f"
+	timeout 0.5 cat /dev/zero >"$work/log" || true # now it is full
+	curl -sf -m 5 -o /dev/null "$url4/f"
+	sleep 0.5
+	curl -sf -m 5 -o /dev/null "$url4/f"
+	(sleep 10 && kill -KILL "$served") &
+	guard=$!
+	stop
+	kill "$guard"
+	exec 9<&-
+}
+
 test_a_killed_server_can_be_started_again()
 {
 	file=$work/www/f
