@@ -61,6 +61,7 @@ static const struct grammar sim_grammar = {
 		 "  tiny     next to no memory\n"
 		 "  lfn      long fat pipes\n"
 		 "  vanish   a device is torn out\n"
+		 "  attacked a blind attacker forges segments\n"
 		 "  mixed    one of the above for each seed\n",
 	OPTIONS_OF(sim_table),
 };

@@ -139,6 +139,20 @@ static const struct profile profiles[] = {
 		.stall_us = 180 * S,
 	},
 	{
+		.name = "attacked",
+		.about = "a blind attacker forges segments of connections",
+		.worst = { .delay_us = 10 * MS,
+			   .jitter_us = 1 * MS,
+			   .loss_ppm = 2000 },
+		.bits_per_s_min = 10 * MEGABIT,
+		.bits_per_s_max = 1 * GIGABIT,
+		.queue_bytes_min = 50000,
+		.stream_bytes_max = 300000,
+		.flows_max = 8,
+		.attacked = true,
+		.stall_us = 180 * S,
+	},
+	{
 		.name = "mixed",
 		.about = "each scenario is one of the others",
 	},
@@ -300,7 +314,8 @@ void profile_port(struct world *world, struct tow_sim_port *port)
 	tow_sim_port_default(port);
 	port->mtu = world->mtu;
 	draw_caps(world, port);
-	draw_wire(world, &port->up);
+	draw_wire(world,
+		  dice_hit(&world->dice, 200000) ? &port->down : &port->up);
 	if (world->profile->odd_links || dice_hit(&world->dice, 300000))
 		draw_odd_link(world, port);
 	if (world->profile->tiny)

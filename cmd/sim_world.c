@@ -88,6 +88,7 @@ static void plan(struct world *world, const struct profile *profile)
 			(unsigned)dice_range(dice, 1, DATAGRAMS_MAX);
 	world->mtu = draw_mtu(world);
 	plan_mtu_change(world);
+	world->attack_us = world->profile->attacked ? 0 : NEVER;
 	world->abrupt_us = NEVER;
 	if (dice_hit(dice, 20000))
 		world->abrupt_us = dice_scale(dice, 1, 1000000);
@@ -315,6 +316,8 @@ static void run(struct world *world)
 		next_us = act(world);
 		if (world->failed || next_us == NEVER)
 			return;
+		attacker_act(world);
+		next_us = MIN(next_us, world->attack_us);
 		step(world, next_us, &still);
 		if (world_now(world) > RUN_US_MAX)
 			world_fail(world, "programs did not come to an end");

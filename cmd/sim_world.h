@@ -10,6 +10,7 @@
  *	sim_world.c     one scenario: build, run, check, take down
  *	sim_stream.c    programs at the two ends of a TCP connection
  *	sim_datagram.c  programs that exchange datagrams
+ *	sim_attacker.c  somebody who forges segments
  *	sim_loan.c      memory that is lent, and what becomes of it
  *
  * Programs do what programs do: they send and lend in pieces of all sizes,
@@ -54,6 +55,7 @@ struct profile {
 	bool tiny;	   /* memory so small that everything runs out */
 	bool lfn;	   /* large windows */
 	bool vanishes;	   /* a device is torn out */
+	bool attacked;	   /* somebody forges segments */
 	bool odd_links;	   /* rings, layouts, spans at their limits */
 	bool perfect;	   /* nothing may be sent twice */
 	bool deadly;	   /* connections may time out */
@@ -192,6 +194,7 @@ struct world {
 	uint32_t mtu;		/* of all devices */
 	uint64_t mtu_change_us; /* the path shrinks */
 	uint32_t mtu_later;
+	uint64_t attack_us; /* the next forgery; NEVER: nobody attacks */
 	uint64_t abrupt_us; /* everything is closed at once */
 	struct loan_record *loans;
 	uint32_t loan_count, loan_room;
@@ -239,6 +242,9 @@ void datagrams_plan(struct world *world, struct datagrams *flow,
 		    unsigned number);
 void datagrams_act(struct datagrams *flow);
 void datagrams_event(struct datagrams *flow, const struct tow_event *event);
+
+/* sim_attacker.c */
+void attacker_act(struct world *world);
 
 /* sim_loan.c */
 /* Memory of so many bytes, 1 or more, to be lent; NULL without memory. */

@@ -68,6 +68,11 @@ TEST(devices_may_be_torn_out_at_any_time)
 	play("vanish", 2500);
 }
 
+TEST(blind_attackers_break_no_stream)
+{
+	play("attacked", 1500);
+}
+
 TEST(command_line_is_checked)
 {
 	char *profile[] = { "sim", "--profile", "nice", NULL };
