@@ -19,6 +19,10 @@
  * on whichever thread touched the page; it replaces everything from that page
  * to the end of the mapping by zeros at once, so that a reader of a long span
  * faults one time and not once per page.
+ *
+ * No signal tells of the page that the new end lies in: what is behind the end
+ * there reads as zeros. So before frames leave, file_maps_look() compares the
+ * file's length, and marks what lies behind it in the same way.
  */
 #include "file_map.h"
 
@@ -31,6 +35,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <tow/host.h>
+#include "base/base.h"
 
 #define MAPS_MAX       1024 /* mappings, and so open files, at a time */
 #define BUCKETS	       1024 /* a power of two */
@@ -58,9 +63,15 @@ struct file_maps {
 struct guard {
 	_Atomic uintptr_t start, end; /* of a mapping; 0: a free slot */
 	_Atomic uintptr_t bad;	      /* zeros from here to the end, or 0 */
+
+	/* Of the stack's thread alone. */
+	int fd;
+	uint64_t size;
+	uint64_t looked; /* the round in which its length was compared */
 };
 
 static struct guard guards[MAPS_MAX];
+static uintptr_t lowest = UINTPTR_MAX, highest; /* bytes ever mapped */
 static atomic_uint faults;
 static atomic_uint bad_guards; /* how many have something bad now */
 
@@ -73,6 +84,20 @@ static struct guard *find_guard(uintptr_t at)
 		    at < atomic_load(&guards[i].end))
 			return &guards[i];
 	return NULL;
+}
+
+/* The handler and the stack's thread may both find out: the lower one holds. */
+static void mark_bad(struct guard *g, uintptr_t from)
+{
+	uintptr_t old = atomic_load(&g->bad);
+
+	do {
+		if (old && old <= from)
+			return;
+	} while (!atomic_compare_exchange_weak(&g->bad, &old, from));
+	if (!old)
+		atomic_fetch_add(&bad_guards, 1);
+	atomic_fetch_add(&faults, 1);
 }
 
 static void on_sigbus(int signal_number, siginfo_t *info, void *context)
@@ -92,9 +117,7 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 		signal(signal_number, SIG_DFL);
 		return;
 	}
-	if (!atomic_exchange(&g->bad, at))
-		atomic_fetch_add(&bad_guards, 1);
-	atomic_fetch_add(&faults, 1);
+	mark_bad(g, at);
 	errno = saved;
 }
 
@@ -106,6 +129,34 @@ uint32_t file_maps_faults(void)
 bool file_maps_any_faulted(void)
 {
 	return atomic_load_explicit(&bad_guards, memory_order_relaxed) > 0;
+}
+
+/* Mostly the file is the one that was asked for last. */
+static struct guard *find_lent(uintptr_t at)
+{
+	static struct guard *recent = guards;
+	struct guard *g;
+
+	if (at < lowest || at >= highest)
+		return NULL;
+	if (at >= atomic_load(&recent->start) && at < atomic_load(&recent->end))
+		return recent;
+	g = find_guard(at);
+	if (g)
+		recent = g;
+	return g;
+}
+
+void file_maps_look(const void *bytes, uint64_t round)
+{
+	struct guard *g = find_lent((uintptr_t)bytes);
+	struct stat st;
+
+	if (!g || g->looked == round)
+		return;
+	g->looked = round;
+	if (fstat(g->fd, &st) == 0 && (uint64_t)st.st_size < g->size)
+		mark_bad(g, atomic_load(&g->start) + (uintptr_t)st.st_size);
 }
 
 bool file_maps_faulted(const void *bytes, size_t count)
@@ -137,6 +188,11 @@ static void set_guard(struct file_map *map)
 		g = &guards[maps->guard_next];
 	} while (atomic_load(&g->start) != 0);
 	map->guard = maps->guard_next;
+	g->fd = map->pages.fd;
+	g->size = map->size;
+	g->looked = 0;
+	lowest = MIN(lowest, (uintptr_t)map->pages.bytes);
+	highest = MAX(highest, (uintptr_t)map->pages.bytes + map->size);
 	atomic_store(&g->bad, 0);
 	atomic_store(&g->start, (uintptr_t)map->pages.bytes);
 	atomic_store(&g->end, (uintptr_t)map->pages.bytes + map->size);

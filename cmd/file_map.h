@@ -124,6 +124,16 @@ bool file_map_check(struct file_map *map, uint64_t now_us, uint64_t age_us);
 /* How often the SIGBUS handler had to help: when it changes, check the maps. */
 uint32_t file_maps_faults(void);
 
+/*
+ * file_maps_look() - has the file of some lent bytes become shorter?
+ * @round: looks once per file and round, counted from 1
+ *
+ * If so, what lies behind its end counts as faulted.
+ *
+ * Cost: one fstat() at most; none for bytes that are not a file's.
+ */
+void file_maps_look(const void *bytes, uint64_t round);
+
 /* Whether any map that exists has such pages at all: cheap. */
 bool file_maps_any_faulted(void);
 

@@ -6,7 +6,8 @@
 
 /*
  * Guard: a device around a device that lets no frame pass whose payload lies
- * in pages that the SIGBUS handler has replaced (file_map.h).
+ * behind the end of its file, or in pages that the SIGBUS handler has replaced
+ * (file_map.h).
  *
  * Without checksum offload the stack reads lent pages itself. If the file was
  * truncated meanwhile, that read meets zeros instead of a signal, and a frame

@@ -120,12 +120,15 @@ static enum sent lend_piece(struct conn *c, const uint8_t *from, uint64_t bytes)
 	return account(c, error ? error : (int64_t)bytes, bytes);
 }
 
-/* Reading a page that was truncated away raises no signal but a flag. */
+/*
+ * Reading a page that was truncated away raises no signal but a flag; of the
+ * page that the new end lies in, the file's length tells afterwards.
+ */
 static enum sent copy_piece(struct conn *c, const uint8_t *from, uint64_t bytes)
 {
 	int64_t n = tow_tcp_send(c->tcp, from, bytes, more_flag(c, bytes));
 
-	if (!file_map_check(c->map, c->server->now_us, UINT64_MAX)) {
+	if (!file_map_check(c->map, c->server->now_us, 0)) {
 		conn_end(c, true); /* the zeros are queued, and go with it */
 		return SENT_FAILED;
 	}

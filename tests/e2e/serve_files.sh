@@ -73,6 +73,52 @@ test_truncated_in_flight_while_copying()
 	truncate_under_way --copy
 }
 
+# What is queued already ends within the page that the new end lies in. The
+# rest of that page reads as zeros, without a signal.
+truncated_just_ahead()
+{
+	prepare "$@"
+	python3 - "$tow4" "$port" "$work" <<-'END'
+		import os, socket, sys
+		folder = sys.argv[3]
+		before = open(folder + '/before', 'rb').read()
+		for end in range(400 * 1024 + 100, 400 * 1024 + 4000, 700):
+		    open(folder + '/www/f', 'wb').write(before)
+		    s = socket.socket()
+		    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+		    s.settimeout(10)
+		    s.connect((sys.argv[1], int(sys.argv[2])))
+		    s.sendall(b'GET /f HTTP/1.1\r\nHost: x\r\n\r\n')
+		    got = s.recv(1000)
+		    os.truncate(folder + '/www/f', end)
+		    try:
+		        while more := s.recv(1 << 20):
+		            got += more
+		    except ConnectionResetError:
+		        pass
+		    got = got.split(b'\r\n\r\n', 1)[1]
+		    assert len(got) <= end, 'bytes behind the end'
+		    assert before.startswith(got), 'other bytes'
+	END
+	check_server
+	stop
+}
+
+test_truncated_just_ahead_of_what_is_sent()
+{
+	truncated_just_ahead
+}
+
+test_truncated_just_ahead_with_checksums_in_software()
+{
+	truncated_just_ahead --dev tap:offloads=off
+}
+
+test_truncated_just_ahead_while_copying()
+{
+	truncated_just_ahead --copy
+}
+
 test_truncated_to_nothing_in_flight()
 {
 	prepare
