@@ -342,6 +342,19 @@ static void note_fin(struct tow_tcp *t, struct seq fin)
 }
 
 /*
+ * The limit, or if that is less what is left to all together, but for the last
+ * of it: who reads slowly leaves as much to the others as it holds.
+ */
+static uint32_t cost_max(const struct tow_tcp *t)
+{
+	const struct tow_pool *pool = &tcp_net(t)->rx_pool;
+	uint32_t kept = pool->chunks_total / 8;
+	uint64_t left = pool->chunks_left > kept ? pool->chunks_left - kept : 0;
+
+	return (uint32_t)MIN(left << pool->chunk_shift, t->receive.limit);
+}
+
+/*
  * The window counts bytes, so a peer may fill it with segments of one byte, and
  * each would keep a chunk. Above the limit, what fits is put behind the last
  * byte that waits, and its own buffer goes back.
@@ -353,7 +366,7 @@ static bool pack(struct tow_tcp *t, struct tow_buf *buf)
 	uint32_t bytes = buf->bytes;
 	uint8_t *to;
 
-	if (!tail || r->cost + buf_cost(buf) <= r->limit)
+	if (!tail || r->cost + buf_cost(buf) <= cost_max(t))
 		return false;
 	to = buf_append(tail, bytes);
 	if (!to)
@@ -565,8 +578,8 @@ static uint32_t window_of(const struct tow_tcp *t, uint32_t cost)
 static uint32_t room(const struct tow_tcp *t)
 {
 	const struct receive *r = &t->receive;
-	uint32_t window =
-		r->limit > r->cost ? window_of(t, r->limit - r->cost) : 0;
+	uint32_t most = cost_max(t);
+	uint32_t window = most > r->cost ? window_of(t, most - r->cost) : 0;
 
 	/* A receiver with nothing in hand takes a segment, however costly. */
 	return r->cost ? window : MAX(window, t->rcv.mss);

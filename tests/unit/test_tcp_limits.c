@@ -146,6 +146,47 @@ TCP_TEST(silent_peers_leave_chunks_to_the_others)
 		tow_tcp_abort(hogs[--n]);
 }
 
+/* As much as the window offers, in full segments. */
+static void fill_window(struct rig *r, struct tow_tcp *t)
+{
+	struct tow_tcp_info info;
+	uint32_t seq = 1;
+
+	while (drops(r, TOW_DROP_LINK_TRUNCATED) == 0) {
+		tow_tcp_info(t, &info);
+		if (info.recv_window_bytes < FULL)
+			break;
+		inject(r, .flags = ACK, .seq = seq, .ack = 1, .bytes = FULL);
+		seq += FULL;
+		forget(r);
+		r->event_count = 0;
+	}
+}
+
+/* attacks: slow applications. Their windows leave memory to the others'. */
+TCP_TEST(readers_that_never_read_leave_memory_to_the_others)
+{
+	struct rig_options o = r->options;
+	struct tow_tcp *slow[8];
+	unsigned n;
+
+	o.split = true;
+	o.cfg.rx_chunks = 256;
+	o.cfg.recv_bytes = o.cfg.recv_bytes_max = 1u << 20;
+	rig_reopen(r, &o);
+	listen_here(r, 100);
+	for (n = 0; n < 8; n++) {
+		slow[n] = another(r);
+		fill_window(r, slow[n]);
+	}
+	CHECK_EQ(drops(r, TOW_DROP_LINK_TRUNCATED), 0u);
+	r->tcp = another(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = FULL);
+	CHECK_EQ(app_recv(r, FULL), FULL);
+	while (n > 0)
+		tow_tcp_abort(slow[--n]);
+}
+
 /* RFC 5482: it counts from sending, however long the stack slept before */
 TCP_TEST(user_timeout_counts_from_the_poll_that_sends)
 {
