@@ -6,6 +6,7 @@
 #include "stats.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
@@ -142,11 +143,17 @@ static bool is_special(const char *path)
 	return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
+/* Connections must not wait until somebody reads a FIFO: better no numbers. */
 static int write_special(const char *path, const struct text *text)
 {
-	FILE *file = fopen(path, "we");
+	int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
 
-	return file ? write_whole(file, text) : -errno;
+	if (file)
+		return write_whole(file, text);
+	if (fd >= 0)
+		close(fd);
+	return errno ? -errno : -EIO;
 }
 
 int stats_write(const char *path, const struct text *text)

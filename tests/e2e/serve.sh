@@ -317,6 +317,23 @@ test_statistics_are_written_on_sigusr1()
 	stop
 }
 
+test_a_fifo_for_statistics_holds_nothing_up()
+{
+	mkdir -p "$work/www"
+	echo x >"$work/www/f"
+	mkfifo "$work/stats"
+	serve "$work/www" --stats "$work/stats"
+	kill -USR1 "$served"
+	wait_for 5 grep -q 'No such device or address' "$work/serve.log"
+	expect "$(curl -sf -m 5 "$url4/f")" x 'without a reader'
+	cat "$work/stats" >"$work/json" &
+	sleep 0.2
+	kill -USR1 "$served"
+	wait $!
+	stat_of "$work/json" ledger.tx.lent_bytes >"$work/number"
+	stop
+}
+
 test_options_are_explained_and_corrected()
 {
 	"$TOW" help | grep -q serve
