@@ -286,6 +286,13 @@ static void save_stats(const struct serve *s)
 				 "serve");
 }
 
+static void stop_listening(struct server *server)
+{
+	if (server->listener)
+		tow_listener_close(server->listener);
+	server->listener = NULL;
+}
+
 static void begin_drain(struct serve *s)
 {
 	struct server *server = &s->server;
@@ -296,8 +303,7 @@ static void begin_drain(struct serve *s)
 	}
 	server->draining = true;
 	s->drain_until_us = server->now_us + SERVE_DRAIN_US;
-	tow_listener_close(server->listener);
-	server->listener = NULL;
+	stop_listening(server);
 	LIST_EACH (node, &server->conns) {
 		struct conn *c = CONTAINER(node, struct conn, link);
 
@@ -389,6 +395,7 @@ static void end_connections(struct serve *s)
 	struct server *server = &s->server;
 	uint64_t until_us;
 
+	stop_listening(server);
 	LIST_EACH (node, &server->conns)
 		conn_end(CONTAINER(node, struct conn, link), true);
 	until_us = tow_host_clock_us() + FLUSH_US;
