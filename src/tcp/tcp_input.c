@@ -520,7 +520,7 @@ static void find_receiver(struct tcp_host *host, struct net_packet *packet,
 	struct tow_listener *l;
 	struct seq after, *reuse = NULL;
 
-	if (t && takes_over(t, seg)) {
+	if (t && takes_over(t, seg) && table_find_listener(host, &local)) {
 		after = t->snd.nxt;
 		reuse = &after;
 		tcp_count(t, TOW_COUNTER_TCP_TIME_WAIT_REUSED);

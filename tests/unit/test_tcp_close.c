@@ -407,6 +407,19 @@ TCP_TEST(time_wait_yields_to_a_newer_timestamp_with_a_smaller_number)
 	CHECK(sends(r, SYN | ACK, 0, 1, 0));
 }
 
+/* RFC 6191 2: a new connection takes its place; without one it stays */
+TCP_TEST(time_wait_does_not_yield_where_nobody_listens)
+{
+	put_in_state(r, AT_TIME_WAIT);
+	tow_listener_close(r->listener);
+	r->listener = NULL;
+	forget(r);
+	inject(r, .flags = SYN, .seq = 5000, .mss = 1000, .ts = true,
+	       .tsval = r->peer_ts + 100000);
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+	CHECK_EQ(peek(r)->flags & RST, 0);
+}
+
 /* RFC 6191 2: an older timestamp and an older number: not a new connection */
 TCP_TEST(time_wait_does_not_yield_to_an_old_syn)
 {
