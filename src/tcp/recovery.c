@@ -204,6 +204,31 @@ static bool waits(const struct sent *s)
 	       SENT_LOST;
 }
 
+/*
+ * RFC 6675 4, NextSeg() rule 3: nothing is known to be lost and nothing new may
+ * be sent, but there is room. Then what lies between SACKed bytes is taken for
+ * lost although too little was SACKed above it.
+ *
+ * Returns: false when there is nothing to suspect.
+ */
+bool recovery_suspect(struct tow_tcp *t)
+{
+	struct flight *f = &t->flight;
+	struct sent *s = flight_at(t, f->lost_below);
+
+	if (t->recovery.state != RECOVERY_FAST || !t->sack)
+		return false;
+	while (s && s->flags & (SENT_SACKED | SENT_LOST))
+		s = flight_next(s);
+	if (!s || !seq_before(s->seq, f->highest_sack))
+		return false;
+	if (s->bytes > t->snd.mss && !flight_split(t, s, t->snd.mss))
+		return false;
+	f->lost_below = sent_end(s);
+	mark_lost(t, s);
+	return true;
+}
+
 /* RFC 6675 4, NextSeg() rule 1: the first lost record not sent again yet. */
 struct sent *recovery_next_lost(struct tow_tcp *t)
 {

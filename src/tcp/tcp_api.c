@@ -491,7 +491,7 @@ void tow_tcp_close(struct tow_tcp *t)
 		timer_set(t, TIMER_LIFE,
 			  tcp_now(t) + (uint64_t)t->set.linger_s * 1000000);
 	else if (t->state == TOW_TCP_FIN_WAIT_2)
-		timer_set(t, TIMER_LIFE, tcp_now(t) + TCP_FIN_WAIT_2_US);
+		tcp_await_fin(t);
 	if (!t->send.done)
 		list_remove(&t->ready);
 }

@@ -37,7 +37,7 @@ struct tcp_host {
 	struct list ready;	     /* connections with events */
 	struct list listening_ready; /* listeners with events */
 	struct list output;	     /* connections with something to send */
-	struct list time_wait;	     /* oldest first */
+	struct list leaving; /* TIME-WAIT, orphaned FIN-WAIT-2; oldest first */
 	struct list starved; /* told EAGAIN for want of the stack's memory */
 };
 

@@ -11,6 +11,7 @@
  *	tcp_output
  *	  resend_lost      while pipe < cwnd: recovery_next_lost()
  *	  send_new         while the windows allow: as large as they allow
+ *	  resend_suspect   if there is room left in a recovery
  *	  send ACK         if still owed
  *	  start_probing    if all that stops us is a closed window
  *
@@ -402,6 +403,12 @@ static bool resend_lost(struct tow_tcp *t)
 	return true;
 }
 
+static bool resend_suspect(struct tow_tcp *t)
+{
+	return congestion_room(t) >= t->snd.mss && recovery_suspect(t) &&
+	       resend_lost(t);
+}
+
 /* ------------------------------------------------------------ new segments */
 
 static bool may_send_data(const struct tow_tcp *t)
@@ -619,6 +626,8 @@ int tcp_output(struct tow_tcp *t)
 		while (sent < most && resend_lost(t))
 			sent++;
 		while (sent < most && send_new(t))
+			sent++;
+		while (sent < most && resend_suspect(t))
 			sent++;
 		t->cc.limited = was_limited(t);
 		start_probing(t);

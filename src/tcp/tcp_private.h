@@ -239,17 +239,17 @@ enum recovery_state {
 };
 
 struct recovery {
-	uint8_t state;		   /* enum recovery_state */
-	uint8_t backoffs;	   /* of the retransmission timer */
-	uint16_t dup_acks;	   /* in a row, without SACK */
-	struct seq point;	   /* RecoveryPoint: SND.NXT when it began */
-	uint64_t first_backoff_us; /* when the timer expired first, in a row */
+	uint8_t state;	   /* enum recovery_state */
+	uint8_t backoffs;  /* of the retransmission timer */
+	uint16_t dup_acks; /* in a row, without SACK */
+	struct seq point;  /* RecoveryPoint: SND.NXT when it began */
 };
 
 void recovery_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		     struct ack_news *news, bool duplicate);
 void recovery_on_timeout(struct tow_tcp *t);
 struct sent *recovery_next_lost(struct tow_tcp *t);
+bool recovery_suspect(struct tow_tcp *t);
 uint32_t recovery_pipe(const struct tow_tcp *t);
 
 struct congestion_ops {
@@ -333,7 +333,7 @@ struct tow_tcp {
 	struct tcp_host *host;
 	struct list output;  /* in host->output while something is to be sent */
 	struct list ready;   /* in host->ready while events are pending */
-	struct list queue;   /* half-open, accept, or TIME-WAIT */
+	struct list queue;   /* half-open, accept, or leaving */
 	struct list starved; /* in host->starved until there is memory again */
 	struct timer timer;  /* the earliest of deadlines_us, or earlier */
 	uint64_t deadlines_us[TCP_TIMERS]; /* 0: off */
@@ -431,6 +431,7 @@ static inline bool tcp_can_send(const struct tow_tcp *t)
 bool tcp_synchronized(const struct tow_tcp *t);
 void tcp_fail(struct tow_tcp *t, int error);
 void tcp_release(struct tow_tcp *t);
+void tcp_await_fin(struct tow_tcp *t);
 
 /* tcp_table.c */
 struct tow_tcp *table_find(struct tcp_host *host,

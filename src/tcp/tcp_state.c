@@ -52,13 +52,25 @@ bool tcp_synchronized(const struct tow_tcp *t)
 	return t->state >= TOW_TCP_ESTABLISHED;
 }
 
+/* It ends at that time, or before if its memory is needed. */
+static void leave_at(struct tow_tcp *t, uint64_t at_us)
+{
+	timer_set(t, TIMER_LIFE, at_us);
+	list_remove(&t->queue);
+	list_append(&t->host->leaving, &t->queue);
+}
+
+/* FIN-WAIT-2 without a program: the peer has some time for its FIN. */
+void tcp_await_fin(struct tow_tcp *t)
+{
+	leave_at(t, tcp_now(t) + TCP_FIN_WAIT_2_US);
+}
+
 static void begin_time_wait(struct tow_tcp *t)
 {
 	for (int i = 0; i < TCP_TIMERS; i++)
 		timer_clear(t, (enum tcp_timer)i);
-	timer_set(t, TIMER_LIFE, tcp_now(t) + TCP_TIME_WAIT_US);
-	list_remove(&t->queue);
-	list_append(&t->host->time_wait, &t->queue);
+	leave_at(t, tcp_now(t) + TCP_TIME_WAIT_US);
 	t->cleanly_closed = true;
 	tcp_pend(t, PENDING_CLOSED);
 }
@@ -88,8 +100,7 @@ void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next)
 		break;
 	case TOW_TCP_FIN_WAIT_2:
 		if (t->app_closed)
-			timer_set(t, TIMER_LIFE,
-				  tcp_now(t) + TCP_FIN_WAIT_2_US);
+			tcp_await_fin(t);
 		break;
 	case TOW_TCP_TIME_WAIT:
 		begin_time_wait(t);

@@ -66,7 +66,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	list_init(&host->ready);
 	list_init(&host->listening_ready);
 	list_init(&host->output);
-	list_init(&host->time_wait);
+	list_init(&host->leaving);
 	list_init(&host->starved);
 }
 
@@ -160,10 +160,10 @@ struct tow_listener *table_find_listener(struct tcp_host *host,
 	return any;
 }
 
-/* The oldest connection in TIME-WAIT makes room when there is no other. */
-static void evict_time_wait(struct tcp_host *host)
+/* The oldest connection that only waits for its end makes room for another. */
+static void evict_leaving(struct tcp_host *host)
 {
-	LIST_EACH (node, &host->time_wait) {
+	LIST_EACH (node, &host->leaving) {
 		struct tow_tcp *t = CONTAINER(node, struct tow_tcp, queue);
 
 		if (t->app_closed && !t->send.frames && !t->send.done) {
@@ -193,7 +193,7 @@ struct tow_tcp *table_new(struct tcp_host *host,
 	struct tow_tcp *t = take_free(host);
 
 	if (!t) {
-		evict_time_wait(host);
+		evict_leaving(host);
 		t = take_free(host);
 	}
 	if (!t) {
