@@ -9,9 +9,9 @@
 #define IP6_HEADER_BYTES 40
 #define TIMESTAMPS_BYTES 12	      /* with padding, on each segment */
 #define TIME_WAIT_SKIP	 (128 * 1024) /* beyond what may still be on its way */
-#define SEGMENT_BYTES_FIRST                               \
-	536 /* taken for a full segment until seen larger \
-	     */
+
+/* What a full segment of the peer's has, until a larger one was seen. */
+#define SEGMENT_BYTES_FIRST 536
 
 static struct seq isn_at(const struct tow_tcp *t, uint64_t now_us)
 {
@@ -169,7 +169,7 @@ void tcp_establish(struct tow_tcp *t)
 	tcp_want_output(t);
 }
 
-/* ------------------------------------------------- SYN-SENT, RFC 3.10.7.3 */
+/* -------------------------------------------- SYN-SENT, RFC 9293 3.10.7.3 */
 
 static bool ack_is_ours(const struct tow_tcp *t, const struct wire_tcp *seg)
 {
