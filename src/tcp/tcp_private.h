@@ -11,8 +11,8 @@
  *	tcp_listen.c      passive open
  *	tcp_input.c       segment arrival, RFC 9293 3.10.7
  *	send_queue.c      loans: what the application queued, until it is done
- *	sent.c            segments in flight: what was acknowledged, SACKed,
- *lost recovery.c        detecting loss and repairing it, RFC 6675, 6298
+ *	sent.c            segments in flight: acknowledged, SACKed, lost
+ *	recovery.c        detecting loss and repairing it, RFC 6675, 6298
  *	receive.c         reassembly, what the application reads, the window
  *	rtt.c             round-trip time, RFC 6298
  *	congestion.c      how much may be in flight; NewReno and CUBIC
@@ -32,12 +32,10 @@
 
 #define TCP_MSS_DEFAULT_V4 536	/* RFC 9293 3.7.1 */
 #define TCP_MSS_DEFAULT_V6 1220 /* RFC 9293 3.7.1 */
-#define TCP_MSS_MIN                                                      \
-	48		     /* a smaller offer is an attack: SACK panic \
-			      * (CVE-2019-11479); as Linux */
-#define TCP_MSS_SET_MIN	  88 /* what an application may ask for */
-#define TCP_WINDOW_MAX	  65535
-#define TCP_DUP_THRESHOLD 3 /* RFC 5681 3.2 */
+#define TCP_MSS_MIN	   48 /* less is an attack (CVE-2019-11479); as Linux */
+#define TCP_MSS_SET_MIN	   88 /* what an application may ask for */
+#define TCP_WINDOW_MAX	   65535
+#define TCP_DUP_THRESHOLD  3 /* RFC 5681 3.2 */
 
 #define TCP_RTO_FIRST_US     1000000u  /* RFC 6298 2.1 */
 #define TCP_RTO_LOST_SYN_US  3000000u  /* RFC 6298 5.7 */
@@ -203,8 +201,7 @@ struct flight {
 struct ack_news {
 	uint32_t acked_bytes;  /* cumulatively, now */
 	uint32_t sacked_bytes; /* newly */
-	uint64_t
-		rtt_sent_us; /* send time of the newest such, never resent; 0 */
+	uint64_t rtt_sent_us;  /* when the newest such was sent, only once; 0 */
 	bool dsack;
 	bool window_changed;
 };
