@@ -4,12 +4,13 @@
  * SACK.
  *
  * Each record is a run of sequence space between SND.UNA and SND.NXT, without
- * gaps. A record is split where an acknowledgement ends in its middle, and
- * SACKed neighbours are merged, so the number of records is bounded by what is
- * in flight in full segments, whatever the peer reports. To keep a hostile
- * peer from splitting at each byte, an edge of a SACK block that is no edge of
- * ours is moved inwards to a multiple of the MSS: fewer bytes count as SACKed
- * than were reported, which is always safe.
+ * gaps. An acknowledgement that ends inside of one cuts its front off, a SACK
+ * block splits it, and SACKed neighbours are merged, so the number of records
+ * is bounded by what is in flight in full segments, whatever the peer reports;
+ * and by the connection's share of the stack's records (tcp_may_take()). To
+ * keep a hostile peer from splitting at each byte, an edge of a SACK block that
+ * is no edge of ours is moved inwards to a multiple of the MSS: fewer bytes
+ * count as SACKed than were reported, which is always safe.
  *
  * Three sums are kept as records change, so that pipe (RFC 6675 4) is O(1):
  *
