@@ -52,19 +52,21 @@ static const struct grammar sim_grammar = {
 	.purpose = "Plays random scenarios of stacks, networks, faults and "
 		   "programs in virtual\ntime, and checks that every byte "
 		   "arrives, every loan ends, and nothing is left.",
-	.notes = "profiles:\n"
-		 "  clean    nothing is lost, nothing may be sent twice\n"
-		 "  lossy    up to 5 % loss\n"
-		 "  reorder  reordering and duplicates\n"
-		 "  bursty   losses in rows\n"
-		 "  hostile  all faults at once, odd devices\n"
-		 "  tiny     next to no memory\n"
-		 "  lfn      long fat pipes\n"
-		 "  vanish   a device is torn out\n"
-		 "  attacked a blind attacker forges segments\n"
-		 "  mixed    one of the above for each seed\n",
 	OPTIONS_OF(sim_table),
 };
+
+#define NOTES_BYTES 1024
+
+/* The profiles, by the table that makes them. */
+static void write_notes(char *out, size_t room)
+{
+	const struct profile *profile;
+	size_t at = (size_t)snprintf(out, room, "profiles:\n");
+
+	for (unsigned i = 0; (profile = profile_at(i)) && at < room; i++)
+		at += (size_t)snprintf(out + at, room - at, "  %-10s%s\n",
+				       profile->name, profile->about);
+}
 
 struct range {
 	uint64_t first, last;
@@ -375,8 +377,12 @@ int cmd_sim(int argc, char **argv)
 			     .jobs = processors() },
 	};
 	struct option_list arguments = { .count = 0 };
+	struct grammar grammar = sim_grammar;
+	char notes[NOTES_BYTES];
 
-	switch (options_parse(&sim_grammar, argc, argv, &session.options,
+	write_notes(notes, sizeof(notes));
+	grammar.notes = notes;
+	switch (options_parse(&grammar, argc, argv, &session.options,
 			      &arguments)) {
 	case OPTIONS_DONE:
 		return EXIT_OK;

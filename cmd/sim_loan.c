@@ -113,24 +113,29 @@ void loan_cancel(struct world *world, struct loan_record *loan)
 	loan_end(world, loan);
 }
 
-void loan_returned(struct world *world, uint64_t token, int status)
+static struct loan_record *loan_of(struct world *world, uint64_t token)
 {
 	uint32_t index = (uint32_t)token;
-	struct loan_record *loan = &world->loans[index];
 
-	if (index >= world->loan_count || token != loan->token) {
+	if (index >= world->loan_count || world->loans[index].token != token)
+		return NULL;
+	return &world->loans[index];
+}
+
+void loan_returned(struct world *world, uint64_t token, int status)
+{
+	struct loan_record *loan = loan_of(world, token);
+
+	if (!loan)
 		world_fail(world, "a token came back that was never lent: %llx",
 			   (unsigned long long)token);
-		return;
-	}
-	if (!loan->memory) {
-		world_fail(world, "loan %u ended twice", index);
-		return;
-	}
-	if (status && !*loan->may_fail)
-		world_fail(world, "loan %u ended with: %s", index,
+	else if (!loan->memory)
+		world_fail(world, "loan %u ended twice", (uint32_t)token);
+	else if (status && !*loan->may_fail)
+		world_fail(world, "loan %u ended with: %s", (uint32_t)token,
 			   tow_strerror(status));
-	loan_end(world, loan);
+	if (loan && loan->memory)
+		loan_end(world, loan);
 }
 
 void loans_free(struct world *world)
