@@ -136,19 +136,24 @@ static inline void pair_run(struct pair *p, const int *done,
 	must_hold(*done, "the transfer ends");
 }
 
-/* Lets it run on a real device, for ever. */
+/*
+ * Lets it run on a real device, for ever. Events are taken one by one: of
+ * several taken together, a later one may be about a handle that the program
+ * closed at an earlier one.
+ */
 static inline void host_run(struct tow_host *host,
 			    void (*handle)(const struct tow_event *))
 {
-	struct tow_event events[64];
+	struct tow_event event;
 
 	for (;;) {
-		int n = tow_host_wait(host, events, 64, -1);
+		int n = tow_host_wait(host, &event, 1, -1);
 
-		for (int i = 0; i < n; i++) {
-			must_hold(events[i].type != TOW_EVENT_DEVICE,
+		while (n == 1) {
+			must_hold(event.type != TOW_EVENT_DEVICE,
 				  "the device is there");
-			handle(&events[i]);
+			handle(&event);
+			n = tow_events(tow_host_stack(host), &event, 1);
 		}
 	}
 }

@@ -18,6 +18,10 @@ struct tow_stack;
  * condition begins, or begins anew because more arrived; a program should go
  * on until TOW_EAGAIN. LOAN comes exactly once for each token. An event for
  * a closed handle is not reported, except LOAN, which then has a NULL object.
+ * But of events that were taken by one call, a later one may be about a handle
+ * that the program closed at an earlier one, READABLE and CLOSED for instance:
+ * take them one by one, or keep in what user points to, until all of them were
+ * looked at, that the handle is gone.
  *
  * Nothing is ever lost for want of room: events live in the objects they are
  * about, and tow_events() collects them.
