@@ -156,6 +156,8 @@ static void on_window_open(struct tow_tcp *t, struct seq ack)
 	if (!probe || !seq_eq(ack, t->snd.una) || probe->flags & SENT_SACKED)
 		return;
 	flight_mark(t, probe, SENT_LOST, SENT_RETRANS);
+	if (t->recovery.backoffs == 0)
+		return; /* or a window that flaps would stop the timer */
 	t->recovery.backoffs = 0;
 	timer_restart_retransmit(t);
 }

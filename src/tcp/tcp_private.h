@@ -37,18 +37,19 @@
 #define TCP_WINDOW_MAX	   65535
 #define TCP_DUP_THRESHOLD  3 /* RFC 5681 3.2 */
 
-#define TCP_RTO_FIRST_US     1000000u  /* RFC 6298 2.1 */
-#define TCP_RTO_LOST_SYN_US  3000000u  /* RFC 6298 5.7 */
-#define TCP_RTO_MIN_US	     200000u   /* as Linux; RFC 6298 2.4 says 1 s */
-#define TCP_RTO_MAX_US	     60000000u /* RFC 6298 2.5 */
-#define TCP_DELACK_US	     40000u    /* RFC 9293 3.8.6.3: below 500 ms */
-#define TCP_MORE_US	     200000u   /* a short segment waits for more */
-#define TCP_TIME_WAIT_US     60000000u /* 2 MSL with MSL 30 s */
-#define TCP_FIN_WAIT_2_US    60000000u /* without an application */
-#define TCP_SYN_RETRIES	     7	       /* 183 s; RFC 9293 3.8.3 R2, MUST-23 */
-#define TCP_SYN_ACK_RETRIES  5	       /* 63 s */
-#define TCP_DATA_RETRIES     15	       /* 924 s with TCP_RTO_MIN_US */
-#define TCP_ORPHAN_RETRIES   8	       /* nobody waits for it any more */
+#define TCP_RTO_FIRST_US     1000000u	/* RFC 6298 2.1 */
+#define TCP_RTO_LOST_SYN_US  3000000u	/* RFC 6298 5.7 */
+#define TCP_RTO_MIN_US	     200000u	/* as Linux; RFC 6298 2.4 says 1 s */
+#define TCP_RTO_MAX_US	     60000000u	/* RFC 6298 2.5 */
+#define TCP_DELACK_US	     40000u	/* RFC 9293 3.8.6.3: below 500 ms */
+#define TCP_MORE_US	     200000u	/* a short segment waits for more */
+#define TCP_TIME_WAIT_US     60000000u	/* 2 MSL with MSL 30 s */
+#define TCP_FIN_WAIT_2_US    60000000u	/* without an application */
+#define TCP_SYN_RETRIES	     7		/* 183 s; RFC 9293 3.8.3 R2, MUST-23 */
+#define TCP_SYN_ACK_RETRIES  5		/* 63 s */
+#define TCP_DATA_RETRIES     15		/* 924 s with TCP_RTO_MIN_US */
+#define TCP_ORPHAN_RETRIES   8		/* nobody waits for it any more */
+#define TCP_ORPHAN_US	     600000000u /* and it takes nothing for so long */
 #define TCP_PAWS_IDLE_US     (24ull * 24 * 3600 * 1000000) /* RFC 7323 5.5 */
 #define TCP_CHALLENGES_PER_S 10 /* of one connection: RFC 5961 7 */
 #define TCP_BACKLOG_FRESH_US 1000000u

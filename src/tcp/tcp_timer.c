@@ -90,6 +90,8 @@ static bool out_of_patience(const struct tow_tcp *t)
 
 	if (t->set.user_timeout_ms)
 		return silent_us >= t->set.user_timeout_ms * 1000ull;
+	if (t->app_closed && silent_us >= TCP_ORPHAN_US)
+		return true;
 	return t->recovery.backoffs >= retries_max(t);
 }
 

@@ -294,6 +294,24 @@ TCP_TEST(closed_connection_with_a_shut_window_ends)
 	CHECK_NE(loan_status(r, 1), 0);
 }
 
+/* attacks: Sockstress. Nor for one that opens it now and then, but takes none
+ */
+TCP_TEST(closed_connection_with_a_flapping_window_ends)
+{
+	shut(r);
+	tow_tcp_close(r->tcp);
+	r->tcp = NULL;
+	for (unsigned i = 0; i < 40000 && loan_status(r, 1) == 1; i++) {
+		advance_ms(r, 50);
+		inject(r, .flags = ACK, .seq = 1, .ack = 10001,
+		       .zero_window = i % 2, .window = 128);
+		forget(r);
+		r->sent_count = r->sent_taken = 0;
+	}
+	CHECK_EQ(loans_ended(r, 1), 1u);
+	CHECK_NE(loan_status(r, 1), 0);
+}
+
 /* RFC 9293 3.8.6.1: FIN waits with the data behind a shut window */
 TCP_TEST(fin_behind_a_shut_window_follows_the_data)
 {
