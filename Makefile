@@ -15,6 +15,8 @@
 
 CONF ?= release
 BUILD ?= build/$(CONF)
+# One spelling, or the dependencies of one would not count for the other.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 PREFIX ?= /usr/local
 INCLUDEDIR ?= $(PREFIX)/include
 LIBDIR ?= $(PREFIX)/lib

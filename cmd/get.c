@@ -522,10 +522,11 @@ static void check_time(struct get *g)
 		     SILENCE_US / 1000000);
 }
 
-static void save_stats(const struct get *g)
+static int save_stats(const struct get *g)
 {
-	if (g->options.stats)
-		(void)stats_save(g->options.stats, tow_stats(g->stack), "get");
+	if (!g->options.stats)
+		return 0;
+	return stats_save(g->options.stats, tow_stats(g->stack), "get");
 }
 
 static void take_signals(struct get *g)
@@ -534,7 +535,7 @@ static void take_signals(struct get *g)
 
 	while ((number = tow_host_signal(g->host)) != 0) {
 		if (number == SIGUSR1)
-			save_stats(g);
+			(void)save_stats(g);
 		else
 			fail(g, GET_INTERRUPTED, "interrupted");
 	}
@@ -687,8 +688,11 @@ static void say_goodbye(struct get *g)
 static int run(struct get *g)
 {
 	struct net_addrs addrs;
-	int status = open_output(g);
+	int status;
 
+	if (g->options.stats && stats_check(g->options.stats, "get") != 0)
+		return EXIT_FAILED;
+	status = open_output(g);
 	if (status != EXIT_OK)
 		return status;
 	if (net_setup(g->host, &g->options.net, "get", &addrs) != 0) {
@@ -701,7 +705,8 @@ static int run(struct get *g)
 	fetch_all(g);
 	status = finish(g);
 	say_goodbye(g);
-	save_stats(g);
+	if (save_stats(g) != 0 && status == EXIT_OK)
+		status = EXIT_FAILED;
 	return status;
 }
 

@@ -62,7 +62,15 @@ static int add_addr(struct tow_host *host, int link, const char *command,
 		    const char *cidr, struct net_addrs *out)
 {
 	unsigned prefix_bits;
+	char message[160];
 
+	if (!strchr(cidr, '/')) {
+		snprintf(message, sizeof(message),
+			 "--addr wants the length of the prefix too, as in "
+			 "%.64s/%d",
+			 cidr, strchr(cidr, ':') ? 64 : 24);
+		return complain(command, message);
+	}
 	if (tow_host_addr(host, link, cidr) != 0)
 		return complain(command, tow_host_error(host));
 	if (tow_cidr_parse(&out->addrs[out->count], &prefix_bits, cidr) == 0)

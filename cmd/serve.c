@@ -242,6 +242,9 @@ static int set_up(struct serve *s, const char *directory)
 	int status = open_root(&s->server, directory);
 
 	raise_file_limit();
+	if (status == EXIT_OK && s->options.stats &&
+	    stats_check(s->options.stats, "serve") != 0)
+		status = EXIT_FAILED;
 	if (status == EXIT_OK)
 		status = open_host(s);
 	if (status == EXIT_OK)
@@ -279,11 +282,12 @@ static void print_urls(const struct serve *s, const char *directory)
 /* --- running
  * -------------------------------------------------------------------- */
 
-static void save_stats(const struct serve *s)
+static int save_stats(const struct serve *s)
 {
-	if (s->options.stats)
-		(void)stats_save(s->options.stats, tow_stats(s->server.stack),
-				 "serve");
+	if (!s->options.stats)
+		return 0;
+	return stats_save(s->options.stats, tow_stats(s->server.stack),
+			  "serve");
 }
 
 static void stop_listening(struct server *server)
@@ -320,7 +324,7 @@ static void take_signals(struct serve *s)
 
 	while ((number = tow_host_signal(s->host)) != 0) {
 		if (number == SIGUSR1)
-			save_stats(s);
+			(void)save_stats(s);
 		else
 			begin_drain(s);
 	}
@@ -470,7 +474,8 @@ int cmd_serve(int argc, char **argv)
 		print_urls(s, arguments.items[0]);
 		status = run(s);
 		end_connections(s);
-		save_stats(s);
+		if (save_stats(s) != 0 && status == EXIT_OK)
+			status = EXIT_FAILED;
 	}
 	tear_down(s);
 	return status;

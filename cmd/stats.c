@@ -178,6 +178,24 @@ int stats_write(const char *path, const struct text *text)
 	return error;
 }
 
+int stats_check(const char *path, const char *command)
+{
+	char folder[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int length = slash ? (int)(slash - path) : 0;
+
+	snprintf(folder, sizeof(folder), "%.*s", length, path);
+	if (slash == path)
+		snprintf(folder, sizeof(folder), "/");
+	else if (!slash)
+		snprintf(folder, sizeof(folder), ".");
+	if (access(folder, W_OK | X_OK) == 0 || access(path, W_OK) == 0)
+		return 0;
+	fprintf(stderr, "tow %s: --stats %s: %s\n", command, path,
+		strerror(errno));
+	return -errno;
+}
+
 int stats_save(const char *path, const struct tow_stats *stats,
 	       const char *command)
 {

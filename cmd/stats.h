@@ -31,6 +31,9 @@ void stats_json(struct text *out, const struct tow_stats *stats);
  */
 int stats_write(const char *path, const struct text *text);
 
+/* Can a file be made there? With a message on stderr when not. */
+int stats_check(const char *path, const char *command);
+
 /* Both together, with a message on stderr when it fails. */
 int stats_save(const char *path, const struct tow_stats *stats,
 	       const char *command);

@@ -46,7 +46,7 @@ struct tow_event {
 	 */
 	int status;
 	void *object;	/* struct tow_listener, tow_tcp or tow_udp */
-	void *user;	/* what tow_*_set_user() left there */
+	void *user;	/* what tow_*_set_user() left there, also when closed */
 	uint64_t token; /* LOAN: as given to lend */
 };
 

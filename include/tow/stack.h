@@ -88,7 +88,8 @@ TOW_API void tow_config_default(struct tow_config *cfg);
  * tow_need() - how large the memory region for this configuration is
  *
  * Returns: bytes, or 0 if the configuration is invalid: a size of 0 that must
- *          not be, chunk_bytes not a power of two from 2048 to 65536.
+ *          not be, chunk_bytes not a power of two from 2048 to 65536,
+ *          lend_bytes_min above chunk_bytes.
  */
 TOW_API size_t tow_need(const struct tow_config *cfg);
 

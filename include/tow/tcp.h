@@ -224,8 +224,9 @@ TOW_API int tow_tcp_shutdown(struct tow_tcp *tcp);
 /*
  * tow_tcp_close() - be done with a connection
  *
- * Queued bytes and FIN are still delivered in the background; bytes that
- * arrive unread or later make it a reset (RFC 9293 3.10.4, RFC 2525 2.17).
+ * Queued bytes and FIN are still delivered in the background, but not where the
+ * peer never answered our SYN (RFC 9293 3.10.4). Bytes that arrive unread or
+ * later make it a reset (RFC 2525 2.17).
  *
  * Owns:    the handle is gone, and so are bytes borrowed from it. Loans lent
  *          to it end with their events as ever.

@@ -29,7 +29,7 @@ static void fill(const struct tow_udp *s, struct tow_event *event,
 	event->type = type;
 	event->status = status;
 	event->object = s->closed ? NULL : (void *)s;
-	event->user = s->closed ? NULL : s->user;
+	event->user = s->user;
 	event->token = 0;
 }
 
