@@ -58,7 +58,8 @@ struct tow_config {
 	uint32_t send_bytes;	 /* per connection: queued before EAGAIN */
 	uint32_t recv_bytes;	 /* per connection: first receive window */
 	uint32_t recv_bytes_max; /* per connection: what it may grow to */
-	uint32_t lend_bytes_min; /* a lent span below this is copied instead */
+	uint32_t lend_bytes_min; /* a lent span below this is copied instead;
+				  * above chunk_bytes it counts as that */
 	uint8_t ttl;		 /* of packets sent; 0 means 64 */
 
 	/*
@@ -88,8 +89,7 @@ TOW_API void tow_config_default(struct tow_config *cfg);
  * tow_need() - how large the memory region for this configuration is
  *
  * Returns: bytes, or 0 if the configuration is invalid: a size of 0 that must
- *          not be, chunk_bytes not a power of two from 2048 to 65536,
- *          lend_bytes_min above chunk_bytes.
+ *          not be, chunk_bytes not a power of two from 2048 to 65536.
  */
 TOW_API size_t tow_need(const struct tow_config *cfg);
 

@@ -44,7 +44,6 @@ static bool is_valid(const struct tow_config *cfg)
 	       cfg->tx_chunks && cfg->tx_bufs && cfg->loans && cfg->segments &&
 	       cfg->send_bytes && cfg->recv_bytes &&
 	       cfg->recv_bytes_max >= cfg->recv_bytes &&
-	       cfg->lend_bytes_min <= cfg->chunk_bytes &&
 	       cfg->chunk_bytes >= 2048 && cfg->chunk_bytes <= 65536 &&
 	       (cfg->chunk_bytes & (cfg->chunk_bytes - 1)) == 0;
 }

@@ -51,6 +51,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 		.cfg = *cfg,
 		.bucket_mask = buckets - 1,
 	};
+	host->cfg.lend_bytes_min = MIN(cfg->lend_bytes_min, cfg->chunk_bytes);
 	host->connections = carve(&at, cfg->tcp_max * sizeof(struct tow_tcp));
 	host->listeners =
 		carve(&at, cfg->listener_max * sizeof(struct tow_listener));
