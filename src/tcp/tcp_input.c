@@ -203,6 +203,8 @@ static void on_fin_acked(struct tow_tcp *t)
 /*
  * A segment that was sent once measures the round trip in microseconds; after
  * a retransmission only the echo says which one was answered (RFC 7323 4.1).
+ * Beside a D-SACK it does not: the ACK of the first was lost, this one came for
+ * the second, and echoes the first all the same.
  */
 static void measure(struct tow_tcp *t, const struct wire_tcp *seg,
 		    const struct ack_news *news)
@@ -211,7 +213,7 @@ static void measure(struct tow_tcp *t, const struct wire_tcp *seg,
 
 	if (news->rtt_sent_us)
 		rtt_sample(&t->rtt, tcp_now(t) - news->rtt_sent_us);
-	else if (t->timestamps && seg->has_timestamps && seg->ts_echo &&
+	else if (t->timestamps && !news->dsack && seg->ts_echo &&
 		 ticks <= TCP_RTO_MAX_US / 1000)
 		rtt_sample(&t->rtt, ticks * 1000ull);
 }
