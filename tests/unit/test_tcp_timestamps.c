@@ -204,6 +204,25 @@ TCP_TEST(ack_of_a_retransmission_gives_the_echoed_sample_or_none)
 	      info_of(r).srtt_us / 1000 == (7 * RTT_MS + 1000) / 8);
 }
 
+/* RFC 7323 4.1, RFC 2883: the ACK of the first was lost, this is the second's
+ */
+TCP_TEST(echo_beside_a_dsack_measures_no_round_trip)
+{
+	uint32_t first, before;
+
+	handshake_passive(r);
+	before = info_of(r).srtt_us;
+	app_send(r, 100, 0);
+	first = last(r).tsval;
+	advance_ms(r, 1000);
+	CHECK_GE(waiting(r), 1u);
+	inject(r, .flags = ACK, .seq = 1, .ack = 101, .ts = true,
+	       .tsval = now_ts(r), .tsecr = first, .sacks = 1,
+	       .sack = { { 1, 101 } });
+	CHECK_EQ(info_of(r).in_flight_bytes, 0u);
+	CHECK_EQ(info_of(r).srtt_us, before);
+}
+
 /* attacks: an echo of the future is no round trip of 2^32 ms */
 TCP_TEST(absurd_echoes_do_not_break_the_rto)
 {
