@@ -22,24 +22,7 @@
  * have had. It never shrinks (RFC 9293 3.8.6), and opens in steps worth sending
  * for (3.8.6.2.2).
  */
-#include "tcp/tcp_private.h"
-
-/* What the receiver notes in a buffer that it holds. */
-struct held {
-	struct tree_node node;
-	struct seq seq;
-	uint32_t cost;
-};
-_Static_assert(sizeof(struct held) <= sizeof(((struct tow_buf *)0)->notes),
-	       "the notes of a buffer have room for the receiver's");
-
-#define RATIO_ONE   256
-#define RATIO_FIRST 128 /* before anything is known of the peer's segments */
-
-static struct held *held(struct tow_buf *buf)
-{
-	return (struct held *)(void *)buf->notes;
-}
+#include "tcp/held.h"
 
 static struct tow_buf *buf_of(struct tree_node *node)
 {
@@ -52,11 +35,6 @@ static bool held_before(const struct tree_node *a, const struct tree_node *b)
 			  CONTAINER(b, const struct held, node)->seq);
 }
 
-static struct seq held_end(struct tow_buf *buf)
-{
-	return seq_add(held(buf)->seq, buf->bytes);
-}
-
 void receive_init(struct tow_tcp *t)
 {
 	struct receive *r = &t->receive;
@@ -66,112 +44,7 @@ void receive_init(struct tow_tcp *t)
 	r->ratio = RATIO_FIRST;
 }
 
-/* ------------------------------------------------------------ D-SACK, SACK */
-
-/* [left, right) came a second time: RFC 2883 4. */
-void receive_duplicate(struct tow_tcp *t, struct seq left, struct seq right)
-{
-	struct receive *r = &t->receive;
-
-	tcp_drop(t, TOW_DROP_TCP_DUPLICATE);
-	if (!t->sack || !seq_before(left, right))
-		return;
-	if (!r->dsack_pending) {
-		r->dsack.left = left.n;
-		r->dsack.right = right.n;
-	} else if (r->dsack.right == left.n) {
-		r->dsack.right = right.n;
-	}
-	r->dsack_pending = true;
-}
-
-static void drop_sack(struct receive *r, unsigned i)
-{
-	r->sack_count--;
-	memmove(&r->sacks[i], &r->sacks[i + 1],
-		(r->sack_count - i) * sizeof(r->sacks[0]));
-}
-
-/*
- * RFC 2018 4: the block that holds the newest segment goes first. Blocks that
- * it touches become one with it; more than four are forgotten, oldest first.
- */
-static void add_sack(struct tow_tcp *t, struct seq left, struct seq right)
-{
-	struct receive *r = &t->receive;
-
-	for (unsigned i = 0; i < r->sack_count;) {
-		struct seq l = seq_of(r->sacks[i].left);
-		struct seq e = seq_of(r->sacks[i].right);
-
-		if (seq_after(l, right) || seq_before(e, left)) {
-			i++;
-			continue;
-		}
-		left = seq_min(left, l);
-		right = seq_max(right, e);
-		drop_sack(r, i);
-	}
-	if (r->sack_count == TCP_SACK_BLOCKS_MAX)
-		r->sack_count--;
-	memmove(&r->sacks[1], &r->sacks[0],
-		r->sack_count * sizeof(r->sacks[0]));
-	r->sacks[0] = (struct wire_tcp_sack){ left.n, right.n };
-	r->sack_count++;
-}
-
-static void drop_sacks_below(struct tow_tcp *t, struct seq nxt)
-{
-	struct receive *r = &t->receive;
-
-	for (unsigned i = 0; i < r->sack_count;) {
-		if (seq_after(seq_of(r->sacks[i].right), nxt))
-			i++;
-		else
-			drop_sack(r, i);
-	}
-}
-
-static unsigned blocks_to_report(const struct tow_tcp *t)
-{
-	unsigned most = t->timestamps ? 3 : 4; /* RFC 2018 3 */
-	unsigned have = t->receive.sack_count + t->receive.dsack_pending;
-
-	return t->sack ? MIN(have, most) : 0;
-}
-
-/* How much of the header the SACK option of the next segment takes. */
-uint32_t receive_report_bytes(const struct tow_tcp *t)
-{
-	unsigned n = blocks_to_report(t);
-
-	return n ? 4 + n * 8 : 0;
-}
-
-/* Fill in the SACK option of an acknowledgement, D-SACK first. */
-void receive_report(struct tow_tcp *t, struct wire_tcp *out)
-{
-	struct receive *r = &t->receive;
-	unsigned most = blocks_to_report(t);
-
-	if (most == 0)
-		return;
-	if (r->dsack_pending) {
-		out->sacks[out->sack_count++] = r->dsack;
-		r->dsack_pending = false;
-		tcp_count(t, TOW_COUNTER_TCP_DSACK_SENT);
-	}
-	for (unsigned i = 0; i < r->sack_count && out->sack_count < most; i++)
-		out->sacks[out->sack_count++] = r->sacks[i];
-}
-
 /* -------------------------------------------------------------- reassembly */
-
-static void discard(struct tow_tcp *t, struct tow_buf *buf)
-{
-	t->receive.cost -= held(buf)->cost;
-	tow_buf_give(buf);
-}
 
 static void learn_ratio(struct tow_tcp *t, const struct tow_buf *buf)
 {
@@ -215,14 +88,14 @@ static void take_from_holes(struct tow_tcp *t)
 
 		tree_remove(holes, &held(buf)->node);
 		if (!seq_after(end, t->rcv.nxt)) {
-			discard(t, buf);
+			held_discard(t, buf);
 			continue;
 		}
 		buf_trim_front(buf,
 			       (uint32_t)seq_diff(t->rcv.nxt, held(buf)->seq));
 		append(t, buf);
 	}
-	drop_sacks_below(t, t->rcv.nxt);
+	report_filled(t, t->rcv.nxt);
 }
 
 /* Is there memory to keep a segment that cannot be read yet? */
@@ -250,10 +123,10 @@ static bool trim_to_previous(struct tow_tcp *t, struct tow_buf *buf)
 		return true;
 	end = held_end(prev);
 	if (!seq_before(end, held_end(buf))) {
-		receive_duplicate(t, seq, held_end(buf));
+		report_duplicate(t, seq, held_end(buf));
 		return false;
 	}
-	receive_duplicate(t, seq, end);
+	report_duplicate(t, seq, end);
 	buf_trim_front(buf, (uint32_t)seq_diff(end, seq));
 	held(buf)->seq = end;
 	return true;
@@ -268,14 +141,14 @@ static void trim_to_next(struct tow_tcp *t, struct tow_buf *buf,
 		struct seq left = held(next)->seq, right = held_end(next);
 
 		if (seq_after(right, held_end(buf))) {
-			receive_duplicate(t, left, held_end(buf));
+			report_duplicate(t, left, held_end(buf));
 			buf_trim_back(buf,
 				      (uint32_t)seq_diff(held_end(buf), left));
 			return;
 		}
-		receive_duplicate(t, left, right);
+		report_duplicate(t, left, right);
 		tree_remove(&t->receive.holes, &held(next)->node);
-		discard(t, next);
+		held_discard(t, next);
 		next = after;
 	}
 }
@@ -292,7 +165,7 @@ static void hold(struct tow_tcp *t, struct tow_buf *buf)
 		return;
 	}
 	tcp_count(t, TOW_COUNTER_TCP_OUT_OF_ORDER);
-	add_sack(t, left, right);
+	report_hole(t, left, right);
 	if (!trim_to_previous(t, buf)) {
 		tow_buf_give(buf);
 		return;
@@ -324,7 +197,7 @@ static bool trim_to_window(struct tow_tcp *t, struct tow_buf *buf,
 		int32_t old =
 			MIN(seq_diff(t->rcv.nxt, *seq), (int32_t)buf->bytes);
 
-		receive_duplicate(t, *seq, seq_add(*seq, (uint32_t)old));
+		report_duplicate(t, *seq, seq_add(*seq, (uint32_t)old));
 		buf_trim_front(buf, (uint32_t)old);
 		*seq = seq_add(*seq, (uint32_t)old);
 		t->ack_now = true;
@@ -439,114 +312,6 @@ bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 	return true;
 }
 
-/* ------------------------------------------------------------- application */
-
-/* Length of the contiguous piece at the borrow cursor. */
-static bool next_span(struct tow_tcp *t, struct tow_span *out)
-{
-	struct receive *r = &t->receive;
-	uint32_t offset = r->borrow_offset;
-
-	while (r->borrow) {
-		for (unsigned i = 0; i < r->borrow->span_count; i++) {
-			const struct tow_span *s = &r->borrow->spans[i];
-
-			if (offset >= s->len) {
-				offset -= (uint32_t)s->len;
-				continue;
-			}
-			out->ptr = (const uint8_t *)s->ptr + offset;
-			out->len = s->len - offset;
-			return true;
-		}
-		r->borrow = r->borrow->next;
-		r->borrow_offset = offset = 0;
-	}
-	return false;
-}
-
-static void advance_borrow(struct receive *r, size_t bytes)
-{
-	r->borrow_offset += (uint32_t)bytes;
-	r->borrowed_bytes += bytes;
-	if (r->borrow_offset == r->borrow->bytes) {
-		r->borrow = r->borrow->next;
-		r->borrow_offset = 0;
-	}
-}
-
-int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max)
-{
-	int n = 0;
-
-	while (n < max && next_span(t, &out[n])) {
-		advance_borrow(&t->receive, out[n].len);
-		n++;
-	}
-	return n;
-}
-
-/* Auto-tuning: a reader that empties the window each round trip needs more. */
-static void tune(struct tow_tcp *t, size_t bytes)
-{
-	struct receive *r = &t->receive;
-	uint64_t window = (uint64_t)r->limit * r->ratio / RATIO_ONE;
-
-	r->tune_bytes += (uint32_t)MIN(bytes, UINT32_MAX - r->tune_bytes);
-	if (tcp_now(t) - r->tune_us < t->rtt.srtt_us)
-		return;
-	if (r->tune_bytes >= window / 2)
-		r->limit =
-			MIN(r->limit * 2, MAX(r->limit, t->set.recv_bytes_max));
-	r->tune_us = tcp_now(t);
-	r->tune_bytes = 0;
-}
-
-/* The application has done with the first @bytes. */
-void receive_returned(struct tow_tcp *t, size_t bytes)
-{
-	struct receive *r = &t->receive;
-	size_t left = bytes;
-
-	ASSERT(bytes <= r->borrowed_bytes);
-	r->borrowed_bytes -= bytes;
-	r->unread_bytes -= bytes;
-	while (left > 0) {
-		struct tow_buf *buf = r->head;
-		uint32_t here = (uint32_t)MIN(left, buf->bytes);
-
-		left -= here;
-		if (here < buf->bytes) {
-			buf_trim_front(buf, here);
-			if (r->borrow == buf)
-				r->borrow_offset -= here;
-			break;
-		}
-		r->head = buf->next;
-		if (!r->head)
-			r->tail = NULL;
-		discard(t, buf);
-	}
-	tune(t, bytes);
-}
-
-int64_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes)
-{
-	struct tow_span span;
-	size_t copied = 0;
-
-	while (copied < bytes && next_span(t, &span)) {
-		size_t n = MIN(span.len, bytes - copied);
-
-		payload_copy(tcp_ledgers(t), TOW_COPY_RX_RECV, out + copied,
-			     span.ptr, n);
-		advance_borrow(&t->receive, n);
-		receive_returned(t, n);
-		copied += n;
-	}
-	return (int64_t)copied;
-}
-
 void receive_free(struct tow_tcp *t)
 {
 	struct receive *r = &t->receive;
@@ -554,11 +319,11 @@ void receive_free(struct tow_tcp *t)
 
 	while ((buf = r->head)) {
 		r->head = buf->next;
-		discard(t, buf);
+		held_discard(t, buf);
 	}
 	while ((buf = buf_of(tree_first(&r->holes)))) {
 		tree_remove(&r->holes, &held(buf)->node);
-		discard(t, buf);
+		held_discard(t, buf);
 	}
 	r->tail = r->borrow = NULL;
 	r->unread_bytes = r->borrowed_bytes = 0;

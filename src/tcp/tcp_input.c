@@ -97,7 +97,7 @@ static enum verdict check_sequence(struct tow_tcp *t,
 	}
 	tcp_drop(t, TOW_DROP_TCP_SEQUENCE);
 	if (bytes > 0 && !seq_after(end, t->rcv.nxt))
-		receive_duplicate(t, seq, seq_add(seq, bytes));
+		report_duplicate(t, seq, seq_add(seq, bytes));
 	/* RFC 9293 3.10.7.4: a FIN sent again restarts the 2 MSL timer. */
 	if (t->state == TOW_TCP_TIME_WAIT && seg->flags & TH_FIN)
 		timer_set(t, TIMER_LIFE, tcp_now(t) + TCP_TIME_WAIT_US);

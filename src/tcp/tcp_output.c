@@ -80,7 +80,7 @@ static struct wire_tcp header(struct tow_tcp *t, uint8_t flags)
 		h.ts_echo = t->ts.recent;
 	}
 	if (!(flags & TH_RST)) {
-		receive_report(t, &h);
+		report_fill(t, &h);
 		note_acked(t);
 	}
 	return h;
@@ -89,7 +89,7 @@ static struct wire_tcp header(struct tow_tcp *t, uint8_t flags)
 /* SACK blocks that go with a segment take their room from its payload. */
 static uint32_t payload_per_packet(const struct tow_tcp *t)
 {
-	uint32_t extra = receive_report_bytes(t);
+	uint32_t extra = report_bytes(t);
 
 	return t->snd.mss > extra ? t->snd.mss - extra : 1;
 }

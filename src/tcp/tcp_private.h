@@ -13,7 +13,9 @@
  *	send_queue.c      loans: what the application queued, until it is done
  *	sent.c            segments in flight: acknowledged, SACKed, lost
  *	recovery.c        detecting loss and repairing it, RFC 6675, 6298
- *	receive.c         reassembly, what the application reads, the window
+ *	receive.c         reassembly and the window
+ *	borrow.c          what the application reads: in place, or copied out
+ *	report.c          what an ACK says of holes and duplicates: SACK, D-SACK
  *	rtt.c             round-trip time, RFC 6298
  *	congestion.c      how much may be in flight; NewReno and CUBIC
  *	tcp_output.c      which segment is next; building it
@@ -316,13 +318,19 @@ bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 		     bool fin);
 uint16_t receive_advertise(struct tow_tcp *t, bool syn);
 bool receive_window_grew(const struct tow_tcp *t);
+void receive_free(struct tow_tcp *t);
+
+/* borrow.c */
 int64_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes);
 void receive_returned(struct tow_tcp *t, size_t bytes);
 int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max);
-void receive_free(struct tow_tcp *t);
-void receive_report(struct tow_tcp *t, struct wire_tcp *out);
-uint32_t receive_report_bytes(const struct tow_tcp *t);
-void receive_duplicate(struct tow_tcp *t, struct seq left, struct seq right);
+
+/* report.c */
+void report_fill(struct tow_tcp *t, struct wire_tcp *out);
+uint32_t report_bytes(const struct tow_tcp *t);
+void report_duplicate(struct tow_tcp *t, struct seq left, struct seq right);
+void report_hole(struct tow_tcp *t, struct seq left, struct seq right);
+void report_filled(struct tow_tcp *t, struct seq nxt);
 
 /* -------------------------------------------------------------- connection */
 

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the application does with received bytes: borrow them in place and
+ * return them, or have them copied out. See receive.c for the list of buffers
+ * that it walks.
+ */
+#include "tcp/held.h"
+
+/* Length of the contiguous piece at the borrow cursor. */
+static bool next_span(struct tow_tcp *t, struct tow_span *out)
+{
+	struct receive *r = &t->receive;
+	uint32_t offset = r->borrow_offset;
+
+	while (r->borrow) {
+		for (unsigned i = 0; i < r->borrow->span_count; i++) {
+			const struct tow_span *s = &r->borrow->spans[i];
+
+			if (offset >= s->len) {
+				offset -= (uint32_t)s->len;
+				continue;
+			}
+			out->ptr = (const uint8_t *)s->ptr + offset;
+			out->len = s->len - offset;
+			return true;
+		}
+		r->borrow = r->borrow->next;
+		r->borrow_offset = offset = 0;
+	}
+	return false;
+}
+
+static void advance_borrow(struct receive *r, size_t bytes)
+{
+	r->borrow_offset += (uint32_t)bytes;
+	r->borrowed_bytes += bytes;
+	if (r->borrow_offset == r->borrow->bytes) {
+		r->borrow = r->borrow->next;
+		r->borrow_offset = 0;
+	}
+}
+
+int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max)
+{
+	int n = 0;
+
+	while (n < max && next_span(t, &out[n])) {
+		advance_borrow(&t->receive, out[n].len);
+		n++;
+	}
+	return n;
+}
+
+/* Auto-tuning: a reader that empties the window each round trip needs more. */
+static void tune(struct tow_tcp *t, size_t bytes)
+{
+	struct receive *r = &t->receive;
+	uint64_t window = (uint64_t)r->limit * r->ratio / RATIO_ONE;
+
+	r->tune_bytes += (uint32_t)MIN(bytes, UINT32_MAX - r->tune_bytes);
+	if (tcp_now(t) - r->tune_us < t->rtt.srtt_us)
+		return;
+	if (r->tune_bytes >= window / 2)
+		r->limit =
+			MIN(r->limit * 2, MAX(r->limit, t->set.recv_bytes_max));
+	r->tune_us = tcp_now(t);
+	r->tune_bytes = 0;
+}
+
+/* The application has done with the first @bytes. */
+void receive_returned(struct tow_tcp *t, size_t bytes)
+{
+	struct receive *r = &t->receive;
+	size_t left = bytes;
+
+	ASSERT(bytes <= r->borrowed_bytes);
+	r->borrowed_bytes -= bytes;
+	r->unread_bytes -= bytes;
+	while (left > 0) {
+		struct tow_buf *buf = r->head;
+		uint32_t here = (uint32_t)MIN(left, buf->bytes);
+
+		left -= here;
+		if (here < buf->bytes) {
+			buf_trim_front(buf, here);
+			if (r->borrow == buf)
+				r->borrow_offset -= here;
+			break;
+		}
+		r->head = buf->next;
+		if (!r->head)
+			r->tail = NULL;
+		held_discard(t, buf);
+	}
+	tune(t, bytes);
+}
+
+int64_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes)
+{
+	struct tow_span span;
+	size_t copied = 0;
+
+	while (copied < bytes && next_span(t, &span)) {
+		size_t n = MIN(span.len, bytes - copied);
+
+		payload_copy(tcp_ledgers(t), TOW_COPY_RX_RECV, out + copied,
+			     span.ptr, n);
+		advance_borrow(&t->receive, n);
+		receive_returned(t, n);
+		copied += n;
+	}
+	return (int64_t)copied;
+}
