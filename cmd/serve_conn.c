@@ -293,6 +293,8 @@ void server_event(struct server *server, const struct tow_event *event)
 		break;
 	case TOW_EVENT_CONNECTED:
 	case TOW_EVENT_ERROR:
+	case TOW_EVENT_POST:
+	case TOW_EVENT_REVOKE:
 		break;
 	}
 }

@@ -52,6 +52,8 @@ enum tow_buf_flag {
 	TOW_BUF_CSUM_OK = 1 << 1,
 	/* rx: the frame did not fit; the rest of its payload is lost */
 	TOW_BUF_TRUNCATED = 1 << 2,
+	/* rx: the device took it for what its placement hint foresaw */
+	TOW_BUF_FORESEEN = 1 << 3,
 };
 
 /* Large segments: what the device has to cut (tx) or has merged (rx). */
@@ -82,6 +84,12 @@ struct tow_buf {
 	uint16_t csum_start;   /* from the start of the frame */
 	uint16_t csum_offset;  /* of the checksum field, from csum_start */
 	uint16_t link;	       /* rx: number of the interface it came in by */
+
+	/*
+	 * rx: the hint under which the device wrote some of its bytes into a
+	 * posted buffer (struct tow_place); 0: none.
+	 */
+	uint64_t place;
 
 	/*
 	 * Who is told when the buffer is given back. Only the transport that
@@ -140,6 +148,17 @@ TOW_API uint32_t tow_chunk_bytes(const struct tow_pool *pool);
  */
 TOW_API void tow_buf_add_chunk(struct tow_buf *buf, uint8_t *chunk,
 			       uint32_t bytes);
+
+/*
+ * tow_buf_add_placed() - append received bytes that lie in a posted buffer
+ * @ptr:   where the device put them, inside a span of the hint
+ * @place: the hint's token, not 0
+ *
+ * Owns:    nothing changes: the memory is the application's, with the stack.
+ * The buffer must have a span left.
+ */
+TOW_API void tow_buf_add_placed(struct tow_buf *buf, void *ptr, uint32_t bytes,
+				uint64_t place);
 
 /*
  * tow_buf_set_head() - say that the frame's first bytes lie in the room

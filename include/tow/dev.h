@@ -60,20 +60,52 @@ enum tow_dev_cap {
 struct tow_dev;
 
 /*
- * A hint for placement: the bytes of one flow from @sequence on should land
- * in @spans, their headers in header rooms. It may be ignored or applied
- * late; TCP is right without it. bytes == 0 withdraws the flow's hint.
+ * A hint for placement: the next payload of one flow should land in @spans, its
+ * headers in header rooms.
+ *
+ *	frame   | Ethernet | IP | TCP |  payload ...........................  |
+ *	        |<-- header_bytes -->|
+ *	          room of a buffer      spans[0] | spans[1] | what is left:
+ *chunks
+ *
+ * It may be refused, ignored or applied late; TCP is right without it. What a
+ * device has to keep to:
+ *
+ *  - It writes into @spans only bytes of frames that it hands up, in the order
+ *    in which it wrote them, each with tow_buf_add_placed().
+ *  - It looks at each such frame. One that the hint foresaw (this flow, headers
+ *    of this length, this sequence number; not truncated) it marks with
+ *    TOW_BUF_FORESEEN, and goes on right behind its payload. After any other
+ *    one that left bytes in @spans the hint rests: nothing more is written
+ *    there before the next place() for the flow, because the stack has to see
+ *    first what is there. Frames without payload in @spans change nothing.
+ *  - When place() returns, earlier spans of that flow are not written to any
+ *    more, and no frame that is still to be handed up has bytes in them.
+ *
+ * A UDP hint (protocol 17) has no sequence number: each datagram, or each
+ * @slot_bytes of a train of such datagrams, moves on by @slot_bytes. Foreseen
+ *is a datagram of at most @slot_bytes, or a train with gso_bytes == slot_bytes.
+ * Its header_bytes may count some bytes of payload: an application's header,
+ * which then has to come in the room, too; such a hint foresees no trains.
+ *
+ * bytes == 0 withdraws the flow's hint; only the flow's addresses, ports and
+ * protocol are looked at then.
  */
 struct tow_place {
+	uint64_t token;		       /* not 0; goes into the buffers */
 	uint8_t local[16], remote[16]; /* as in struct tow_addr */
 	uint16_t local_port, remote_port;
 	uint8_t protocol;      /* 6 TCP, 17 UDP */
-	uint16_t header_bytes; /* expected, Ethernet to transport */
+	uint16_t header_bytes; /* expected, from Ethernet on; <= TOW_BUF_HEADERS
+				*/
 	uint32_t sequence;     /* TCP sequence number of the first byte */
-	const struct tow_span *spans;
-	unsigned span_count;
-	size_t bytes;
+	uint32_t slot_bytes;   /* UDP; else 0 */
+	const struct tow_span *spans; /* written to; valid during the call */
+	unsigned span_count;	      /* 1..TOW_PLACE_SPANS */
+	size_t bytes;		      /* of all spans; 0 withdraws */
 };
+
+#define TOW_PLACE_SPANS 4
 
 struct tow_dev_ops {
 	const char *name; /* "tap", "sim": for messages */
@@ -109,9 +141,12 @@ struct tow_dev_ops {
 	int (*wait_fd)(struct tow_dev *dev);
 
 	/*
-	 * Arm or withdraw a placement hint. NULL without TOW_DEV_PLACE.
+	 * Arm, move or withdraw a placement hint. NULL without TOW_DEV_PLACE.
 	 *
-	 * Returns: 0, or TOW_EBUSY, TOW_EOPNOTSUPP: the hint does not hold.
+	 * Returns: 0; or the hint does not hold: TOW_EBUSY (all queues are
+	 * taken, try again later), TOW_EPERM (the device cannot keep the flow
+	 * apart from others), TOW_EEXIST (somebody else has a hand on the
+	 * device's queues), TOW_EOPNOTSUPP (never for such a flow).
 	 */
 	int (*place)(struct tow_dev *dev, const struct tow_place *place);
 

@@ -17,7 +17,8 @@ struct tow_stack;
  * Readiness (ACCEPT, READABLE, WRITABLE) is edge-like: reported when the
  * condition begins, or begins anew because more arrived; a program should go
  * on until TOW_EAGAIN. LOAN comes exactly once for each token. An event for
- * a closed handle is not reported, except LOAN, which then has a NULL object.
+ * a closed handle is not reported, except LOAN and POST, which then have a NULL
+ * object.
  * But of events that were taken by one call, a later one may be about a handle
  * that the program closed at an earlier one, READABLE and CLOSED for instance:
  * take them one by one, or keep in what user points to, until all of them were
@@ -35,6 +36,8 @@ enum tow_event_type {
 	TOW_EVENT_ERROR,    /* udp: status is what an ICMP error says */
 	TOW_EVENT_LOAN,	    /* tcp, udp: the memory behind token is yours */
 	TOW_EVENT_DEVICE,   /* stack: a device is gone; token is its number */
+	TOW_EVENT_POST,	    /* tcp, udp: a posted buffer is yours again */
+	TOW_EVENT_REVOKE,   /* tcp, udp: borrow again; see tow/owner.h */
 };
 
 struct tow_event {
@@ -43,11 +46,22 @@ struct tow_event {
 	 * LOAN: 0 acknowledged by the peer (UDP: left the device);
 	 * TOW_ECONNRESET, TOW_ETIMEDOUT, TOW_ENETDOWN, TOW_ECONNABORTED (we
 	 * aborted): how many of the bytes arrived is unknown.
+	 * POST: 0; or why it came back before it was full, bytes holds all the
+	 * same.
 	 */
 	int status;
 	void *object;	/* struct tow_listener, tow_tcp or tow_udp */
 	void *user;	/* what tow_*_set_user() left there, also when closed */
-	uint64_t token; /* LOAN: as given to lend */
+	uint64_t token; /* LOAN, POST: as given to lend, post */
+
+	/*
+	 * POST: how many of the buffer's first bytes are the stream's, and how
+	 * they got there. What the device did not place was copied once, for
+	 * the reasons in the mask: 1 << enum tow_copy.
+	 */
+	uint64_t bytes;
+	uint64_t placed_bytes;
+	uint32_t copied_why;
 };
 
 TOW_BEGIN

@@ -23,8 +23,20 @@
 	X(TX_SEND, "send", "the application asked for a copy")                \
 	X(TX_SMALL, "small", "a lent span so small that copying is cheaper")  \
 	X(TX_SHAPE, "shape", "lent spans too many or too far for the device") \
+	X(TX_PASS, "pass", "a received buffer that could not be sent from")   \
 	X(RX_RECV, "recv", "the application asked for a copy")                \
-	X(RX_COMPACT, "compact", "small segments in large buffers were packed")
+	X(RX_COMPACT, "compact",                                              \
+	  "small segments in large buffers were packed")                      \
+	X(RX_EARLY, "early", "arrived before memory was posted for it")       \
+	X(RX_UNPLACED, "unplaced", "the device had no hint for it")           \
+	X(RX_MISSHAPED, "misshaped",                                          \
+	  "placed behind headers of another length")                          \
+	X(RX_HOLE, "hole", "placed as if the bytes before it had come")       \
+	X(RX_REPAIR, "repair", "came again, or filled a hole")                \
+	X(RX_FOREIGN, "foreign", "another flow's, in a posted buffer")        \
+	X(RX_UNPOSTED, "unposted", "the posted buffer was taken back")        \
+	X(RX_REVOKED, "revoked", "on loan past its deadline")                 \
+	X(RX_BUDGET, "budget", "more than may be on loan")
 
 #define TOW_DROPS(X)                                                           \
 	X(LINK_SHORT, "link_short", "frame shorter than its Ethernet header")  \
@@ -137,6 +149,8 @@ struct tow_ledger {
 	uint64_t tx_lent_bytes;	   /* sent out of the application's memory */
 	uint64_t tx_touched_bytes; /* read by the CPU for a checksum */
 	uint64_t rx_lent_bytes;	   /* borrowed in place and returned */
+	uint64_t rx_placed_bytes;  /* by the device, in a posted buffer */
+	uint64_t passed_bytes;	   /* received, and sent on from there */
 	uint64_t rx_touched_bytes; /* read by the CPU for a checksum */
 	uint64_t copied_bytes[TOW_COPY_REASONS]; /* by enum tow_copy */
 };

@@ -54,6 +54,14 @@ void buf_add_span(struct tow_buf *buf, const void *ptr, uint32_t bytes)
 	buf->bytes += bytes;
 }
 
+void tow_buf_add_placed(struct tow_buf *buf, void *ptr, uint32_t bytes,
+			uint64_t place)
+{
+	ASSERT(place != 0);
+	buf->place = place;
+	buf_add_span(buf, ptr, bytes);
+}
+
 size_t tow_buf_read(const struct tow_buf *buf, size_t offset, void *out,
 		    size_t bytes)
 {
