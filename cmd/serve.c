@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tow serve: a directory by HTTP.
+ * tow serve: a directory, by HTTP.
  *
  * Theory of operation. One thread runs the stack and all connections; it never
  * waits for anything but the host's wait, where devices, signals and finished
@@ -30,12 +30,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "cmd.h"
+#include "file_send.h"
 #include "guard.h"
 #include "net_setup.h"
 #include "options.h"
+#include "serve_http.h"
 #include "stats.h"
 
 #define EVENTS_MAX    64
+#define SERVICES_MAX  3
 #define FLUSH_US      300000	 /* after the drain: for the last FINs */
 #define TIME_WAIT_MAX 16384	 /* connections beside those that are served */
 #define LENT_BYTES    (4u << 20) /* queued per connection */
@@ -87,9 +90,14 @@ static const struct grammar grammar = {
 struct serve {
 	struct serve_options options;
 	struct server server;
+	struct http_server http;
+	struct service *services[SERVICES_MAX];
+	unsigned service_count;
 	struct tow_host *host;
 	struct net_addrs addrs;
-	bool ending; /* a second signal: do not wait */
+	bool device_gone;
+	bool ending;	      /* a second signal: do not wait */
+	uint32_t faults_seen; /* of file_maps_faults() */
 	uint64_t drain_until_us;
 	uint64_t next_tick_us;
 };
@@ -168,15 +176,16 @@ static void retry_waiters(struct file_map *map)
 {
 	struct list waiters;
 
-	/* A connection that has to wait again joins the map's list anew. */
+	/* Who has to wait again joins the map's list anew. */
 	list_init(&waiters);
 	list_add(&map->waiters, &waiters);
 	list_remove(&map->waiters);
 	while (!list_empty(&waiters)) {
-		struct conn *c = CONTAINER(waiters.next, struct conn, waiting);
+		struct file_sender *sender =
+			CONTAINER(waiters.next, struct file_sender, waiting);
 
-		list_remove(&c->waiting);
-		conn_run(c);
+		list_remove(&sender->waiting);
+		sender->resume(sender);
 	}
 }
 
@@ -187,11 +196,7 @@ static int open_server(struct serve *s)
 
 	server->settings = s->options.settings;
 	server->stack = tow_host_stack(s->host);
-	list_init(&server->conns);
-	list_init(&server->dead);
-	error = tow_host_random(&server->boundary, sizeof(server->boundary));
-	if (!error)
-		error = workers_open(&server->workers, SERVE_WORKERS);
+	error = workers_open(&server->workers, SERVE_WORKERS);
 	if (!error)
 		error = workers_open(&server->movers, SERVE_WORKERS);
 	if (!error)
@@ -209,17 +214,31 @@ static int open_server(struct serve *s)
 	return error ? complain("starting", -error) : EXIT_OK;
 }
 
-static int start_listening(struct serve *s)
+static void add_service(struct serve *s, struct service *service)
 {
-	struct tow_endpoint any = { .addr = tow_addr_any(),
-				    .port = (uint16_t)s->options.port };
-	int error = tow_tcp_listen(s->server.stack, &any, SERVE_BACKLOG,
-				   &s->server.listener);
+	s->services[s->service_count++] = service;
+}
+
+static int choose_services(struct serve *s)
+{
+	uint64_t boundary;
+	int error = tow_host_random(&boundary, sizeof(boundary));
 
 	if (error)
-		fprintf(stderr,
-			"tow serve: listening on port %" PRIu64 ": %s\n",
-			s->options.port, tow_strerror(error));
+		return complain("starting", -error);
+	http_server_init(&s->http, &s->server, (uint16_t)s->options.port,
+			 boundary);
+	add_service(s, &s->http.service);
+	return EXIT_OK;
+}
+
+static int start_listening(struct service *service)
+{
+	int error = service->listen(service);
+
+	if (error)
+		fprintf(stderr, "tow serve: listening on port %u: %s\n",
+			service->port, tow_strerror(error));
 	return error ? EXIT_FAILED : EXIT_OK;
 }
 
@@ -240,6 +259,7 @@ static int open_host(struct serve *s)
 static int set_up(struct serve *s, const char *directory)
 {
 	int status = open_root(&s->server, directory);
+	unsigned i;
 
 	raise_file_limit();
 	if (status == EXIT_OK && s->options.stats &&
@@ -255,25 +275,38 @@ static int set_up(struct serve *s, const char *directory)
 	if (status == EXIT_OK)
 		status = open_server(s);
 	if (status == EXIT_OK)
-		status = start_listening(s);
+		status = choose_services(s);
+	for (i = 0; status == EXIT_OK && i < s->service_count; i++)
+		status = start_listening(s->services[i]);
 	return status;
 }
 
-static void print_urls(const struct serve *s, const char *directory)
+static void print_urls_of(const struct serve *s, const struct service *service)
 {
 	char text[TOW_ADDR_TEXT_MAX], port[8] = "";
 	unsigned i;
 
-	if (s->options.port != 80)
-		snprintf(port, sizeof(port), ":%u", (unsigned)s->options.port);
-	printf("Serving %s at", directory);
+	if (service->port != service->port_usual)
+		snprintf(port, sizeof(port), ":%u", service->port);
 	for (i = 0; i < s->addrs.count; i++) {
 		const struct tow_addr *addr = &s->addrs.addrs[i];
 		bool v4 = tow_addr_is_v4(addr);
 
-		printf("%s http://%s%s%s%s/", i ? " and" : "", v4 ? "" : "[",
-		       tow_addr_format(addr, text, sizeof(text)), v4 ? "" : "]",
-		       port);
+		printf("%s %s://%s%s%s%s/", i ? " and" : "", service->scheme,
+		       v4 ? "" : "[", tow_addr_format(addr, text, sizeof(text)),
+		       v4 ? "" : "]", port);
+	}
+}
+
+static void print_urls(const struct serve *s, const char *directory)
+{
+	unsigned i;
+
+	printf("Serving %s at", directory);
+	for (i = 0; i < s->service_count; i++) {
+		if (i > 0)
+			printf(s->addrs.count ? "," : "");
+		print_urls_of(s, s->services[i]);
 	}
 	putchar('\n');
 	fflush(stdout);
@@ -290,16 +323,10 @@ static int save_stats(const struct serve *s)
 			  "serve");
 }
 
-static void stop_listening(struct server *server)
-{
-	if (server->listener)
-		tow_listener_close(server->listener);
-	server->listener = NULL;
-}
-
 static void begin_drain(struct serve *s)
 {
 	struct server *server = &s->server;
+	unsigned i;
 
 	if (server->draining) {
 		s->ending = true;
@@ -307,15 +334,8 @@ static void begin_drain(struct serve *s)
 	}
 	server->draining = true;
 	s->drain_until_us = server->now_us + SERVE_DRAIN_US;
-	stop_listening(server);
-	LIST_EACH (node, &server->conns) {
-		struct conn *c = CONTAINER(node, struct conn, link);
-
-		if (c->state == CONN_READING && !c->request.started) {
-			conn_finish(c);
-			conn_run(c);
-		}
-	}
+	for (i = 0; i < s->service_count; i++)
+		s->services[i]->drain(s->services[i]);
 }
 
 static void take_signals(struct serve *s)
@@ -336,12 +356,55 @@ static void look_at_clock(struct serve *s)
 	s->server.now = time(NULL);
 }
 
+static void check_maps(struct serve *s, uint64_t age_us)
+{
+	unsigned i;
+
+	for (i = 0; i < s->service_count; i++)
+		s->services[i]->check_maps(s->services[i], age_us);
+}
+
+/* After a fault: what was sent of a file may not be the file's any more. */
+static void check_faults(struct serve *s)
+{
+	if (s->faults_seen == file_maps_faults())
+		return;
+	s->faults_seen = file_maps_faults();
+	check_maps(s, UINT64_MAX);
+}
+
 static void tick(struct serve *s)
 {
-	if (s->server.now_us < s->next_tick_us)
+	struct server *server = &s->server;
+	unsigned i;
+
+	if (server->now_us < s->next_tick_us)
 		return;
-	s->next_tick_us = s->server.now_us + SERVE_TICK_US;
-	server_tick(&s->server);
+	s->next_tick_us = server->now_us + SERVE_TICK_US;
+	check_maps(s, SERVE_TICK_US / 2);
+	for (i = 0; i < s->service_count; i++)
+		s->services[i]->tick(s->services[i]);
+	file_maps_tick(server->maps, server->now_us);
+	if (server->log)
+		access_log_flush(server->log);
+}
+
+static void reap(struct serve *s)
+{
+	unsigned i;
+
+	for (i = 0; i < s->service_count; i++)
+		s->services[i]->reap(s->services[i]);
+}
+
+static void dispatch(struct serve *s, const struct tow_event *event)
+{
+	struct handler *handler = event->user;
+
+	if (event->type == TOW_EVENT_DEVICE)
+		s->device_gone = true;
+	else if (handler)
+		handler->event(handler, event);
 }
 
 static void collect(struct serve *s, struct workers *workers)
@@ -359,23 +422,33 @@ static void run_once(struct serve *s, int64_t timeout_us)
 	count = tow_host_wait(s->host, events, EVENTS_MAX, timeout_us);
 	look_at_clock(s);
 	for (i = 0; i < count; i++)
-		server_event(server, &events[i]);
+		dispatch(s, &events[i]);
 	collect(s, server->workers);
 	collect(s, server->movers);
-	server_check_maps(server);
+	check_faults(s);
 	take_signals(s);
 	tick(s);
-	server_reap(server);
+	reap(s);
+}
+
+static bool is_busy(const struct serve *s)
+{
+	unsigned i;
+
+	for (i = 0; i < s->service_count; i++)
+		if (s->services[i]->busy(s->services[i]))
+			return true;
+	return false;
 }
 
 static bool is_done(const struct serve *s)
 {
 	const struct server *server = &s->server;
 
-	if (server->device_gone || s->ending)
+	if (s->device_gone || s->ending)
 		return true;
-	return server->draining && (list_empty(&server->conns) ||
-				    server->now_us >= s->drain_until_us);
+	return server->draining &&
+	       (!is_busy(s) || server->now_us >= s->drain_until_us);
 }
 
 static int run(struct serve *s)
@@ -383,7 +456,7 @@ static int run(struct serve *s)
 	look_at_clock(s);
 	while (!is_done(s))
 		run_once(s, SERVE_TICK_US);
-	if (!s->server.device_gone)
+	if (!s->device_gone)
 		return EXIT_OK;
 	fputs("tow serve: the device is gone; was its interface deleted?\n",
 	      stderr);
@@ -398,12 +471,12 @@ static void end_connections(struct serve *s)
 {
 	struct server *server = &s->server;
 	uint64_t until_us;
+	unsigned i;
 
-	stop_listening(server);
-	LIST_EACH (node, &server->conns)
-		conn_end(CONTAINER(node, struct conn, link), true);
+	for (i = 0; i < s->service_count; i++)
+		s->services[i]->end(s->services[i]);
 	until_us = tow_host_clock_us() + FLUSH_US;
-	while (!server->device_gone && !tow_idle(server->stack) &&
+	while (!s->device_gone && !tow_idle(server->stack) &&
 	       tow_host_clock_us() < until_us)
 		run_once(s, FLUSH_US / 10);
 	if (server->log)
@@ -412,36 +485,20 @@ static void end_connections(struct serve *s)
 	workers_drain(server->workers);
 }
 
-/* The stack is closed, so whatever is still on loan is ours again. */
-static void end_loans(struct server *server)
-{
-	LIST_EACH (node, &server->conns) {
-		struct conn *c = CONTAINER(node, struct conn, link);
-
-		while (c->loans)
-			loan_ended(server, c->loans);
-	}
-	server_reap(server);
-	while (server->free_loans) {
-		struct loan *loan = server->free_loans;
-
-		server->free_loans = loan->next;
-		free(loan);
-	}
-}
-
 static void tear_down(struct serve *s)
 {
 	struct server *server = &s->server;
+	unsigned i;
 
 	if (server->log)
 		access_log_close(server->log);
 	if (s->host)
 		tow_host_close(s->host);
-	if (server->maps) {
-		end_loans(server);
+	for (i = 0; i < s->service_count; i++)
+		s->services[i]->close(s->services[i]);
+	file_send_free_loans(server);
+	if (server->maps)
 		file_maps_close(server->maps);
-	}
 	if (server->movers)
 		workers_close(server->movers);
 	if (server->workers)

@@ -10,38 +10,26 @@
 #include "access_log.h"
 #include "base/list.h"
 #include "file_map.h"
-#include "http_message.h"
-#include "http_reply.h"
-#include "http_target.h"
 #include "workers.h"
 
 /*
- * The file server, without the command around it.
+ * The file server, without the command around it: what its services share.
  *
  *	serve.c          options, loop, signals, draining
- *	serve_conn.c     a connection: input, states, time limits, its end
- *	serve_request.c  what a request asks for, and how it is answered
- *	serve_open.c     finding and opening files (on workers)
- *	serve_send.c     responses on their way out, by loans
- *	serve_put.c      uploads
+ *	serve_http.h     HTTP
+ *	file_send.c      pages of files on their way out, by loans
  *	file_map.c       pages that are lent
  *
  * Everything here runs on the stack's thread but the work functions of jobs.
  */
 
-/* Limits, so that no client can take more than its share. */
-#define SERVE_HEAD_US	   10000000 /* for a whole head to arrive */
-#define SERVE_IDLE_US	   30000000 /* between requests */
+/* Limits that hold for every service. */
 #define SERVE_STALL_US	   30000000 /* for SERVE_PROGRESS_MIN bytes */
 #define SERVE_PROGRESS_MIN 16384    /* bytes either way: about 4 kbit/s */
-#define SERVE_LINGER_US	   2000000  /* for the peer's FIN after ours */
-#define SERVE_DRAIN_US	   10000000 /* for responses after SIGTERM */
+#define SERVE_DRAIN_US	   10000000 /* for what is under way after SIGTERM */
 #define SERVE_TICK_US	   250000   /* how often limits are looked at */
-#define SERVE_REQUESTS_MAX 10000    /* per connection */
-#define SERVE_HOLD_MAX	   524288   /* bytes of an upload not yet written */
 #define SERVE_LISTING_MAX  100000   /* entries of a directory shown */
 #define SERVE_WORKERS	   4	    /* threads for short jobs, and for long */
-#define SERVE_BACKLOG	   1024	    /* connections that wait to be accepted */
 
 struct serve_settings {
 	bool writable;
@@ -53,131 +41,58 @@ struct serve_settings {
 struct server {
 	struct serve_settings settings;
 	struct tow_stack *stack;
-	struct tow_listener *listener;
 	struct workers *workers; /* for what is short: opening, listing, log */
 	struct workers *movers;	 /* for what is long: reading in, uploads */
 	struct file_maps *maps;
+	struct file_loan *free_loans;
 	struct access_log *log; /* NULL: quiet */
 	int root_fd;		/* the directory that is served */
-
-	struct list conns; /* of struct conn, in the order of their accepting */
-	struct list dead;  /* nothing refers to them any more */
-	unsigned conn_count;
-	struct loan *free_loans;
-	bool accept_waits; /* connections were left in the backlog */
 	bool draining;
-	bool device_gone;
-	uint32_t faults_seen; /* of file_maps_faults() */
-	uint64_t boundary;    /* random, for multipart/byteranges */
 
 	uint64_t now_us; /* of this round */
 	time_t now;
 };
 
 /*
- * Connection states. In each, one side owes the next move; input is read only
- * in states that say so, so that a client that sends ahead is held up by its
- * window.
+ * Handler: who looks after a listener, a connection or a socket.
  *
- *	  accept                       DONE, keep-alive
- *	    |     +-----------------------------------------------+
- *	    v     v                                               |
- *	  READING ----> OPENING ----------------------------> SENDING -->
- *CLOSING (a worker) \                               ^
- *	                          +--> RECEIVING --> FINISHING --+
- *	                               (an upload)   (a worker)
- *	  any ----> GONE ----> freed, when no loan and no job refers to it
+ * The user pointer of everything that a service makes in the stack points to
+ * one, and each event goes to the handler that it names; so the loop needs to
+ * know no service, and a service none of the others. What a handler lies in
+ * must live until the round is over, because of events that were taken
+ * together a later one may be about a handle that is closed by now, and until
+ * the last loan or post is back.
  */
-enum conn_state {
-	CONN_READING, /* reads a head, or idles before the next; reads input */
-	CONN_OPENING, /* a worker opens what the request names */
-	CONN_RECEIVING, /* takes the body of a PUT; reads input */
-	CONN_FINISHING, /* a worker makes the upload durable */
-	CONN_SENDING,	/* the plan goes out, as fast as there is room */
-	CONN_CLOSING,	/* our FIN is sent, theirs awaited; discards input */
-	CONN_GONE,	/* the handle is closed; loans or jobs are still out */
+struct handler {
+	void (*event)(struct handler *handler, const struct tow_event *event);
 };
 
-/* One piece of a file on its way; its address is the token of the loan. */
-struct loan {
-	struct loan *next; /* of the connection, or free */
-	struct conn *conn;
-	struct file_map *map;
+/*
+ * Service: a protocol by which files are served. All of them share one stack
+ * and one loop, which calls these in the order in which they stand here.
+ */
+struct service {
+	const char *scheme; /* of the URLs that are printed: "http" */
+	uint16_t port;
+	uint16_t port_usual; /* of the scheme */
+
+	/* Returns: 0, or what the stack said. */
+	int (*listen)(struct service *service);
+	void (*tick)(struct service *service); /* each SERVE_TICK_US */
+	/* End what relies on maps that are not sound; see file_send_check(). */
+	void (*check_maps)(struct service *service, uint64_t age_us);
+	void (*reap)(struct service *service); /* at the end of each round */
+	/* No new clients; who asked for nothing goes, the others may end. */
+	void (*drain)(struct service *service);
+	bool (*busy)(const struct service *service); /* has clients */
+	/* Reset all that is left. */
+	void (*end)(struct service *service);
+	/* The stack is closed: take back what is still on loan, and free. */
+	void (*close)(struct service *service);
 };
-
-struct conn {
-	struct list link; /* in server->conns or server->dead */
-	struct server *server;
-	struct tow_tcp *tcp; /* NULL once closed */
-	enum conn_state state;
-	char peer[TOW_ADDR_TEXT_MAX];
-
-	/* Input: what is left of the span that was borrowed last. */
-	const uint8_t *in;
-	size_t in_bytes;
-	bool peer_done; /* its FIN was read */
-	struct http_message request;
-	unsigned requests;
-
-	/* Output. */
-	struct http_reply reply;
-	struct http_plan plan;
-	unsigned part;	    /* of the plan, being sent */
-	uint64_t part_sent; /* bytes of it */
-	struct file_map *map;
-	struct list waiting; /* in map->waiters */
-	struct loan *loans;
-	uint64_t queued_bytes; /* on this connection, ever */
-	bool answering; /* a request is being answered: log it at its end */
-	uint64_t answered_from; /* queued_bytes when its answer began */
-
-	unsigned jobs; /* of workers that know us */
-	struct upload *upload;
-	bool ends_hard; /* GONE: with a RST */
-
-	uint64_t since_us; /* in this state, or of the last progress */
-	uint64_t mark;	   /* bytes that had moved at since_us */
-};
-
-/* serve_conn.c */
-void server_accept(struct server *server);
-void server_event(struct server *server, const struct tow_event *event);
-void server_tick(struct server *server); /* time limits, truncated files */
-void server_check_maps(struct server *server); /* after a fault */
-void server_reap(struct server *server);
-void conn_run(struct conn *conn);
-void conn_enter(struct conn *conn, enum conn_state state);
-void conn_finish(struct conn *conn); /* nothing more will be sent */
-void conn_end(struct conn *conn, bool hard);
-void conn_release(struct conn *conn); /* a job or a loan came back */
-bool conn_take_input(struct conn *conn);
-uint64_t conn_acked_bytes(const struct conn *conn);
-
-/* serve_request.c */
-void request_begin(struct conn *conn);
-void request_answer(struct conn *conn, int status); /* with a short page */
-void request_log(struct conn *conn);
-void request_base(struct conn *conn, int status); /* fill conn->reply */
-void request_answer_file(struct conn *conn, struct file_map *map,
-			 const char *name); /* takes the map's user */
-struct http_conditions request_conditions(const struct http_message *request);
 
 /* serve_open.c */
-void open_target(struct conn *conn, const struct http_target *target);
 int open_beneath(int dir_fd, const char *path, uint64_t flags,
 		 uint64_t resolve); /* a descriptor, or a negative errno */
-int status_of_errno(int error);
-
-/* serve_send.c */
-void send_begin(struct conn *conn);
-bool send_plan(struct conn *conn);
-void send_stop(struct conn *conn);
-void loan_ended(struct server *server, struct loan *loan);
-
-/* serve_put.c */
-void upload_begin(struct conn *conn, const struct http_target *target);
-bool upload_receive(struct conn *conn);
-void upload_abandon(struct conn *conn);
-bool upload_holds_input(const struct conn *conn);
 
 #endif

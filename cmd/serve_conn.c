@@ -15,7 +15,7 @@
  * Time limits are looked at every SERVE_TICK_US. Each state has one question:
  * how long may this client keep us waiting?
  */
-#include "serve.h"
+#include "serve_http.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,37 @@
 /* --- life and death ---------------------------------------------------------
  */
 
-static void add_conn(struct server *server, struct tow_tcp *tcp)
+static void on_event(struct handler *handler, const struct tow_event *event)
+{
+	struct conn *c = CONTAINER(handler, struct conn, handler);
+
+	switch (event->type) {
+	case TOW_EVENT_READABLE:
+	case TOW_EVENT_WRITABLE:
+		conn_run(c);
+		break;
+	case TOW_EVENT_CLOSED:
+		conn_end(c, true);
+		break;
+	case TOW_EVENT_LOAN:
+		file_send_loan_ended(event->token);
+		break;
+	default:
+		break;
+	}
+}
+
+static void resume_sending(struct file_sender *sender)
+{
+	conn_run(CONTAINER(sender, struct conn, file));
+}
+
+static void loan_returned(struct file_sender *sender)
+{
+	conn_release(CONTAINER(sender, struct conn, file));
+}
+
+static void add_conn(struct http_server *http, struct tow_tcp *tcp)
 {
 	struct tow_endpoint peer = tow_tcp_remote(tcp);
 	struct conn *c = calloc(1, sizeof(*c));
@@ -33,14 +63,18 @@ static void add_conn(struct server *server, struct tow_tcp *tcp)
 		tow_tcp_abort(tcp);
 		return;
 	}
-	c->server = server;
+	c->handler.event = on_event;
+	c->http = http;
+	c->server = http->server;
 	c->tcp = tcp;
-	list_init(&c->waiting);
+	file_send_begin(&c->file, c->server);
+	c->file.resume = resume_sending;
+	c->file.returned = loan_returned;
 	list_init(&c->link);
-	list_append(&server->conns, &c->link);
-	server->conn_count++;
+	list_append(&http->conns, &c->link);
+	http->conn_count++;
 	tow_addr_format(&peer.addr, c->peer, sizeof(c->peer));
-	tow_tcp_set_user(tcp, c);
+	tow_tcp_set_user(tcp, &c->handler);
 	(void)tow_tcp_set(tcp, TOW_TCP_NODELAY, 1);
 	http_message_begin(&c->request, HTTP_REQUEST);
 	conn_enter(c, CONN_READING);
@@ -53,11 +87,11 @@ static bool is_idle(const struct conn *c)
 }
 
 /* Make room for a newcomer: the connection that idles longest goes. */
-static bool evict_idle(struct server *server)
+static bool evict_idle(struct http_server *http)
 {
 	struct conn *oldest = NULL;
 
-	LIST_EACH (node, &server->conns) {
+	LIST_EACH (node, &http->conns) {
 		struct conn *c = CONTAINER(node, struct conn, link);
 
 		if (is_idle(c) && c->requests > 0 &&
@@ -70,20 +104,21 @@ static bool evict_idle(struct server *server)
 	return true;
 }
 
-void server_accept(struct server *server)
+static void accept_conns(struct http_server *http)
 {
 	struct tow_tcp *tcp;
 
-	server->accept_waits = false;
-	while (server->listener) {
-		if (server->conn_count >= server->settings.connections_max &&
-		    !evict_idle(server)) {
-			server->accept_waits = true;
+	http->accept_waits = false;
+	while (http->listener) {
+		if (http->conn_count >=
+			    http->server->settings.connections_max &&
+		    !evict_idle(http)) {
+			http->accept_waits = true;
 			return;
 		}
-		if (tow_tcp_accept(server->listener, &tcp) != 0)
+		if (tow_tcp_accept(http->listener, &tcp) != 0)
 			return;
-		add_conn(server, tcp);
+		add_conn(http, tcp);
 	}
 }
 
@@ -123,7 +158,7 @@ void conn_end(struct conn *c, bool hard)
 
 void conn_release(struct conn *c)
 {
-	struct server *server = c->server;
+	struct http_server *http = c->http;
 
 	if (c->state != CONN_GONE || upload_holds_input(c))
 		return;
@@ -133,27 +168,12 @@ void conn_release(struct conn *c)
 		else
 			tow_tcp_close(c->tcp);
 		c->tcp = NULL;
-		server->conn_count--;
+		http->conn_count--;
 	}
-	if (c->loans || c->jobs)
+	if (file_send_lends(&c->file) || c->jobs)
 		return;
 	list_remove(&c->link);
-	list_append(&server->dead, &c->link);
-}
-
-void server_reap(struct server *server)
-{
-	LIST_EACH (node, &server->dead) {
-		struct conn *c = CONTAINER(node, struct conn, link);
-
-		list_remove(&c->link);
-		http_message_free(&c->request);
-		http_plan_free(&c->plan);
-		free(c);
-	}
-	if (server->accept_waits &&
-	    server->conn_count < server->settings.connections_max)
-		server_accept(server);
+	list_append(&http->dead, &c->link);
 }
 
 /* --- input ------------------------------------------------------------------
@@ -265,40 +285,6 @@ void conn_run(struct conn *c)
 	}
 }
 
-/* --- events ------------------------------------------------------------------
- */
-
-void server_event(struct server *server, const struct tow_event *event)
-{
-	struct conn *c = event->user;
-
-	switch (event->type) {
-	case TOW_EVENT_ACCEPT:
-		server_accept(server);
-		break;
-	case TOW_EVENT_READABLE:
-	case TOW_EVENT_WRITABLE:
-		if (c)
-			conn_run(c);
-		break;
-	case TOW_EVENT_CLOSED:
-		if (c)
-			conn_end(c, true);
-		break;
-	case TOW_EVENT_LOAN:
-		loan_ended(server, (struct loan *)(uintptr_t)event->token);
-		break;
-	case TOW_EVENT_DEVICE:
-		server->device_gone = true;
-		break;
-	case TOW_EVENT_CONNECTED:
-	case TOW_EVENT_ERROR:
-	case TOW_EVENT_POST:
-	case TOW_EVENT_REVOKE:
-		break;
-	}
-}
-
 /* --- time limits
  * --------------------------------------------------------------- */
 
@@ -364,7 +350,7 @@ static void check_closing(struct conn *c)
 
 static void check_sending(struct conn *c)
 {
-	if (!list_empty(&c->waiting)) { /* for our disk, not for the peer */
+	if (file_send_waits(&c->file)) { /* for our disk, not for the peer */
 		c->since_us = c->server->now_us;
 		return;
 	}
@@ -404,47 +390,133 @@ static void check_limits(struct conn *c)
 	}
 }
 
-/* --- files that were truncated while they are sent
- * ------------------------------ */
+/* --- the service ------------------------------------------------------------
+ */
 
-/* Does it send, or did it lend, pages of a file that is broken? */
-static bool relies_on_broken(struct conn *c, uint64_t age_us)
+static struct http_server *http_of(struct service *service)
 {
-	uint64_t now_us = c->server->now_us;
-	struct loan *loan;
-
-	if (c->map && !file_map_check(c->map, now_us, age_us))
-		return true;
-	for (loan = c->loans; loan; loan = loan->next)
-		if (!file_map_check(loan->map, now_us, age_us))
-			return true;
-	return false;
+	return CONTAINER(service, struct http_server, service);
 }
 
-static void check_maps(struct server *server, uint64_t age_us)
+static void on_listener_event(struct handler *handler,
+			      const struct tow_event *event)
 {
-	LIST_EACH (node, &server->conns) {
+	if (event->type == TOW_EVENT_ACCEPT)
+		accept_conns(CONTAINER(handler, struct http_server, handler));
+}
+
+static int start_listening(struct service *service)
+{
+	struct http_server *http = http_of(service);
+	struct tow_endpoint any = { .addr = tow_addr_any(),
+				    .port = service->port };
+	int error = tow_tcp_listen(http->server->stack, &any, SERVE_BACKLOG,
+				   &http->listener);
+
+	if (!error)
+		tow_listener_set_user(http->listener, &http->handler);
+	return error;
+}
+
+static void stop_listening(struct http_server *http)
+{
+	if (http->listener)
+		tow_listener_close(http->listener);
+	http->listener = NULL;
+}
+
+static void tick(struct service *service)
+{
+	LIST_EACH (node, &http_of(service)->conns)
+		check_limits(CONTAINER(node, struct conn, link));
+}
+
+/* Does a connection send, or did it lend, pages of a file that is broken? */
+static void check_maps(struct service *service, uint64_t age_us)
+{
+	LIST_EACH (node, &http_of(service)->conns) {
 		struct conn *c = CONTAINER(node, struct conn, link);
 
-		if (c->state != CONN_GONE && relies_on_broken(c, age_us))
+		if (c->state != CONN_GONE && !file_send_check(&c->file, age_us))
 			conn_end(c, true);
 	}
 }
 
-void server_check_maps(struct server *server)
+static void reap(struct service *service)
 {
-	if (server->faults_seen == file_maps_faults())
-		return;
-	server->faults_seen = file_maps_faults();
-	check_maps(server, UINT64_MAX);
+	struct http_server *http = http_of(service);
+
+	LIST_EACH (node, &http->dead) {
+		struct conn *c = CONTAINER(node, struct conn, link);
+
+		list_remove(&c->link);
+		http_message_free(&c->request);
+		http_plan_free(&c->plan);
+		free(c);
+	}
+	if (http->accept_waits &&
+	    http->conn_count < http->server->settings.connections_max)
+		accept_conns(http);
 }
 
-void server_tick(struct server *server)
+static void drain(struct service *service)
 {
-	check_maps(server, SERVE_TICK_US / 2);
-	LIST_EACH (node, &server->conns)
-		check_limits(CONTAINER(node, struct conn, link));
-	file_maps_tick(server->maps, server->now_us);
-	if (server->log)
-		access_log_flush(server->log);
+	struct http_server *http = http_of(service);
+
+	stop_listening(http);
+	LIST_EACH (node, &http->conns) {
+		struct conn *c = CONTAINER(node, struct conn, link);
+
+		if (is_idle(c)) {
+			conn_finish(c);
+			conn_run(c);
+		}
+	}
+}
+
+static bool is_busy(const struct service *service)
+{
+	return !list_empty(
+		&CONTAINER(service, const struct http_server, service)->conns);
+}
+
+static void end_conns(struct service *service)
+{
+	struct http_server *http = http_of(service);
+
+	stop_listening(http);
+	LIST_EACH (node, &http->conns)
+		conn_end(CONTAINER(node, struct conn, link), true);
+}
+
+static void close_service(struct service *service)
+{
+	LIST_EACH (node, &http_of(service)->conns)
+		file_send_end_loans(&CONTAINER(node, struct conn, link)->file);
+	reap(service);
+}
+
+void http_server_init(struct http_server *http, struct server *server,
+		      uint16_t port, uint64_t boundary)
+{
+	*http = (struct http_server){
+		.service = {
+			.scheme = "http",
+			.port = port,
+			.port_usual = 80,
+			.listen = start_listening,
+			.tick = tick,
+			.check_maps = check_maps,
+			.reap = reap,
+			.drain = drain,
+			.busy = is_busy,
+			.end = end_conns,
+			.close = close_service,
+		},
+		.handler.event = on_listener_event,
+		.server = server,
+		.boundary = boundary,
+	};
+	list_init(&http->conns);
+	list_init(&http->dead);
 }

@@ -16,7 +16,7 @@
  * Opening never waits: O_NONBLOCK, so that a FIFO without a writer opens at
  * once, to be refused like everything that is neither file nor directory.
  */
-#include "serve.h"
+#include "serve_http.h"
 
 #include <dirent.h>
 #include <errno.h>

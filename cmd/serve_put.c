@@ -17,7 +17,7 @@
  * Spans of a batch are returned to the stack when they are written. What is
  * not yet in the file is at most SERVE_HOLD_MAX, then the window closes.
  */
-#include "serve.h"
+#include "serve_http.h"
 
 #include <errno.h>
 #include <fcntl.h>

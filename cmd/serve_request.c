@@ -9,7 +9,7 @@
  *	  -> request_answer()    everything that is only a status
  *	request_log()            at the end, however it ended
  */
-#include "serve.h"
+#include "serve_http.h"
 
 #include <string.h>
 #include <strings.h>
@@ -88,10 +88,10 @@ wanted_ranges(const struct conn *c, struct http_range *ranges, unsigned *count)
 	struct http_conditions conditions = request_conditions(&c->request);
 
 	if (!value || c->request.parser.method != HTTP_GET ||
-	    !http_range_applies(&conditions, &c->map->validators,
+	    !http_range_applies(&conditions, &c->file.map->validators,
 				c->server->now))
 		return RANGE_WHOLE;
-	return http_ranges(value, c->map->size, ranges, count);
+	return http_ranges(value, c->file.map->size, ranges, count);
 }
 
 static void plan_file(struct conn *c)
@@ -101,17 +101,17 @@ static void plan_file(struct conn *c)
 
 	switch (wanted_ranges(c, ranges, &count)) {
 	case RANGE_WHOLE:
-		http_plan_file(&c->plan, &c->reply, c->map->size);
+		http_plan_file(&c->plan, &c->reply, c->file.map->size);
 		break;
 	case RANGE_PARTS:
 		c->reply.status = 206;
-		http_plan_ranges(&c->plan, &c->reply, c->map->size, ranges,
-				 count, c->server->boundary++);
+		http_plan_ranges(&c->plan, &c->reply, c->file.map->size, ranges,
+				 count, c->http->boundary++);
 		break;
 	case RANGE_UNSATISFIABLE:
 		c->reply.status = 416;
 		c->reply.validators = NULL;
-		http_plan_unsatisfiable(&c->plan, &c->reply, c->map->size);
+		http_plan_unsatisfiable(&c->plan, &c->reply, c->file.map->size);
 		break;
 	}
 }
@@ -120,7 +120,7 @@ void request_answer_file(struct conn *c, struct file_map *map, const char *name)
 {
 	struct http_conditions conditions = request_conditions(&c->request);
 
-	c->map = map;
+	c->file.map = map;
 	request_base(c, 200);
 	c->reply.content_type = http_mime_type(name);
 	c->reply.validators = &map->validators;
