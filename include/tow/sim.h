@@ -81,6 +81,31 @@ struct tow_sim_wire {
 	uint32_t burst_loss_ppm;
 };
 
+/*
+ * What goes wrong with placement, at a port with TOW_DEV_PLACE. All zero is a
+ * device that does what it is told, as a tap does: it puts a frame of the flow
+ * where the hint says, and looks at it afterwards. Chances are in parts per
+ * million; those of frames are for frames that would be placed. Whatever
+ * happens, the device keeps to the contract of tow/dev.h.
+ */
+struct tow_sim_place {
+	uint32_t flows; /* that have a hint at one time; 0: 64, the most */
+
+	/* Chances of a call of place(). */
+	uint32_t busy_ppm;    /* it says TOW_EBUSY */
+	uint32_t refused_ppm; /* it says TOW_EPERM */
+	uint32_t late_ppm;    /* the hint holds some frames later only */
+
+	/* Chances of a frame. */
+	uint32_t stale_ppm;	/* put further on than its turn is */
+	uint32_t shape_ppm;	/* parted from its headers elsewhere */
+	uint32_t damage_ppm;	/* a bit of it flips in the posted memory */
+	uint32_t truncated_ppm; /* cut short in the posted memory */
+	uint32_t withdrawn_ppm; /* the hint is gone, the frame is in chunks */
+	uint32_t moved_ppm;	/* it and some more wait, and are overtaken */
+	uint32_t foreign_ppm;	/* one of another flow lands in the memory */
+};
+
 /* How a port lays received frames out in memory. */
 enum tow_sim_layout {
 	TOW_SIM_LAYOUT_PLAIN, /* exact with TOW_DEV_SPLIT, else 128 + rest */
@@ -92,7 +117,7 @@ enum tow_sim_layout {
 struct tow_sim_port {
 	/*
 	 * Any combination of TOW_DEV_TX_CSUM, RX_CSUM, TSO4, TSO6, USO, LRO,
-	 * SPLIT and ASYNC_TX.
+	 * SPLIT, ASYNC_TX and PLACE.
 	 */
 	uint32_t caps;
 	uint32_t mtu;		/* as in struct tow_dev */
@@ -112,6 +137,7 @@ struct tow_sim_port {
 	bool rx_partial;
 	enum tow_sim_layout layout;
 	uint32_t layout_bytes; /* 0..TOW_BUF_ROOM */
+	struct tow_sim_place place;
 
 	struct tow_sim_wire up;	  /* from the port to the segment */
 	struct tow_sim_wire down; /* from the segment to the port */
@@ -133,7 +159,21 @@ struct tow_sim_port {
 	X(UNPLUGGED, "unplugged", "packets for a device that was gone")       \
 	X(MERGED, "merged", "packets that became part of a larger frame")     \
 	X(CUT, "cut", "large segments cut into packets")                      \
-	X(VIOLATION, "violation", "frames against the contract of a device")
+	X(VIOLATION, "violation", "frames and hints against the contract")    \
+	X(PLACED, "placed", "frames in posted memory, as it was foreseen")    \
+	X(MISPLACED, "misplaced", "other frames with bytes in posted memory") \
+	X(HINT_REFUSED, "hint_refused", "hints answered by an error")         \
+	X(HINT_LATE, "hint_late", "hints that held some frames later")        \
+	X(HINT_LOST, "hint_lost", "hints that the device dropped")            \
+	X(HINT_STALE, "hint_stale", "frames put further on in the memory")    \
+	X(HINT_SHAPE, "hint_shape", "frames parted at another place")         \
+	X(HINT_DAMAGED, "hint_damaged", "frames damaged in posted memory")    \
+	X(HINT_TRUNCATED, "hint_truncated",                                   \
+	  "frames cut short in posted memory")                                \
+	X(HINT_MOVED, "hint_moved",                                           \
+	  "packets that others of the flow overtook")                         \
+	X(HINT_FOREIGN, "hint_foreign",                                       \
+	  "frames of other flows in posted memory")
 
 #define TOW_SIM_FATE_ID(id, name, text) TOW_SIM_##id,
 enum tow_sim_fate { TOW_SIM_FATES(TOW_SIM_FATE_ID) TOW_SIM_FATE_COUNT };
@@ -190,6 +230,9 @@ TOW_API int tow_sim_port_open(struct tow_sim *sim, int segment,
 /* The wires as they are now, to be changed at any time. */
 TOW_API struct tow_sim_wire *tow_sim_wire_up(struct tow_dev *dev);
 TOW_API struct tow_sim_wire *tow_sim_wire_down(struct tow_dev *dev);
+
+/* The same for what goes wrong with placement; flows stays as it was. */
+TOW_API struct tow_sim_place *tow_sim_place(struct tow_dev *dev);
 
 /*
  * tow_sim_vanish() - the device is torn out when the clock shows @at_us

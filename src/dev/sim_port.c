@@ -207,8 +207,9 @@ static int port_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
 	}
 	margin_refill(port);
 	filled = frames_hand_up(port, bufs, n);
-	dev->next_us =
-		port->rx.count ? port->sim->now_us + RETRY_US : UINT64_MAX;
+	dev->next_us = UINT64_MAX;
+	if (port->rx.count || port->moved.count)
+		dev->next_us = port->sim->now_us + RETRY_US;
 	return filled;
 }
 
@@ -219,7 +220,9 @@ void port_unplug(struct port *port)
 	struct packet *packet;
 
 	port->gone = true;
-	while ((packet = queue_take(&port->rx))) {
+	port->hint_count = 0;
+	while ((packet = queue_take(&port->moved)) ||
+	       (packet = queue_take(&port->rx))) {
 		port_count(port, TOW_SIM_UNPLUGGED);
 		packet_give(port->sim, packet);
 	}
@@ -229,6 +232,7 @@ void port_free(struct port *port)
 {
 	free(port->completions);
 	free(port->rx.slots);
+	free(port->moved.slots);
 	free(port);
 }
 
@@ -250,6 +254,7 @@ static const struct tow_dev_ops port_ops = {
 	.rx = port_rx,
 	.tx = port_tx,
 	.flush = port_flush,
+	.place = port_place,
 	.close = port_close,
 };
 
@@ -267,7 +272,8 @@ void tow_sim_port_default(struct tow_sim_port *port)
 
 #define CAPS_KNOWN                                                         \
 	(TOW_DEV_TX_CSUM | TOW_DEV_RX_CSUM | TOW_DEV_TSO4 | TOW_DEV_TSO6 | \
-	 TOW_DEV_USO | TOW_DEV_LRO | TOW_DEV_SPLIT | TOW_DEV_ASYNC_TX)
+	 TOW_DEV_USO | TOW_DEV_LRO | TOW_DEV_SPLIT | TOW_DEV_ASYNC_TX |    \
+	 TOW_DEV_PLACE)
 #define CAPS_LARGE (TOW_DEV_TSO4 | TOW_DEV_TSO6 | TOW_DEV_USO)
 
 static bool port_config_ok(const struct tow_sim_port *how)
@@ -281,6 +287,7 @@ static bool port_config_ok(const struct tow_sim_port *how)
 	return how->mtu >= 576 && how->mtu <= 65535 && how->spans_max >= 2 &&
 	       how->spans_max <= TOW_BUF_SPANS &&
 	       how->layout_bytes <= TOW_BUF_ROOM &&
+	       how->place.flows <= HINTS_MAX &&
 	       (!large ||
 		(how->gso_bytes_max > 0 && how->gso_bytes_max <= 65535));
 }
@@ -321,6 +328,7 @@ static void port_init(struct port *port, const struct tow_sim_port *how)
 	port->up.dice.state = dice_throw(&dice);
 	port->down = (struct wire){ .how = how->down };
 	port->down.dice.state = dice_throw(&dice);
+	port->place_dice.state = dice_throw(&dice);
 	port->tx_last = &port->tx_first;
 }
 
@@ -362,6 +370,11 @@ struct tow_sim_wire *tow_sim_wire_up(struct tow_dev *dev)
 struct tow_sim_wire *tow_sim_wire_down(struct tow_dev *dev)
 {
 	return &port_of(dev)->down.how;
+}
+
+struct tow_sim_place *tow_sim_place(struct tow_dev *dev)
+{
+	return &port_of(dev)->how.place;
 }
 
 int tow_sim_vanish(struct tow_dev *dev, uint64_t at_us)

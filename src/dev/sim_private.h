@@ -10,6 +10,7 @@
  *	sim_port.c     the device: its rings, completions, coming and going
  *	sim_send.c     from a frame of the stack to packets
  *	sim_receive.c  from packets to a frame for the stack
+ *	sim_place.c    frames into posted memory
  *	sim_packet.c   a packet's bytes: headers, checksums, cutting, merging
  */
 #include <tow/addr.h>
@@ -85,6 +86,50 @@ struct completion {
 	struct tow_buf *buf;
 };
 
+/* A placement hint, as far as it was followed; see sim_place.c. */
+struct hint {
+	uint64_t token;
+	struct tow_addr local, remote;
+	uint16_t local_port, remote_port;
+	uint8_t protocol;
+	uint16_t header_bytes;
+	uint32_t sequence; /* of the frame that is foreseen next */
+	uint32_t slot_bytes;
+	struct tow_span spans[TOW_PLACE_SPANS];
+	unsigned span_count;
+	size_t at, bytes;     /* where in the spans that frame goes; of all */
+	uint32_t frames_late; /* to come by chunks before the hint holds */
+	bool rests;
+};
+
+#define HINTS_MAX 64u
+#define MERGE_MAX 64u /* packets in one frame */
+
+/* What becomes one frame: packets of one flow that follow each other. */
+struct group {
+	struct packet *packets[MERGE_MAX];
+	unsigned count;
+	uint32_t payload_bytes;
+	uint32_t bytes; /* of the frame */
+	bool sum_ok;
+	struct shape shape;	       /* of the first */
+	uint8_t headers[TOW_BUF_ROOM]; /* of the frame, when they change */
+	struct tow_span pieces[1 + MERGE_MAX]; /* all bytes, in order */
+	unsigned piece_count;
+};
+
+/* Where a frame is to go, behind its head; the rest goes into chunks. */
+struct aim {
+	struct hint *hint;   /* NULL: none of it into posted memory */
+	uint32_t head_bytes; /* into the room */
+	struct tow_span spans[TOW_PLACE_SPANS];
+	unsigned span_count;
+	bool foreign; /* another flow's */
+	bool spoiled; /* it is not what was foreseen, whatever it holds */
+	bool damage;  /* ... but only the checksum can tell */
+	bool cut;     /* what does not fit into the spans is lost */
+};
+
 struct port {
 	struct tow_dev dev; /* must be first */
 	struct tow_sim_port how;
@@ -111,6 +156,14 @@ struct port {
 	struct packet_queue rx;
 	struct tow_buf *margin;
 	uint32_t margin_count;
+
+	/* Placement. */
+	struct dice place_dice;
+	struct hint hints[HINTS_MAX];
+	unsigned hint_count;
+	struct packet_queue moved; /* out of a queue that others overtake */
+	uint32_t moved_frames;	   /* so many more */
+	uint64_t moved_us;	   /* and not longer than until then */
 
 	struct tow_sim_stats stats;
 };
@@ -154,6 +207,7 @@ void port_unplug(struct port *port);
 void port_free(struct port *port);
 
 /* sim_send.c: counts a violation and says no, or makes packets of it. */
+void port_violate(struct port *port, const char *what);
 bool frame_acceptable(struct port *port, const struct tow_buf *buf);
 void frame_send(struct port *port, const struct tow_buf *buf);
 
@@ -161,6 +215,16 @@ void frame_send(struct port *port, const struct tow_buf *buf);
 void port_receive(struct port *port, struct packet *packet);
 void margin_refill(struct port *port);
 int frames_hand_up(struct port *port, struct tow_buf **bufs, unsigned n);
+
+/* sim_place.c */
+int port_place(struct tow_dev *dev, const struct tow_place *place);
+/* Lets a run of packets at the head of the ring wait, by chance. */
+void place_divert(struct port *port);
+bool place_moved_due(const struct port *port);
+/* Before a frame is written to memory, and after. */
+void place_aim(struct port *port, const struct packet *first, struct aim *aim);
+void place_look(struct port *port, struct tow_buf *buf,
+		const struct group *group, const struct aim *aim);
 
 /* sim_packet.c */
 struct packet *packet_take(struct tow_sim *sim, uint32_t bytes);

@@ -12,6 +12,9 @@
  * A card that verifies checksums looks at each packet and flags what is right.
  * What is wrong it hands up all the same, without the flag.
  *
+ * A frame under a placement hint goes where that says (sim_place.c) between the
+ * room and the chunks.
+ *
  * When the pool has no chunk, a frame gets as much as its header room holds;
  * when it has no buffer, the margin is used: an acknowledgement gets through.
  */
@@ -19,7 +22,6 @@
 
 #define PLAIN_HEAD_BYTES 128u /* in the room, without header split */
 #define HEAD_OFFSET	 2u   /* so that the IP header is aligned to 4 */
-#define MERGE_MAX	 64u  /* packets in one frame */
 #define PROTOCOL_TCP	 6
 
 static bool ring_has_room(const struct port *port)
@@ -64,19 +66,6 @@ static struct tow_buf *take_buffer(struct port *port)
 	return buf;
 }
 
-/* What becomes one frame: packets of one flow that follow each other. */
-struct group {
-	struct packet *packets[MERGE_MAX];
-	unsigned count;
-	uint32_t payload_bytes;
-	uint32_t bytes; /* of the frame */
-	bool sum_ok;
-	struct shape shape;	       /* of the first */
-	uint8_t headers[TOW_BUF_ROOM]; /* of the frame, when they change */
-	struct tow_span pieces[1 + MERGE_MAX]; /* all bytes, in order */
-	unsigned piece_count;
-};
-
 static bool sum_ok(const struct packet *packet, const struct shape *shape)
 {
 	if (!shape->transport)
@@ -107,13 +96,13 @@ static void add_piece(struct group *group, const uint8_t *bytes, size_t count)
 	piece->len = count;
 }
 
-static void merge(struct port *port, struct group *group)
+static void merge(struct port *port, struct packet_queue *queue,
+		  struct group *group)
 {
 	uint8_t flags = 0;
 
-	while (port->rx.count &&
-	       can_merge(port, group, queue_first(&port->rx))) {
-		struct packet *next = queue_take(&port->rx);
+	while (queue->count && can_merge(port, group, queue_first(queue))) {
+		struct packet *next = queue_take(queue);
 		struct shape shape = packet_shape(next->data, next->bytes);
 
 		flags |= packet_tcp_flags(next->data, &shape);
@@ -155,16 +144,18 @@ static void part_headers(struct group *group)
 	add_piece(group, first->data + headers, group->payload_bytes);
 }
 
-static void next_group(struct port *port, struct group *group)
+/* What is to be damaged in memory is neither vouched for nor merged. */
+static void next_group(struct port *port, struct packet_queue *queue,
+		       const struct aim *aim, struct group *group)
 {
-	struct packet *first = queue_take(&port->rx);
+	struct packet *first = queue_take(queue);
 
 	group->shape = packet_shape(first->data, first->bytes);
 	group->packets[0] = first;
 	group->count = 1;
 	group->piece_count = 0;
 	group->bytes = first->bytes;
-	group->sum_ok = (port->how.caps & TOW_DEV_RX_CSUM) &&
+	group->sum_ok = (port->how.caps & TOW_DEV_RX_CSUM) && !aim->damage &&
 			sum_ok(first, &group->shape) &&
 			group->shape.payload_at <= sizeof(group->headers);
 	if (!group->sum_ok) {
@@ -174,7 +165,7 @@ static void next_group(struct port *port, struct group *group)
 	part_headers(group);
 	if ((port->how.caps & TOW_DEV_LRO) &&
 	    group->shape.protocol == PROTOCOL_TCP && group->payload_bytes)
-		merge(port, group);
+		merge(port, queue, group);
 	if (port->how.rx_partial)
 		write_partial(group);
 }
@@ -240,11 +231,26 @@ static uint32_t fill_bytes(struct port *port, uint32_t left,
 	return most - (uint32_t)dice_up_to(&port->dice, most - least);
 }
 
-/* Returns what found no room. */
+/* Into posted memory. Returns what found no room. */
+static uint32_t write_placed(struct tow_buf *buf, struct source *source,
+			     uint32_t left, const struct aim *aim)
+{
+	for (unsigned i = 0; i < aim->span_count && left; i++) {
+		uint8_t *to = (uint8_t *)(uintptr_t)aim->spans[i].ptr;
+		uint32_t n = (uint32_t)MIN(left, aim->spans[i].len);
+
+		source_read(source, to, n);
+		tow_buf_add_placed(buf, to, n, aim->hint->token);
+		left -= n;
+	}
+	return left;
+}
+
+/* Into chunks. Returns what found no room. */
 static uint32_t scatter(struct port *port, struct tow_buf *buf,
 			struct source *source, uint32_t left, uint8_t *chunk)
 {
-	unsigned chunks_left = TOW_BUF_SPANS - 1;
+	unsigned chunks_left = TOW_BUF_SPANS - buf->span_count;
 
 	while (left && chunk) {
 		uint32_t fill = fill_bytes(port, left, chunks_left);
@@ -261,19 +267,25 @@ static uint32_t scatter(struct port *port, struct tow_buf *buf,
 
 /* A pool without chunks still gets as much as the header room holds. */
 static void fill_buffer(struct port *port, struct tow_buf *buf,
-			const struct group *group)
+			const struct group *group, const struct aim *aim)
 {
 	struct source source = { group, 0, 0 };
-	uint32_t head = MIN(head_bytes(port, group), group->bytes);
+	uint32_t head = aim->hint ? aim->head_bytes : head_bytes(port, group);
+	uint32_t left;
 	uint8_t *chunk = NULL;
 
-	if (head < group->bytes)
+	head = MIN(head, group->bytes);
+	if (!aim->hint && head < group->bytes) {
 		chunk = tow_chunk_take(port->dev.pool);
-	if (!chunk)
-		head = MIN(TOW_BUF_ROOM - HEAD_OFFSET, group->bytes);
+		if (!chunk)
+			head = MIN(TOW_BUF_ROOM - HEAD_OFFSET, group->bytes);
+	}
 	tow_buf_set_head(buf, HEAD_OFFSET, head);
 	source_read(&source, buf->room + HEAD_OFFSET, head);
-	if (scatter(port, buf, &source, group->bytes - head, chunk) == 0)
+	left = write_placed(buf, &source, group->bytes - head, aim);
+	if (aim->hint && left && !aim->cut)
+		chunk = tow_chunk_take(port->dev.pool);
+	if (scatter(port, buf, &source, left, chunk) == 0)
 		return;
 	buf->flags |= TOW_BUF_TRUNCATED;
 	port_count(port, TOW_SIM_TRUNCATED);
@@ -297,28 +309,44 @@ static void note_offloads(const struct port *port, struct tow_buf *buf,
 	buf->gso_bytes = (uint16_t)group->pieces[1].len;
 }
 
-static void hand_up(struct port *port, struct tow_buf *buf)
+static void hand_up(struct port *port, struct packet_queue *queue,
+		    struct tow_buf *buf)
 {
+	struct aim aim = { 0 };
 	struct group group;
 
-	next_group(port, &group);
-	fill_buffer(port, buf, &group);
+	if (queue == &port->rx) {
+		place_aim(port, queue_first(queue), &aim);
+		port->moved_frames -= port->moved_frames > 0;
+	}
+	next_group(port, queue, &aim, &group);
+	fill_buffer(port, buf, &group, &aim);
 	note_offloads(port, buf, &group);
+	place_look(port, buf, &group, &aim);
 	port_count(port, TOW_SIM_RECEIVED);
 	for (unsigned i = 0; i < group.count; i++)
 		packet_give(port->sim, group.packets[i]);
+}
+
+static struct packet_queue *next_queue(struct port *port)
+{
+	place_divert(port);
+	if (place_moved_due(port))
+		return &port->moved;
+	return port->rx.count ? &port->rx : NULL;
 }
 
 int frames_hand_up(struct port *port, struct tow_buf **bufs, unsigned n)
 {
 	unsigned filled = 0;
 
-	while (filled < n && port->rx.count) {
-		struct tow_buf *buf = take_buffer(port);
+	while (filled < n) {
+		struct packet_queue *queue = next_queue(port);
+		struct tow_buf *buf = queue ? take_buffer(port) : NULL;
 
 		if (!buf)
 			break;
-		hand_up(port, buf);
+		hand_up(port, queue, buf);
 		bufs[filled++] = buf;
 	}
 	return (int)filled;

@@ -14,7 +14,7 @@
 
 /* Judging frames. */
 
-static void violate(struct port *port, const char *what)
+void port_violate(struct port *port, const char *what)
 {
 	port_count(port, TOW_SIM_VIOLATION);
 	if (!port->stats.violation)
@@ -147,7 +147,7 @@ static void send_packet(struct port *port, struct packet *packet,
 	const char *wrong = judge_packet(port, packet, shape);
 
 	if (wrong) {
-		violate(port, wrong);
+		port_violate(port, wrong);
 		packet_give(port->sim, packet);
 		return;
 	}
@@ -192,7 +192,7 @@ static void send_whole(struct port *port, const struct tow_buf *buf)
 		send_packet(port, packet, &shape);
 		return;
 	}
-	violate(port, wrong);
+	port_violate(port, wrong);
 	packet_give(port->sim, packet);
 }
 
@@ -231,7 +231,7 @@ static void send_large(struct port *port, const struct tow_buf *buf)
 	shape = packet_shape_of_headers(headers, buf->header_bytes);
 	wrong = judge_notes(buf, &shape);
 	if (wrong) {
-		violate(port, wrong);
+		port_violate(port, wrong);
 		return;
 	}
 	port_count(port, TOW_SIM_CUT);
@@ -256,6 +256,6 @@ bool frame_acceptable(struct port *port, const struct tow_buf *buf)
 	else if (!wrong && buf->bytes > ETHERNET_BYTES + port->dev.mtu)
 		wrong = "a frame above the MTU that is not to be cut";
 	if (wrong)
-		violate(port, wrong);
+		port_violate(port, wrong);
 	return !wrong;
 }
