@@ -65,6 +65,7 @@ enum tow_gso {
 		      */
 };
 
+struct tow_dev;
 struct tow_pool;
 struct tow_loan_ref;
 
@@ -92,8 +93,9 @@ struct tow_buf {
 	uint64_t place;
 
 	/*
-	 * Who is told when the buffer is given back. Only the transport that
-	 * set it may look.
+	 * Who is told when the buffer is given back. Only who set it may look:
+	 * tx, the transport; rx, the driver by tow_buf_add_foreign(), which
+	 * may keep what it likes in loan_first and loan_start.
 	 */
 	void *lender;
 	void *loan_first;
@@ -159,6 +161,20 @@ TOW_API void tow_buf_add_chunk(struct tow_buf *buf, uint8_t *chunk,
  */
 TOW_API void tow_buf_add_placed(struct tow_buf *buf, void *ptr, uint32_t bytes,
 				uint64_t place);
+
+/*
+ * tow_buf_add_foreign() - append received bytes that lie in the device's memory
+ * @dev: the driver's own, whose operation `returned` is called for the buffer
+ *       after its last tow_buf_give()
+ * @ptr: memory that stays as it is and readable until then
+ *
+ * Owns:    the device lends the memory. It counts against receive windows and
+ *          limits like memory of the pool.
+ * The buffer must have a span left, and all that is foreign in it is of one
+ * device.
+ */
+TOW_API void tow_buf_add_foreign(struct tow_buf *buf, struct tow_dev *dev,
+				 const void *ptr, uint32_t bytes);
 
 /*
  * tow_buf_set_head() - say that the frame's first bytes lie in the room

@@ -34,6 +34,10 @@
  *    It keeps a margin of its own, so that a pool that ran dry of chunks still
  *    receives what fits into the room: an acknowledgement must get through,
  *    or nothing would ever free a chunk again.
+ *  - A driver whose frames arrive in memory of its own need not copy them: the
+ *    payload is added with tow_buf_add_foreign(), and `returned` says when
+ *    nobody refers to it any more.
+ *  - A driver that has to copy payload does so with a reason, in @ledger.
  *  - close gives back every buffer and chunk that the driver still holds. So
  *    does the call that says TOW_ENETDOWN for the first time: it may be the
  *    last one before close, and loans wait for their buffers.
@@ -58,6 +62,7 @@ enum tow_dev_cap {
 };
 
 struct tow_dev;
+struct tow_ledger;
 
 /*
  * A hint for placement: the next payload of one flow should land in @spans, its
@@ -150,7 +155,20 @@ struct tow_dev_ops {
 	 */
 	int (*place)(struct tow_dev *dev, const struct tow_place *place);
 
-	/* Give back every buffer and chunk, then free the device. */
+	/*
+	 * A received buffer with foreign memory was given for the last time:
+	 * nobody refers to its spans any more. Cannot fail. Comes also after
+	 * the device said TOW_ENETDOWN, but not after close. NULL in a driver
+	 * that adds no foreign memory.
+	 *
+	 * Owns: the buffer stays the caller's.
+	 */
+	void (*returned)(struct tow_dev *dev, struct tow_buf *buf);
+
+	/*
+	 * Give back every buffer and chunk, then free the device. Buffers with
+	 * its memory may still be out there; nobody will look at them again.
+	 */
 	void (*close)(struct tow_dev *dev);
 
 	/*
@@ -181,7 +199,8 @@ struct tow_dev {
 	struct tow_span arena; /* with TOW_DEV_ARENA */
 
 	/* Set by the stack. */
-	struct tow_pool *pool; /* rx buffers and chunks come from here */
+	struct tow_pool *pool;	   /* rx buffers and chunks come from here */
+	struct tow_ledger *ledger; /* the stack's, for copies of the driver */
 	uint64_t now_us;
 
 	/* Set by the driver, read by the stack after each call. */

@@ -62,6 +62,17 @@ void tow_buf_add_placed(struct tow_buf *buf, void *ptr, uint32_t bytes,
 	buf_add_span(buf, ptr, bytes);
 }
 
+void tow_buf_add_foreign(struct tow_buf *buf, struct tow_dev *dev,
+			 const void *ptr, uint32_t bytes)
+{
+	ASSERT(!buf->lender || buf->lender == dev);
+	ASSERT(bytes <= UINT32_MAX - buf->loan_bytes);
+	buf->lender = dev;
+	buf->owner_kind = BUF_OWNER_DEVICE;
+	buf->loan_bytes += bytes;
+	buf_add_span(buf, ptr, bytes);
+}
+
 size_t tow_buf_read(const struct tow_buf *buf, size_t offset, void *out,
 		    size_t bytes)
 {
@@ -83,9 +94,17 @@ size_t tow_buf_read(const struct tow_buf *buf, size_t offset, void *out,
 	return done;
 }
 
+/*
+ * On receive loan_bytes is what the device lent. A frame that is on its way to
+ * ourselves has it too, set by the transport that counts it already.
+ */
 uint32_t buf_cost(const struct tow_buf *buf)
 {
-	return (uint32_t)sizeof(*buf) + buf->chunks * buf->pool->chunk_bytes;
+	uint32_t lent =
+		buf->owner_kind == BUF_OWNER_DEVICE ? buf->loan_bytes : 0;
+
+	return (uint32_t)sizeof(*buf) + buf->chunks * buf->pool->chunk_bytes +
+	       lent;
 }
 
 uint8_t *buf_push(struct tow_buf *buf, uint32_t bytes)

@@ -12,7 +12,8 @@
  * A buffer that was lent payload (buf->lender) is not free when its last
  * reference is given: it goes onto the pool's @done list first, from where
  * the stack takes it to end the loans. So giving a buffer is safe at any
- * depth, in any driver.
+ * depth, in any driver. On transmit the lender is a transport, on receive it
+ * is the device whose memory the payload lies in.
  */
 #include <tow/buf.h>
 #include <tow/ledger.h>
@@ -24,6 +25,7 @@ enum buf_owner {
 	BUF_OWNER_NONE,
 	BUF_OWNER_TCP,
 	BUF_OWNER_UDP,
+	BUF_OWNER_DEVICE, /* received: the lender is a struct tow_dev */
 };
 
 struct tow_pool {
@@ -58,7 +60,10 @@ void pool_close(struct tow_pool *pool);
 struct tow_buf *pool_take_done(struct tow_pool *pool);
 void pool_reclaim(struct tow_buf *buf);
 
-/* Memory that holding this buffer keeps from others: it, and whole chunks. */
+/*
+ * Memory that holding this buffer keeps from others: it, whole chunks, and
+ * what a device lent for it.
+ */
 uint32_t buf_cost(const struct tow_buf *buf);
 
 /*

@@ -33,6 +33,7 @@ static inline struct wrap *wrap_of(struct tow_dev *dev)
 static inline void wrap_enter(struct wrap *wrap)
 {
 	wrap->inner->pool = wrap->dev.pool;
+	wrap->inner->ledger = wrap->dev.ledger;
 	wrap->inner->now_us = wrap->dev.now_us;
 }
 

@@ -170,6 +170,7 @@ int net_link_add(struct net *net, struct tow_dev *dev)
 	link->number = (uint16_t)net->link_count;
 	link->mtu = MIN(dev->mtu, 65535);
 	dev->pool = &net->rx_pool;
+	dev->ledger = &net->stats.ledger;
 	dev->now_us = net->now_us;
 	net->link_count++;
 	net->generation++;

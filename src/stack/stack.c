@@ -10,7 +10,7 @@
  *
  * Each layer calls only downwards. What goes up goes through here: a packet
  * that the network layer delivers, a timer whose owner is known, a buffer that
- * was given back to its lender.
+ * was given back to its lender: a transport on transmit, a device on receive.
  */
 #include "stack/layout.h"
 
@@ -209,16 +209,43 @@ static void run_timers(struct tow_stack *stack)
 	}
 }
 
+static void return_to_device(struct tow_stack *stack, struct tow_buf *buf)
+{
+	struct tow_dev *dev = buf->lender;
+
+	dev->now_us = stack->net.now_us;
+	dev->ops->returned(dev, buf);
+}
+
+static void end_loan(struct tow_stack *stack, struct tow_buf *buf)
+{
+	switch ((enum buf_owner)buf->owner_kind) {
+	case BUF_OWNER_TCP:
+		tcp_sent(&stack->tcp, buf);
+		break;
+	case BUF_OWNER_UDP:
+		udp_sent(&stack->udp, buf);
+		break;
+	case BUF_OWNER_DEVICE:
+		return_to_device(stack, buf);
+		break;
+	case BUF_OWNER_NONE:
+		ASSERT(!"a lender of no kind");
+	}
+}
+
+/* A sent buffer may refer to a received one, so the sent ones go first. */
 static void end_loans(struct tow_stack *stack)
 {
+	struct tow_pool *const pools[] = { &stack->net.tx_pool,
+					   &stack->net.rx_pool };
 	struct tow_buf *buf;
 
-	while ((buf = pool_take_done(&stack->net.tx_pool))) {
-		if (buf->owner_kind == BUF_OWNER_TCP)
-			tcp_sent(&stack->tcp, buf);
-		else
-			udp_sent(&stack->udp, buf);
-		pool_reclaim(buf);
+	for (unsigned i = 0; i < LENGTH(pools); i++) {
+		while ((buf = pool_take_done(pools[i]))) {
+			end_loan(stack, buf);
+			pool_reclaim(buf);
+		}
 	}
 }
 
@@ -262,13 +289,19 @@ static uint64_t link_deadline(const struct net *net,
 	return link->gone ? UINT64_MAX : MIN(next_us, link->dev->next_us);
 }
 
+/* Buffers that a call of the program gave back. */
+static bool has_ended_loans(const struct net *net)
+{
+	return net->tx_pool.done || net->rx_pool.done;
+}
+
 static bool has_frames(const struct net *net)
 {
 	for (uint32_t i = 0; i < net->link_count; i++) {
 		if (net->links[i].tx_count)
 			return true;
 	}
-	return net->loop_count || net->tx_pool.done;
+	return net->loop_count || has_ended_loans(net);
 }
 
 uint64_t tow_deadline(const struct tow_stack *stack)
@@ -276,7 +309,7 @@ uint64_t tow_deadline(const struct tow_stack *stack)
 	const struct net *net = &stack->net;
 	uint64_t next_us = wheel_next(&net->wheel);
 
-	if (net->loop_count || net->tx_pool.done)
+	if (net->loop_count || has_ended_loans(net))
 		return net->now_us;
 	if (tcp_waits(&stack->tcp) || udp_waits(&stack->udp))
 		next_us = MIN(next_us, net->now_us + RETRY_US);

@@ -11,6 +11,34 @@ static struct fake_dev *fake_of(struct tow_dev *dev)
 	return (struct fake_dev *)dev;
 }
 
+/* The head goes into the room, the rest stays where it is. */
+static struct tow_buf *lend_buf(struct fake_dev *fake, struct fake_input *in,
+				uint32_t head)
+{
+	struct tow_buf *buf = tow_buf_take(fake->dev.pool);
+
+	if (!buf)
+		return NULL;
+	tow_buf_set_head(buf, fake->room_offset, head);
+	memcpy(buf->room + fake->room_offset, in->data, head);
+	tow_buf_add_foreign(buf, &fake->dev, in->data + head, in->bytes - head);
+	buf->loan_first = in->data;
+	in->data = NULL;
+	fake->lent++;
+	buf->flags |= in->flags;
+	return buf;
+}
+
+static void fake_returned(struct tow_dev *dev, struct tow_buf *buf)
+{
+	struct fake_dev *fake = fake_of(dev);
+
+	if (buf->refs != 0 || buf->lender != dev || fake->lent == 0)
+		abort();
+	free(buf->loan_first);
+	fake->lent--;
+}
+
 /* As a driver does: the head into the room, the rest into chunks. */
 static struct tow_buf *make_buf(struct fake_dev *fake,
 				const struct fake_input *in)
@@ -55,7 +83,9 @@ static int fake_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
 	while (done < n && fake->input_first < fake->input_count) {
 		struct fake_input *in = &fake->input[fake->input_first++];
 
-		bufs[done] = make_buf(fake, in);
+		bufs[done] = fake->lends && in->bytes > fake->room_bytes
+				     ? lend_buf(fake, in, fake->room_bytes)
+				     : make_buf(fake, in);
 		if (bufs[done])
 			done++;
 		free(in->data);
@@ -128,6 +158,7 @@ static const struct tow_dev_ops fake_ops = {
 	.rx = fake_rx,
 	.tx = fake_tx,
 	.flush = fake_flush,
+	.returned = fake_returned,
 	.close = fake_close,
 };
 

@@ -55,10 +55,12 @@ struct fake_dev {
 	unsigned chunk_fill;  /* bytes per chunk at most; 0: all of it */
 	unsigned takes_max;   /* frames that one tx takes */
 	bool keeps;	      /* completes only by fake_dev_release() */
+	bool lends;	      /* payload received stays in its own memory */
 	bool blind;	      /* looks at spans, never at payload */
 	bool gone;
 	bool closed;
 	unsigned flushes;
+	unsigned lent; /* frames received whose memory has not come back */
 };
 
 extern const uint8_t fake_mac[6]; /* of the device */

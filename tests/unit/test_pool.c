@@ -2,6 +2,7 @@
 /* Pools and buffers: who owns what, and where the bytes are. */
 #include <stdlib.h>
 #include <string.h>
+#include <tow/dev.h>
 #include "base/random.h"
 #include "buf/pool.h"
 #include "test.h"
@@ -158,6 +159,54 @@ TEST(a_buffer_with_a_lender_waits_in_the_done_list)
 	CHECK_EQ(c->refs, 0);
 	pool_reclaim(c);
 	pool_reclaim(b);
+	close_pool();
+}
+
+TEST(foreign_memory_costs_what_was_lent_and_goes_back_to_the_device)
+{
+	static uint8_t memory[3000];
+	struct tow_dev dev, other;
+	struct tow_buf *buf;
+
+	open_pool();
+	buf = tow_buf_take(&pool);
+	tow_buf_set_head(buf, 10, 54);
+	tow_buf_add_chunk(buf, tow_chunk_take(&pool), 6);
+	tow_buf_add_foreign(buf, &dev, memory, 1000);
+	tow_buf_add_foreign(buf, &dev, memory + 2000, 1000);
+	CHECK_EQ(buf->bytes, 2060);
+	CHECK_EQ(buf->span_count, 4);
+	CHECK(buf->spans[3].ptr == memory + 2000);
+	CHECK_EQ(buf_cost(buf), sizeof(*buf) + CHUNK_BYTES + 2000);
+	CHECK_PANICS(tow_buf_add_foreign(buf, &other, memory, 1));
+
+	buf_trim_front(buf, 1500); /* it keeps the memory all the same */
+	CHECK_EQ(buf_cost(buf), sizeof(*buf) + CHUNK_BYTES + 2000);
+	tow_buf_ref(buf);
+	tow_buf_give(buf);
+	CHECK(pool_take_done(&pool) == NULL);
+	tow_buf_give(buf);
+	CHECK(pool_take_done(&pool) == buf);
+	CHECK_EQ(buf->owner_kind, BUF_OWNER_DEVICE);
+	CHECK(buf->lender == &dev);
+	pool_reclaim(buf);
+	close_pool();
+}
+
+/* What is not its own, a buffer does not write to. */
+TEST(nothing_is_appended_behind_foreign_memory)
+{
+	static uint8_t memory[CHUNK_BYTES];
+	struct tow_buf *buf;
+	struct tow_dev dev;
+
+	open_pool();
+	buf = tow_buf_take(&pool);
+	tow_buf_add_chunk(buf, tow_chunk_take(&pool), 6);
+	tow_buf_add_foreign(buf, &dev, memory, 100);
+	CHECK(buf_append(buf, 1) == NULL);
+	tow_buf_give(buf);
+	pool_reclaim(pool_take_done(&pool));
 	close_pool();
 }
 
