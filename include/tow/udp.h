@@ -2,6 +2,7 @@
 #ifndef TOW_UDP_H
 #define TOW_UDP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <tow/addr.h>
 #include <tow/error.h>
@@ -19,6 +20,16 @@
  * A message describes one datagram, or with segment_bytes a train of equal
  * ones that the device cuts (USO) or the stack does where it cannot. Calls
  * take arrays of messages, so that one call handles a batch.
+ *
+ * The third way to receive is a posted buffer: memory of the application, cut
+ * into slots of one size, that the datagrams of a connected socket fill one
+ * after the other, in place where the device can do that.
+ *
+ *	datagram  | header |  payload  |    header: the application's own, 0..32
+ *	               |         |          bytes, as a block number
+ *	               v         v
+ *	     record {header}   | slot 0 | slot 1 | slot 2 | ...
+ *	                       posted memory: what is ready for the disk
  */
 struct tow_stack;
 struct tow_udp;
@@ -41,6 +52,20 @@ struct tow_udp_message {
 	size_t bytes;	/* recv, borrow: length of the datagram */
 };
 
+/* Bytes of a datagram that may stay out of its slot. */
+#define TOW_UDP_HEADER_MAX 32
+/* Posts of one socket, until their events were taken. */
+#define TOW_UDP_POSTS_MAX 8
+
+/* A datagram that lies in a slot of a posted buffer. */
+struct tow_udp_slot {
+	uint64_t token;	 /* of the post */
+	uint64_t offset; /* of the slot, from the start of the memory */
+	uint32_t bytes;	 /* in it; the rest of the slot is zeros */
+	bool placed;	 /* by the device; else it was copied, once */
+	uint8_t header[TOW_UDP_HEADER_MAX]; /* its first header_bytes */
+};
+
 TOW_BEGIN
 /*
  * tow_udp_open() - a socket
@@ -57,6 +82,9 @@ TOW_API int tow_udp_open(struct tow_stack *stack,
  * tow_udp_connect() - a default peer; others' datagrams are no longer taken,
  * and ICMP errors about this peer are reported
  * @peer: NULL dissolves the association
+ *
+ * Returns: 0, TOW_EINVAL, TOW_EADDRINUSE, TOW_ENETUNREACH, TOW_EBUSY (memory
+ *          is posted for the present peer: take it back first).
  */
 TOW_API int tow_udp_connect(struct tow_udp *udp,
 			    const struct tow_endpoint *peer);
@@ -104,6 +132,55 @@ TOW_API int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 
 /* Give back the @datagrams that were borrowed first. Cannot fail. */
 TOW_API void tow_udp_return(struct tow_udp *udp, unsigned datagrams);
+
+/*
+ * tow_udp_post() - offer memory for the next datagrams of a connected socket
+ * @memory:       written to; what is behind the last whole slot is not touched
+ * @slot_bytes:   of each slot
+ * @header_bytes: of each datagram that come with the slot's record instead
+ * @token:        comes back as TOW_EVENT_POST
+ *
+ * Slot i gets the i-th datagram that arrived: a lost one leaves no gap, and a
+ * short one takes a slot of which the rest is zeros. Those that one poll
+ * received may change places. A datagram that is longer than header and slot,
+ * or shorter than the header, goes to the ordinary queue, as do those for which
+ * no slot is left. Posts queue up. What was received and not read before is
+ * copied in at once, if it fits.
+ *
+ * A post completes when its last slot is filled (status 0), at unpost and at
+ * close (TOW_ECONNABORTED): bytes up to the end of the last datagram, of which
+ * placed_bytes were not copied by anybody. What a device may have left behind
+ * that is overwritten with zeros.
+ *
+ * Owns:    the stack, to write to it, until TOW_EVENT_POST, unpost or close.
+ * Returns: 0, TOW_EINVAL (no whole slot, @header_bytes too many),
+ *          TOW_ENOTCONN, TOW_ENOBUFS (TOW_UDP_POSTS_MAX are not done yet).
+ * Cost:    one call of the device; copies what was unread.
+ * Example: examples/udp-blast.c
+ */
+TOW_API int tow_udp_post(struct tow_udp *udp, const struct tow_span *memory,
+			 uint32_t slot_bytes, uint32_t header_bytes,
+			 uint64_t token) TOW_MUST_USE;
+
+/*
+ * tow_udp_posted() - which slots were filled, in the order of their arrival
+ * @out: room for @max records
+ *
+ * TOW_EVENT_READABLE says when there are new ones; it comes before the
+ * TOW_EVENT_POST of their post. Records stay until they are taken or the
+ * socket is closed. A socket whose records nobody takes loses datagrams.
+ *
+ * Returns: how many were filled in, 0..@max.
+ */
+TOW_API int tow_udp_posted(struct tow_udp *udp, struct tow_udp_slot *out,
+			   int max) TOW_MUST_USE;
+
+/*
+ * tow_udp_unpost() - take back all posts; they complete in order
+ *
+ * The memory is the program's when this returns. Cannot fail.
+ */
+TOW_API void tow_udp_unpost(struct tow_udp *udp);
 
 TOW_API void tow_udp_close(struct tow_udp *udp);
 TOW_API void tow_udp_set_user(struct tow_udp *udp, void *user);

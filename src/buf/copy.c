@@ -8,7 +8,7 @@ void payload_copy(struct ledgers to, enum tow_copy reason, void *out,
 
 	if (bytes == 0)
 		return; /* then the pointers need not point anywhere */
-	memcpy(out, from, bytes);
+	memmove(out, from, bytes); /* inside of a posted buffer */
 	to.stack->copied_bytes[reason] += bytes;
 	if (to.socket)
 		to.socket->copied_bytes[reason] += bytes;

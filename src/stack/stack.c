@@ -160,6 +160,7 @@ static int receive_batch(struct tow_stack *stack, struct net_link *link)
 		net_link_gone(&stack->net, link);
 	for (int i = 0; i < n; i++)
 		receive_frame(stack, link, bufs[i]);
+	udp_place_all(&stack->udp);
 	return n;
 }
 
@@ -184,6 +185,7 @@ static int receive_own(struct tow_stack *stack)
 
 	for (; left > 0; left--, received++)
 		receive_frame(stack, &net->loop, net_loop_take(net));
+	udp_place_all(&stack->udp);
 	return received;
 }
 

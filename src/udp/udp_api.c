@@ -5,7 +5,7 @@
  *	open --- connect, connect ... --- close --- freed
  *	                                  |<------->|
  *	                           what was queued still leaves,
- *	                           loans still end with an event
+ *	                           loans and posts still end with an event
  */
 #include "udp/udp_private.h"
 
@@ -25,11 +25,13 @@ static struct tow_udp *take(struct udp_host *udp)
 	s->host = udp;
 	s->open = true;
 	s->done_tail = &s->done;
+	s->landing.records_tail = &s->landing.records;
 	list_init(&s->bound_node);
 	list_init(&s->connected_node);
 	list_init(&s->ready_node);
 	list_init(&s->sending_node);
 	list_init(&s->blocked_node);
+	list_init(&s->landing_node);
 	return s;
 }
 
@@ -66,6 +68,7 @@ static void disconnect(struct tow_udp *s)
 	s->local = s->bound;
 	s->error = 0;
 	s->mtu = 0;
+	memset(&s->landing.hint, 0, sizeof(s->landing.hint));
 }
 
 /* The source address is chosen now, and stays. */
@@ -96,6 +99,8 @@ static int connect(struct tow_udp *s, const struct tow_endpoint *peer)
 int tow_udp_connect(struct tow_udp *udp, const struct tow_endpoint *peer)
 {
 	ASSERT(udp->open && !udp->closed);
+	if (udp_has_posts(udp))
+		return TOW_EBUSY;
 	if (peer)
 		return connect(udp, peer);
 	disconnect(udp);
@@ -107,7 +112,8 @@ void udp_free_if_done(struct tow_udp *s)
 {
 	struct udp_private *private = s->host->private;
 
-	if (!s->closed || s->tx.first || s->loans > 0 || s->done)
+	if (!s->closed || s->tx.first || s->loans > 0 || s->done ||
+	    s->landing.first != s->landing.end)
 		return;
 	list_remove(&s->ready_node);
 	list_remove(&s->sending_node);
@@ -119,12 +125,13 @@ void udp_free_if_done(struct tow_udp *s)
 void tow_udp_close(struct tow_udp *udp)
 {
 	ASSERT(udp->open && !udp->closed);
+	udp_posts_close(udp);
 	udp->closed = true;
 	udp->pending = 0;
 	udp_table_disconnect(udp);
-	list_remove(&udp->bound_node);
+	udp_table_unbind(udp);
 	list_remove(&udp->blocked_node);
-	if (!udp->done)
+	if (!udp->done && udp->landing.first == udp->landing.end)
 		list_remove(&udp->ready_node);
 	udp_drop_received(udp);
 	udp_free_if_done(udp);

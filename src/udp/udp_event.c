@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Events: bits and finished loans in the sockets, and a list of the sockets
- * that have any. Nothing is stored elsewhere, so nothing can be lost.
+ * Events: bits, finished loans and posts in the sockets, and a list of the
+ * sockets that have any. Nothing is stored elsewhere, so nothing can be lost.
  */
 #include "udp/udp_private.h"
 
@@ -17,8 +17,8 @@ void udp_notify(struct tow_udp *s, enum udp_pending what)
 	make_ready(s);
 }
 
-/* A loan was put into s->done. */
-void udp_notify_loan(struct tow_udp *s)
+/* A loan was put into s->done, or a post is complete. */
+void udp_notify_end(struct tow_udp *s)
 {
 	make_ready(s);
 }
@@ -31,6 +31,9 @@ static void fill(const struct tow_udp *s, struct tow_event *event,
 	event->object = s->closed ? NULL : (void *)s;
 	event->user = s->user;
 	event->token = 0;
+	event->bytes = 0;
+	event->placed_bytes = 0;
+	event->copied_why = 0;
 }
 
 static bool take_bit(struct tow_udp *s, enum udp_pending what)
@@ -56,6 +59,17 @@ static void take_loan(struct tow_udp *s, struct tow_event *event)
 	private->loans_out--;
 }
 
+static void take_post(struct tow_udp *s, struct tow_event *event)
+{
+	const struct udp_post *post = udp_post_at(s, s->landing.first++);
+
+	fill(s, event, TOW_EVENT_POST, post->status);
+	event->token = post->token;
+	event->bytes = post->end;
+	event->placed_bytes = post->placed_bytes;
+	event->copied_why = post->copied_why;
+}
+
 /* The next event of one socket; false when it has no more. */
 static bool take(struct tow_udp *s, struct tow_event *event)
 {
@@ -64,8 +78,13 @@ static bool take(struct tow_udp *s, struct tow_event *event)
 		return true;
 	}
 	/* What was read before the program asked needs no event */
-	if (take_bit(s, UDP_READABLE) && s->unread.first) {
+	if (take_bit(s, UDP_READABLE) &&
+	    (s->unread.first || s->landing.records)) {
 		fill(s, event, TOW_EVENT_READABLE, 0);
+		return true;
+	}
+	if (s->landing.first != s->landing.active) {
+		take_post(s, event);
 		return true;
 	}
 	if (s->done) {

@@ -3,6 +3,7 @@
  * UDP's memory and start, and its cache of paths.
  *
  *	| private | sockets | bound buckets | connected buckets | loans |
+ *records |
  *
  * A path is looked up for each datagram, when it is built and when it leaves.
  * Most go where one went just before: a small table, direct-mapped by a keyed
@@ -14,8 +15,8 @@
 #define TABLE_ALIGN 64
 
 struct layout {
-	size_t sockets, bound, connected, loans, end;
-	uint32_t buckets, loan_count;
+	size_t sockets, bound, connected, loans, records, end;
+	uint32_t buckets, loan_count, record_count;
 };
 
 static size_t place(size_t *end, size_t bytes)
@@ -33,11 +34,13 @@ static struct layout lay_out(const struct tow_config *cfg)
 	while (l.buckets < cfg->udp_max && l.buckets < 1u << 30)
 		l.buckets <<= 1;
 	l.loan_count = cfg->udp_max > 0 ? cfg->tx_bufs : 0;
+	l.record_count = cfg->udp_max > 0 ? cfg->rx_bufs : 0;
 	place(&l.end, sizeof(struct udp_private));
 	l.sockets = place(&l.end, cfg->udp_max * sizeof(struct tow_udp));
 	l.bound = place(&l.end, l.buckets * sizeof(struct list));
 	l.connected = place(&l.end, l.buckets * sizeof(struct list));
 	l.loans = place(&l.end, l.loan_count * sizeof(struct udp_loan));
+	l.records = place(&l.end, l.record_count * sizeof(struct udp_record));
 	return l;
 }
 
@@ -51,6 +54,7 @@ static void init_private(struct udp_host *udp, const struct tow_config *cfg,
 {
 	struct udp_private *private = (void *)memory;
 	struct udp_loan *loans = (void *)(memory + l->loans);
+	struct udp_record *records = (void *)(memory + l->records);
 	uint32_t i;
 
 	udp->private = private;
@@ -67,6 +71,11 @@ static void init_private(struct udp_host *udp, const struct tow_config *cfg,
 		loans[i].next = private->loan_free;
 		private->loan_free = &loans[i];
 	}
+	for (i = l->record_count; i-- > 0;) {
+		records[i].next = private->record_free;
+		private->record_free = &records[i];
+	}
+	private->records_left = l->record_count;
 	private->send_max = cfg->send_bytes;
 	private->recv_max = cfg->recv_bytes_max;
 	private->lend_bytes_min = cfg->lend_bytes_min;
@@ -86,6 +95,7 @@ void udp_init(struct udp_host *udp, struct net *net,
 	list_init(&udp->ready);
 	list_init(&udp->sending);
 	list_init(&udp->blocked);
+	list_init(&udp->landing);
 	init_private(udp, cfg, &l, memory);
 	for (i = udp->socket_max; i-- > 0;) {
 		udp->sockets[i].next_free = udp->private->free;

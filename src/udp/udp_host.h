@@ -17,6 +17,7 @@ struct udp_host {
 	struct list ready;   /* sockets with events that were not taken yet */
 	struct list sending; /* sockets with datagrams queued */
 	struct list blocked; /* sockets that were told TOW_EAGAIN */
+	struct list landing; /* sockets whose hint has to be looked at */
 	struct udp_private *private;
 };
 
@@ -24,7 +25,8 @@ struct udp_host {
  * Memory: the sockets, their table, a cache of paths, and loan records. A loan
  * needs one from tow_udp_lend() until its event was taken. There are as many
  * as tx_bufs, since each loan under way holds at least one buffer: cfg->loans
- * is TCP's alone.
+ * is TCP's alone. A filled slot of a posted buffer needs a record until the
+ * program took it; there are as many as rx_bufs.
  */
 size_t udp_need(const struct tow_config *cfg);
 void udp_init(struct udp_host *udp, struct net *net,
@@ -47,6 +49,20 @@ int udp_output(struct udp_host *udp);
  * The buffer stays the caller's, who reclaims it.
  */
 void udp_sent(struct udp_host *udp, struct tow_buf *buf);
+
+/*
+ * The socket whose present placement hint has this token (17 in its top byte),
+ * or NULL; and that the device wrote under it what lies in this buffer.
+ */
+struct tow_udp *udp_of_place(struct udp_host *udp, uint64_t token);
+void udp_note_placed(struct tow_udp *s, const struct tow_buf *buf);
+
+/*
+ * Let devices place what comes next, where that is wanted and they can. To be
+ * called after a batch of frames was handed up, before a device is asked for
+ * more.
+ */
+void udp_place_all(struct udp_host *udp);
 
 int udp_events(struct udp_host *udp, struct tow_event *out, int max);
 bool udp_idle(const struct udp_host *udp);

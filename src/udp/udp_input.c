@@ -105,6 +105,21 @@ static uint16_t count_datagrams(const struct tow_buf *buf)
 	return (uint16_t)((buf->bytes + buf->gso_bytes - 1u) / buf->gso_bytes);
 }
 
+/* To the queue that recv and borrow read; what it costs is limited. */
+void udp_enqueue(struct tow_udp *s, struct tow_buf *buf)
+{
+	if (!has_room(s->host, s, buf_cost(buf))) {
+		net_drop(s->host->net, TOW_DROP_UDP_FULL);
+		tow_buf_give(buf);
+		return;
+	}
+	s->rx_cost += buf_cost(buf);
+	s->host->net->stats.counters[TOW_COUNTER_UDP_IN] +=
+		udp_arrival_of(buf)->unread;
+	udp_queue_append(&s->unread, buf);
+	udp_notify(s, UDP_READABLE);
+}
+
 static void deliver(struct tow_udp *s, const struct net_packet *packet,
 		    uint16_t src_port)
 {
@@ -123,10 +138,10 @@ static void deliver(struct tow_udp *s, const struct net_packet *packet,
 	arrival->borrowed = 0;
 	arrival->unread = count_datagrams(buf);
 
-	s->rx_cost += buf_cost(buf);
-	s->host->net->stats.counters[TOW_COUNTER_UDP_IN] += arrival->unread;
-	udp_queue_append(&s->unread, buf);
-	udp_notify(s, UDP_READABLE);
+	if (udp_has_posts(s) || buf->place)
+		udp_land(s, buf);
+	else
+		udp_enqueue(s, buf);
 }
 
 void udp_input(struct udp_host *udp, struct net_packet *packet)
@@ -134,9 +149,16 @@ void udp_input(struct udp_host *udp, struct net_packet *packet)
 	struct tow_buf *buf = packet->buf;
 	const struct wire_udp *header;
 	uint64_t touched = 0;
-	struct tow_udp *s;
+	struct tow_udp *s, *placer;
 	int why;
 
+	placer = udp_of_place(udp, buf->place);
+	if (placer) {
+		udp_note_placed(placer, buf);
+	} else if (buf->place) { /* that memory is no longer ours to read */
+		drop(udp, packet, TOW_DROP_LINK_TRUNCATED);
+		return;
+	}
 	header = (const void *)buf_pull(buf, UDP_BYTES);
 	why = check(header, packet, &touched);
 	udp->net->stats.ledger.rx_touched_bytes += touched;
@@ -151,10 +173,6 @@ void udp_input(struct udp_host *udp, struct net_packet *packet)
 		return;
 	}
 	s->ledger.rx_touched_bytes += touched;
-	if (!has_room(udp, s, buf_cost(buf))) {
-		drop(udp, packet, TOW_DROP_UDP_FULL);
-		return;
-	}
 	deliver(s, packet, wire_get16(header->src_port));
 }
 

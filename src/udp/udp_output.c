@@ -48,7 +48,7 @@ void udp_loan_done(struct udp_loan *loan)
 	*s->done_tail = loan;
 	s->done_tail = &loan->next;
 	s->loans--;
-	udp_notify_loan(s);
+	udp_notify_end(s);
 }
 
 void udp_sent(struct udp_host *udp, struct tow_buf *buf)

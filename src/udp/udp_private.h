@@ -12,6 +12,9 @@
  *	udp_output.c  the queue to the network layer, and the end of loans
  *	udp_input.c   datagrams from the network layer, ICMP errors
  *	udp_recv.c    the receive queue: recv, borrow, return
+ *	udp_post.c    posted buffers and the records of their slots
+ *	udp_land.c    from a received buffer into slots
+ *	udp_place.c   the hint to the device
  *	udp_event.c   what happened
  */
 #include <tow/udp.h>
@@ -49,6 +52,59 @@ struct udp_queue {
 	struct tow_buf *first, *last;
 };
 
+/* Memory of the application, cut into slots; until its event was taken. */
+struct udp_post {
+	uint8_t *memory;
+	uint64_t start; /* position of the first slot, see struct udp_landing */
+	uint64_t bytes; /* of all slots */
+	uint64_t filled; /* of those that have a datagram */
+	uint64_t end;	 /* of the last of these datagrams */
+	uint64_t token, placed_bytes;
+	uint32_t slot_bytes, header_bytes;
+	uint32_t copied_why;
+	int status; /* when it is complete */
+};
+
+/* A slot that was filled, until the program took it. */
+struct udp_record {
+	struct udp_record *next;
+	struct tow_udp_slot slot;
+};
+
+/*
+ * What the device was told. It is at @next, as far as we know: what it wrote
+ * and we did not look at yet lies from there on, never before.
+ */
+struct udp_hint {
+	struct net_link *link; /* that was told; NULL: none */
+	uint64_t token;
+	uint64_t next, end; /* positions */
+	bool rests;	    /* the device waits for a word from us */
+	uint32_t hits, misses;
+	uint32_t pause_us;   /* the last one's length */
+	uint64_t retry_us;   /* no hint before then */
+	uint32_t ports_seen; /* host's ports_changed when last looked at */
+	bool shared;	     /* somebody else has the port, too */
+};
+
+/*
+ * Posts of a socket: a ring. Slots of all posts ever made have one position,
+ * in bytes, so that before and behind can be told across posts.
+ *
+ *	posts    done, event owed | filled in part | empty ...
+ *	         first             active                       end
+ */
+struct udp_landing {
+	struct udp_post posts[TOW_UDP_POSTS_MAX];
+	uint32_t first, active, end; /* counted on; modulo TOW_UDP_POSTS_MAX */
+	uint64_t position;	     /* where the next post begins */
+	uint64_t dirty; /* up to here a device wrote, right or wrong */
+	struct udp_record *records, **records_tail;
+	uint32_t record_count;
+	struct udp_queue strays; /* not placed, while a device may write */
+	struct udp_hint hint;
+};
+
 struct tow_udp {
 	struct udp_host *host;
 	struct list bound_node;	    /* in the bucket of bound; always */
@@ -80,6 +136,9 @@ struct tow_udp {
 	struct udp_queue lent;	 /* read to their end, and borrowed from */
 	uint32_t rx_cost;	 /* of both queues */
 	uint32_t borrowed;	 /* datagrams */
+
+	struct udp_landing landing;
+	struct list landing_node; /* to be looked at by udp_place_all() */
 
 	struct tow_ledger ledger;
 };
@@ -127,8 +186,12 @@ struct udp_private {
 	uint32_t connected_count;
 	struct udp_loan *loan_free;
 	uint32_t loans_out; /* under way, or with an event not taken */
-	uint32_t send_max;  /* cfg->send_bytes: true cost of one socket */
-	uint32_t recv_max;  /* cfg->recv_bytes_max: the same, no auto-tuning */
+	struct udp_record *record_free;
+	uint32_t records_left;
+	uint32_t generation;	/* of the last hint */
+	uint32_t ports_changed; /* when sockets come and go */
+	uint32_t send_max;	/* cfg->send_bytes: true cost of one socket */
+	uint32_t recv_max; /* cfg->recv_bytes_max: the same, no auto-tuning */
 	uint32_t lend_bytes_min;
 	struct udp_path paths[UDP_PATHS];
 };
@@ -155,6 +218,35 @@ static inline struct tow_buf *udp_queue_take(struct udp_queue *queue)
 	return buf;
 }
 
+/* Length of the next datagram in a received buffer that has one. */
+static inline uint32_t udp_next_bytes(struct tow_buf *buf)
+{
+	uint32_t left = buf->bytes - udp_arrival_of(buf)->offset;
+
+	if (buf->gso == TOW_GSO_UDP)
+		return MIN(left, buf->gso_bytes);
+	return left;
+}
+
+static inline bool udp_has_posts(const struct tow_udp *s)
+{
+	return s->landing.active != s->landing.end;
+}
+
+static inline struct udp_post *udp_post_at(struct tow_udp *s, uint32_t i)
+{
+	return &s->landing.posts[i % TOW_UDP_POSTS_MAX];
+}
+
+/* Where the next datagram goes. */
+static inline uint64_t udp_cursor(struct tow_udp *s)
+{
+	const struct udp_post *post = udp_post_at(s, s->landing.active);
+
+	return udp_has_posts(s) ? post->start + post->filled
+				: s->landing.position;
+}
+
 static inline struct ledgers udp_ledgers(struct tow_udp *s)
 {
 	struct ledgers both = { &s->ledger, &s->host->net->stats.ledger };
@@ -175,6 +267,8 @@ struct tow_udp *udp_find_connected(struct udp_host *udp,
 struct tow_udp *udp_find(struct udp_host *udp, const struct tow_endpoint *local,
 			 const struct tow_endpoint *remote);
 void udp_table_bind(struct tow_udp *s);
+void udp_table_unbind(struct tow_udp *s);
+bool udp_port_is_shared(const struct tow_udp *s);
 void udp_table_connect(struct tow_udp *s);
 void udp_table_disconnect(struct tow_udp *s);
 uint16_t udp_choose_port(struct udp_host *udp, const struct tow_addr *local);
@@ -190,8 +284,28 @@ void udp_loan_done(struct udp_loan *loan);
 /* --- udp_recv.c */
 void udp_drop_received(struct tow_udp *s);
 
+/* --- udp_input.c */
+void udp_enqueue(struct tow_udp *s, struct tow_buf *buf);
+
+/* --- udp_post.c */
+struct udp_record *udp_record_take(struct tow_udp *s);
+void udp_record_append(struct tow_udp *s, struct udp_record *record);
+void udp_post_complete(struct tow_udp *s, int status);
+void udp_posts_close(struct tow_udp *s);
+
+/* --- udp_land.c */
+void udp_land(struct tow_udp *s, struct tow_buf *buf);
+void udp_land_early(struct tow_udp *s);
+void udp_land_strays(struct tow_udp *s);
+
+/* --- udp_place.c */
+void udp_place(struct tow_udp *s);
+void udp_place_later(struct tow_udp *s);
+void udp_place_withdraw(struct tow_udp *s);
+bool udp_place_check(struct tow_udp *s, struct tow_buf *buf);
+
 /* --- udp_event.c */
 void udp_notify(struct tow_udp *s, enum udp_pending what);
-void udp_notify_loan(struct tow_udp *s);
+void udp_notify_end(struct tow_udp *s);
 
 #endif

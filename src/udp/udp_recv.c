@@ -12,17 +12,8 @@
  * and are given back when nothing of them is unread or borrowed. What is
  * borrowed is counted per buffer, since a buffer is what can be given.
  */
+#include "udp/slice.h"
 #include "udp/udp_private.h"
-
-/* Length of the next datagram in a buffer that has one. */
-static uint32_t next_bytes(struct tow_buf *buf)
-{
-	uint32_t left = buf->bytes - udp_arrival_of(buf)->offset;
-
-	if (buf->gso == TOW_GSO_UDP)
-		return MIN(left, buf->gso_bytes);
-	return left;
-}
 
 static void describe(struct tow_buf *buf, struct tow_udp_message *from)
 {
@@ -35,7 +26,7 @@ static void describe(struct tow_buf *buf, struct tow_udp_message *from)
 	from->peer.port = arrival->src_port;
 	from->peer.zone = arrival->zone;
 	from->local = arrival->dst;
-	from->bytes = next_bytes(buf);
+	from->bytes = udp_next_bytes(buf);
 }
 
 static void give(struct tow_udp *s, struct tow_buf *buf)
@@ -50,7 +41,7 @@ static void advance(struct tow_udp *s, bool borrowed)
 	struct tow_buf *buf = s->unread.first;
 	struct udp_arrival *arrival = udp_arrival_of(buf);
 
-	arrival->offset += next_bytes(buf);
+	arrival->offset += udp_next_bytes(buf);
 	arrival->unread--;
 	if (borrowed) {
 		arrival->borrowed++;
@@ -63,37 +54,6 @@ static void advance(struct tow_udp *s, bool borrowed)
 		udp_queue_append(&s->lent, buf);
 	else
 		give(s, buf);
-}
-
-/* Walk the payload [offset, offset + bytes) of a buffer, span by span. */
-struct slice {
-	const struct tow_span *span;
-	size_t skip; /* in that span */
-	size_t left;
-};
-
-static struct slice slice(const struct tow_buf *buf, size_t offset,
-			  size_t bytes)
-{
-	struct slice at = { buf->spans, offset, bytes };
-
-	return at;
-}
-
-static bool next_piece(struct slice *at, struct tow_span *piece)
-{
-	if (at->left == 0)
-		return false;
-	while (at->skip >= at->span->len) {
-		at->skip -= at->span->len;
-		at->span++;
-	}
-	piece->ptr = (const uint8_t *)at->span->ptr + at->skip;
-	piece->len = MIN(at->span->len - at->skip, at->left);
-	at->left -= piece->len;
-	at->span++;
-	at->skip = 0;
-	return true;
 }
 
 static int take_error(struct tow_udp *s)
@@ -117,7 +77,7 @@ int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
 	if (!buf)
 		return TOW_EAGAIN;
 	describe(buf, from);
-	n = MIN(next_bytes(buf), bytes);
+	n = MIN(udp_next_bytes(buf), bytes);
 	for (at = slice(buf, udp_arrival_of(buf)->offset, n);
 	     next_piece(&at, &piece); done += piece.len)
 		payload_copy(udp_ledgers(udp), TOW_COPY_RX_RECV,
@@ -139,7 +99,7 @@ int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 		return take_error(udp);
 	if (!buf)
 		return TOW_EAGAIN;
-	bytes = next_bytes(buf);
+	bytes = udp_next_bytes(buf);
 	for (at = slice(buf, udp_arrival_of(buf)->offset, bytes);
 	     next_piece(&at, &piece); n++) {
 		if (n >= max)

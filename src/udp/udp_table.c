@@ -118,6 +118,29 @@ struct tow_udp *udp_find(struct udp_host *udp, const struct tow_endpoint *local,
 void udp_table_bind(struct tow_udp *s)
 {
 	list_add(bound_bucket(s->host, &s->bound), &s->bound_node);
+	s->host->private->ports_changed++;
+}
+
+void udp_table_unbind(struct tow_udp *s)
+{
+	list_remove(&s->bound_node);
+	s->host->private->ports_changed++;
+}
+
+/* Another socket has the port, on whatever address. */
+bool udp_port_is_shared(const struct tow_udp *s)
+{
+	const struct udp_host *udp = s->host;
+	uint32_t i;
+
+	for (i = 0; i < udp->socket_max; i++) {
+		const struct tow_udp *other = &udp->sockets[i];
+
+		if (other != s && other->open && !other->closed &&
+		    other->bound.port == s->bound.port)
+			return true;
+	}
+	return false;
 }
 
 void udp_table_connect(struct tow_udp *s)

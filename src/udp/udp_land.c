@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From a received buffer into the slots of a posted one.
+ *
+ * Theory of operation. Where a datagram goes is always the same: the next slot
+ * that is empty. What differs is where its bytes are.
+ *
+ *	at their place    the device put them there: nothing to do
+ *	further behind    a datagram before them was dropped; moved down
+ *	in the slot, but  headers or a train of another shape than foreseen;
+ *	shifted           moved into place
+ *	elsewhere         in chunks, the device had no hint: copied in
+ *
+ * The one danger is to write where the device put something that we did not
+ * look at yet. It writes from hint.next on, and we at the cursor, which is
+ * never behind that; so what came *without* being placed, while the device may
+ * have placed others behind it, waits among the strays until the hint was moved
+ * out of its way (udp_place()). That is why the datagrams of one poll may
+ * change places. A device that rests (see struct tow_place) has nothing more in
+ * the posted buffer, so there nothing has to wait.
+ *
+ * Within a buffer moving down is safe from front to back, because each byte's
+ * new place lies at or before its old one. A train that would have to be moved
+ * up is moved out into chunks first.
+ */
+#include "udp/slice.h"
+#include "udp/udp_private.h"
+
+/* ------------------------------------------------------- out of posted memory
+ */
+
+static bool is_own(const struct tow_buf *buf, const struct tow_span *span)
+{
+	const struct tow_pool *pool = buf->pool;
+	uintptr_t at = (uintptr_t)span->ptr;
+
+	return at - (uintptr_t)buf->room <= TOW_BUF_ROOM ||
+	       at - (uintptr_t)pool->chunks < (uintptr_t)pool->chunks_total
+						      << pool->chunk_shift;
+}
+
+static bool move_span(struct tow_udp *s, struct tow_buf *buf,
+		      struct tow_span span, enum tow_copy why)
+{
+	const uint8_t *from = span.ptr;
+	uint32_t n, chunk_bytes = tow_chunk_bytes(buf->pool);
+	uint8_t *chunk;
+
+	for (; span.len > 0; span.len -= n, from += n) {
+		if (buf->span_count == TOW_BUF_SPANS)
+			return false;
+		chunk = tow_chunk_take(buf->pool);
+		if (!chunk)
+			return false;
+		n = (uint32_t)MIN(span.len, chunk_bytes);
+		payload_copy(udp_ledgers(s), why, chunk, from, n);
+		tow_buf_add_chunk(buf, chunk, n);
+	}
+	return true;
+}
+
+/* Payload that must not stay in the posted buffer goes into chunks. */
+static bool move_out(struct tow_udp *s, struct tow_buf *buf, enum tow_copy why)
+{
+	struct tow_span spans[TOW_BUF_SPANS];
+	unsigned i, count = buf->span_count;
+
+	memcpy(spans, buf->spans, count * sizeof(spans[0]));
+	buf->span_count = 1;
+	buf->bytes = (uint32_t)spans[0].len;
+	buf->place = 0;
+	for (i = 1; i < count; i++) {
+		if (!is_own(buf, &spans[i])) {
+			if (!move_span(s, buf, spans[i], why))
+				return false;
+		} else if (buf->span_count == TOW_BUF_SPANS) {
+			return false;
+		} else {
+			buf_add_span(buf, spans[i].ptr, (uint32_t)spans[i].len);
+		}
+	}
+	return true;
+}
+
+/* The part that was not taken, for the ordinary queue. */
+static void enqueue_rest(struct tow_udp *s, struct tow_buf *buf)
+{
+	struct udp_arrival *arrival = udp_arrival_of(buf);
+
+	if (buf->place) {
+		buf_trim_front(buf, arrival->offset);
+		arrival->offset = 0;
+		if (!move_out(s, buf, TOW_COPY_RX_MISSHAPED)) {
+			net_drop(s->host->net, TOW_DROP_NO_BUFFERS);
+			tow_buf_give(buf);
+			return;
+		}
+	}
+	udp_enqueue(s, buf);
+}
+
+/* ------------------------------------------------------------------ one slot
+ */
+
+/* Does the next datagram fit into the next slot? */
+static bool fits(struct tow_udp *s, struct tow_buf *buf)
+{
+	const struct udp_post *post = udp_post_at(s, s->landing.active);
+	uint32_t bytes = udp_next_bytes(buf);
+
+	return udp_has_posts(s) && bytes >= post->header_bytes &&
+	       bytes - post->header_bytes <= post->slot_bytes;
+}
+
+static unsigned take_apart(const struct tow_buf *buf, uint32_t offset,
+			   uint32_t bytes, struct tow_span *pieces)
+{
+	struct slice at = slice(buf, offset, bytes);
+	unsigned n = 0;
+
+	while (next_piece(&at, &pieces[n]))
+		n++;
+	return n;
+}
+
+/*
+ * Bring a datagram's bytes to @to. Pieces that lie before their new place are
+ * moved from the last to the first, so that none is overwritten before it was
+ * read.
+ *
+ * Returns: true when they were there already.
+ */
+static bool gather(struct tow_udp *s, const struct tow_buf *buf,
+		   uint32_t offset, uint32_t bytes, uint8_t *to,
+		   enum tow_copy why)
+{
+	struct tow_span pieces[TOW_BUF_SPANS];
+	unsigned i, n = take_apart(buf, offset, bytes, pieces);
+	uint32_t at = 0;
+	bool up = false;
+
+	if (n == 0 || (n == 1 && pieces[0].ptr == to))
+		return true;
+	for (i = 0; i < n; at += (uint32_t)pieces[i++].len)
+		up |= !is_own(buf, &pieces[i]) &&
+		      (uintptr_t)pieces[i].ptr < (uintptr_t)(to + at);
+	for (i = 0, at = up ? bytes : 0; i < n; i++) {
+		const struct tow_span *piece = &pieces[up ? n - 1 - i : i];
+
+		at -= up ? (uint32_t)piece->len : 0;
+		payload_copy(udp_ledgers(s), why, to + at, piece->ptr,
+			     piece->len);
+		at += up ? 0 : (uint32_t)piece->len;
+	}
+	return false;
+}
+
+static void copy_header(struct tow_udp *s, const struct tow_buf *buf,
+			uint32_t offset, uint32_t bytes, uint8_t *to)
+{
+	struct slice at = slice(buf, offset, bytes);
+	struct tow_span piece;
+
+	memset(to, 0, TOW_UDP_HEADER_MAX);
+	for (; next_piece(&at, &piece); to += piece.len)
+		payload_copy(udp_ledgers(s), TOW_COPY_RX_RECV, to, piece.ptr,
+			     piece.len);
+}
+
+static void account(struct tow_udp *s, struct udp_post *post,
+		    const struct tow_udp_slot *slot, enum tow_copy why)
+{
+	if (slot->placed) {
+		post->placed_bytes += slot->bytes;
+		s->ledger.rx_placed_bytes += slot->bytes;
+		s->host->net->stats.ledger.rx_placed_bytes += slot->bytes;
+		s->landing.hint.hits++;
+	} else {
+		post->copied_why |= 1u << why;
+		s->landing.hint.misses++;
+	}
+}
+
+/* The next datagram of a buffer goes into the next slot; it fits. */
+static void fill_slot(struct tow_udp *s, struct tow_buf *buf,
+		      struct udp_record *record, enum tow_copy why)
+{
+	struct udp_post *post = udp_post_at(s, s->landing.active);
+	struct udp_arrival *arrival = udp_arrival_of(buf);
+	uint32_t whole = udp_next_bytes(buf), header = post->header_bytes;
+	uint8_t *to = post->memory + post->filled;
+	struct tow_udp_slot *slot = &record->slot;
+
+	copy_header(s, buf, arrival->offset, header, slot->header);
+	slot->token = post->token;
+	slot->offset = post->filled;
+	slot->bytes = whole - header;
+	slot->placed =
+		gather(s, buf, arrival->offset + header, slot->bytes, to, why);
+	memset(to + slot->bytes, 0, post->slot_bytes - slot->bytes);
+	account(s, post, slot, why);
+	udp_record_append(s, record);
+
+	arrival->offset += whole;
+	arrival->unread--;
+	post->end = post->filled + slot->bytes;
+	post->filled += post->slot_bytes;
+	if (post->filled == post->bytes)
+		udp_post_complete(s, 0);
+}
+
+/* --------------------------------------------------------------- one buffer */
+
+/* As many datagrams as there are slots for. Returns: how many. */
+static unsigned fill_slots(struct tow_udp *s, struct tow_buf *buf,
+			   enum tow_copy why)
+{
+	struct udp_arrival *arrival = udp_arrival_of(buf);
+	unsigned n = 0;
+
+	while (arrival->unread > 0 && fits(s, buf)) {
+		struct udp_record *record = udp_record_take(s);
+
+		if (!record) { /* nobody takes what is there: lost */
+			net_drop(s->host->net, TOW_DROP_UDP_FULL);
+			arrival->offset += udp_next_bytes(buf);
+			arrival->unread--;
+			continue;
+		}
+		fill_slot(s, buf, record, why);
+		n++;
+	}
+	return n;
+}
+
+static void land_all(struct tow_udp *s, struct tow_buf *buf, enum tow_copy why)
+{
+	s->host->net->stats.counters[TOW_COUNTER_UDP_IN] +=
+		fill_slots(s, buf, why);
+	if (udp_arrival_of(buf)->unread > 0)
+		enqueue_rest(s, buf);
+	else
+		tow_buf_give(buf);
+}
+
+static enum tow_copy reason(const struct tow_buf *buf)
+{
+	if (!buf->place)
+		return TOW_COPY_RX_UNPLACED;
+	return buf->flags & TOW_BUF_FORESEEN ? TOW_COPY_RX_HOLE
+					     : TOW_COPY_RX_MISSHAPED;
+}
+
+/*
+ * A datagram or a train for a socket with posts, or one that a device put into
+ * somebody's posted buffer. Takes @buf.
+ */
+void udp_land(struct tow_udp *s, struct tow_buf *buf)
+{
+	const struct udp_hint *hint = &s->landing.hint;
+
+	udp_place_later(s);
+	if (buf->place && !udp_place_check(s, buf)) {
+		bool foreign = udp_of_place(s->host, buf->place) != s;
+
+		if (!move_out(s, buf,
+			      foreign ? TOW_COPY_RX_FOREIGN
+				      : TOW_COPY_RX_MISSHAPED)) {
+			net_drop(s->host->net, TOW_DROP_NO_BUFFERS);
+			tow_buf_give(buf);
+			return;
+		}
+	}
+	if (!buf->place && hint->link && !hint->rests && fits(s, buf))
+		udp_queue_append(&s->landing.strays, buf);
+	else
+		land_all(s, buf, reason(buf));
+}
+
+/* The device is out of the way. */
+void udp_land_strays(struct tow_udp *s)
+{
+	struct tow_buf *buf;
+
+	while ((buf = udp_queue_take(&s->landing.strays)))
+		land_all(s, buf, TOW_COPY_RX_UNPLACED);
+}
+
+/* What was received before there was a post for it, and nobody read. */
+void udp_land_early(struct tow_udp *s)
+{
+	struct udp_queue queue = s->unread;
+	struct tow_buf *buf;
+
+	if (!queue.first)
+		return;
+	udp_place_withdraw(s);
+	s->unread.first = NULL;
+	while ((buf = udp_queue_take(&queue))) {
+		if (udp_arrival_of(buf)->borrowed == 0)
+			(void)fill_slots(s, buf, TOW_COPY_RX_EARLY);
+		if (udp_arrival_of(buf)->unread > 0) {
+			udp_queue_append(&s->unread, buf);
+			continue;
+		}
+		s->rx_cost -= buf_cost(buf);
+		tow_buf_give(buf);
+	}
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The hint: asking a device to put a flow's datagrams into their slots.
+ *
+ * Theory of operation. A hint covers the empty slots of the posts that come
+ * next, as long as they have the same shape. The device moves on by itself, and
+ * so do we; as long as both agree nothing has to be said. udp_place() is called
+ * when they may not: after a poll in which something was received otherwise
+ * than foreseen, and when there is another post. It moves the hint to where the
+ * next datagram belongs, or takes it back when
+ *
+ *  - there is nothing posted;
+ *  - another socket has the port, on whatever address: a program that shares
+ *    one has better uses for a queue of the device than one of its flows;
+ *  - more than a quarter of WINDOW datagrams had to be moved: then each costs a
+ *    call of the device besides the copy. It pauses for PAUSE_US_MIN, twice as
+ *    long when that happens again at once;
+ *  - the device says no. Whether it will do so again is in the reason.
+ *
+ * It comes back by the same function when that has ended: the traffic itself
+ * calls it, and without traffic there is nothing to place.
+ */
+#include "udp/udp_private.h"
+#include "wire/wire_eth.h"
+#include "wire/wire_ip4.h"
+#include "wire/wire_ip6.h"
+
+#define WINDOW	     64 /* datagrams between two looks at the misses */
+#define MISS_SHARE   4	/* at most one of so many */
+#define PAUSE_US_MIN 50000
+#define PAUSE_US_MAX 3200000
+#define BUSY_US	     10000 /* all queues of the device are taken */
+#define REFUSED_US   1000000
+
+#define TOKEN_PROTOCOL	 56
+#define TOKEN_GENERATION 32
+#define GENERATION_MASK	 0xffffffu
+
+static uint64_t make_token(struct tow_udp *s)
+{
+	struct udp_private *private = s->host->private;
+	uint64_t index = (uint64_t)(s - s->host->sockets);
+
+	private->generation = (private->generation + 1) & GENERATION_MASK;
+	return (uint64_t)NET_UDP << TOKEN_PROTOCOL |
+	       (uint64_t) private->generation << TOKEN_GENERATION | index;
+}
+
+struct tow_udp *udp_of_place(struct udp_host *udp, uint64_t token)
+{
+	uint32_t index = (uint32_t)token;
+	struct tow_udp *s = &udp->sockets[index];
+
+	if (token >> TOKEN_PROTOCOL != NET_UDP || index >= udp->socket_max)
+		return NULL;
+	return s->landing.hint.link && s->landing.hint.token == token ? s
+								      : NULL;
+}
+
+/* --------------------------------------------------- what a device has placed
+ */
+
+/* The position of a byte in the posted buffers that are not complete. */
+static bool position_of(struct tow_udp *s, const void *ptr, uint64_t *position)
+{
+	const struct udp_landing *l = &s->landing;
+
+	for (uint32_t i = l->active; i != l->end; i++) {
+		const struct udp_post *post = udp_post_at(s, i);
+		uintptr_t at = (uintptr_t)ptr - (uintptr_t)post->memory;
+
+		if (at >= post->bytes)
+			continue;
+		*position = post->start + at;
+		return true;
+	}
+	return false;
+}
+
+void udp_note_placed(struct tow_udp *s, const struct tow_buf *buf)
+{
+	uint64_t position;
+
+	for (unsigned i = 1; i < buf->span_count; i++)
+		if (position_of(s, buf->spans[i].ptr, &position))
+			s->landing.dirty = MAX(s->landing.dirty,
+					       position + buf->spans[i].len);
+	if (!(buf->flags & TOW_BUF_FORESEEN))
+		s->landing.hint.rests = true;
+	udp_place_later(s);
+}
+
+/* Where in the payload the device began to place, and at what position. */
+static bool find_placed(struct tow_udp *s, const struct tow_buf *buf,
+			uint64_t *position, uint32_t *offset)
+{
+	*offset = 0;
+	for (unsigned i = 0; i < buf->span_count; i++) {
+		if (i > 0 && position_of(s, buf->spans[i].ptr, position))
+			return true;
+		*offset += (uint32_t)buf->spans[i].len;
+	}
+	return false;
+}
+
+/* The datagrams of a train have to move down, if at all: see udp_land.c. */
+static bool train_moves_down(struct tow_udp *s, const struct tow_buf *buf,
+			     uint64_t position, uint32_t offset)
+{
+	const struct udp_post *post = udp_post_at(s, s->landing.active);
+
+	return buf->gso_bytes == post->slot_bytes + post->header_bytes &&
+	       position + post->header_bytes >= udp_cursor(s) + offset;
+}
+
+/*
+ * May this buffer, placed under somebody's hint, be put right inside of the
+ * posted buffer? Notes where the device will go on.
+ */
+bool udp_place_check(struct tow_udp *s, struct tow_buf *buf)
+{
+	struct udp_hint *hint = &s->landing.hint;
+	const struct udp_post *post = udp_post_at(s, s->landing.active);
+	bool train = udp_arrival_of(buf)->unread > 1;
+	uint64_t position;
+	uint32_t offset;
+
+	if (udp_of_place(s->host, buf->place) != s || !udp_has_posts(s) ||
+	    !find_placed(s, buf, &position, &offset) ||
+	    position < udp_cursor(s))
+		return false;
+	if (train && !train_moves_down(s, buf, position, offset))
+		return false;
+	if (buf->flags & TOW_BUF_FORESEEN)
+		hint->next = position + (uint64_t)udp_arrival_of(buf)->unread *
+						post->slot_bytes;
+	return true;
+}
+
+/* ------------------------------------------------------------ telling a device
+ */
+
+static uint16_t header_bytes(const struct tow_udp *s, const struct tow_dev *dev,
+			     const struct udp_post *post)
+{
+	uint32_t bytes = UDP_BYTES + post->header_bytes;
+
+	bytes += tow_addr_is_v4(&s->remote.addr) ? IP4_BYTES : IP6_BYTES;
+	if (!(dev->caps & TOW_DEV_NO_LINK))
+		bytes += ETH_BYTES;
+	return (uint16_t)bytes;
+}
+
+static struct tow_place flow_of(const struct tow_udp *s)
+{
+	struct tow_place place = {
+		.local_port = s->local.port,
+		.remote_port = s->remote.port,
+		.protocol = NET_UDP,
+	};
+
+	memcpy(place.local, s->local.addr.b, sizeof(place.local));
+	memcpy(place.remote, s->remote.addr.b, sizeof(place.remote));
+	return place;
+}
+
+void udp_place_withdraw(struct tow_udp *s)
+{
+	struct udp_hint *hint = &s->landing.hint;
+	struct tow_place place = flow_of(s);
+	struct net_link *link = hint->link;
+
+	hint->link = NULL;
+	hint->token = 0;
+	if (!link || link->gone)
+		return;
+	(void)link->dev->ops->place(link->dev, &place);
+}
+
+/* Posts that one hint can cover: the same shape, one after the other. */
+static unsigned count_posts(struct tow_udp *s)
+{
+	const struct udp_landing *l = &s->landing;
+	const struct udp_post *first = udp_post_at(s, l->active);
+	uint32_t i;
+
+	for (i = l->active; i != l->end; i++) {
+		const struct udp_post *post = udp_post_at(s, i);
+
+		if (i - l->active == TOW_PLACE_SPANS ||
+		    post->slot_bytes != first->slot_bytes ||
+		    post->header_bytes != first->header_bytes)
+			break;
+	}
+	return i - l->active;
+}
+
+static uint64_t end_of_hint(struct tow_udp *s)
+{
+	unsigned n = count_posts(s);
+	const struct udp_post *last = udp_post_at(s, s->landing.active + n - 1);
+
+	return n ? last->start + last->bytes : 0;
+}
+
+static void add_spans(struct tow_udp *s, struct tow_place *place,
+		      struct tow_span *spans, uint64_t from)
+{
+	unsigned posts = count_posts(s);
+
+	for (uint32_t i = 0; i < posts; i++) {
+		const struct udp_post *post =
+			udp_post_at(s, s->landing.active + i);
+		uint64_t skip = from > post->start ? from - post->start : 0;
+
+		if (skip >= post->bytes)
+			continue;
+		spans[place->span_count].ptr = post->memory + skip;
+		spans[place->span_count].len = (size_t)(post->bytes - skip);
+		place->bytes += spans[place->span_count++].len;
+	}
+	place->spans = spans;
+}
+
+static void refused(struct udp_hint *hint, uint64_t now_us, int error)
+{
+	hint->retry_us = UINT64_MAX; /* TOW_EOPNOTSUPP: never for this flow */
+	if (error == TOW_EBUSY)
+		hint->retry_us = now_us + BUSY_US;
+	else if (error != TOW_EOPNOTSUPP)
+		hint->retry_us = now_us + REFUSED_US;
+}
+
+/* From position @from on: where the next datagram will belong. */
+static void arm(struct tow_udp *s, struct net_link *link, uint64_t from)
+{
+	const struct udp_post *post = udp_post_at(s, s->landing.active);
+	struct udp_hint *hint = &s->landing.hint;
+	struct tow_place place = flow_of(s);
+	struct tow_span spans[TOW_PLACE_SPANS];
+	int error;
+
+	add_spans(s, &place, spans, from);
+	if (place.bytes == 0) {
+		udp_place_withdraw(s);
+		return;
+	}
+	place.token = make_token(s);
+	place.slot_bytes = post->slot_bytes;
+	place.header_bytes = header_bytes(s, link->dev, post);
+	error = link->dev->ops->place(link->dev, &place);
+	hint->link = error ? NULL : link;
+	hint->token = error ? 0 : place.token;
+	hint->next = from;
+	hint->end = end_of_hint(s);
+	hint->rests = false;
+	if (error)
+		refused(hint, s->host->net->now_us, error);
+}
+
+/* ----------------------------------------------------------- whether and where
+ */
+
+/* The link that the flow's datagrams come by, if its device can place. */
+static struct net_link *link_of(struct tow_udp *s)
+{
+	struct udp_way way = {
+		.src = s->local.addr,
+		.dst = s->remote.addr,
+		.src_port = s->local.port,
+		.dst_port = s->remote.port,
+		.zone = s->remote.zone,
+	};
+	struct net_path *path;
+
+	if (udp_path_find(s->host, &way, &path) != 0 || path->link->gone ||
+	    !path->link->dev || !(path->link->dev->caps & TOW_DEV_PLACE) ||
+	    !path->link->dev->ops->place)
+		return NULL;
+	return path->link;
+}
+
+static bool is_shared(struct tow_udp *s)
+{
+	struct udp_hint *hint = &s->landing.hint;
+	uint32_t changed = s->host->private->ports_changed;
+
+	if (hint->ports_seen != changed)
+		hint->shared = udp_port_is_shared(s);
+	hint->ports_seen = changed;
+	return hint->shared;
+}
+
+static void judge_misses(struct udp_hint *hint, uint64_t now_us)
+{
+	if (hint->hits + hint->misses < WINDOW)
+		return;
+	if (hint->misses > (hint->hits + hint->misses) / MISS_SHARE) {
+		hint->pause_us = MIN(MAX(2 * hint->pause_us, PAUSE_US_MIN),
+				     PAUSE_US_MAX);
+		hint->retry_us = now_us + hint->pause_us;
+	} else {
+		hint->pause_us = 0;
+	}
+	hint->hits = hint->misses = 0;
+}
+
+/* The link whose device should place now, or NULL. */
+static struct net_link *wanted(struct tow_udp *s)
+{
+	struct udp_hint *hint = &s->landing.hint;
+	uint64_t now_us = s->host->net->now_us;
+
+	if (hint->link)
+		judge_misses(hint, now_us);
+	else
+		hint->hits = hint->misses = 0;
+	if (!udp_has_posts(s) || now_us < hint->retry_us || is_shared(s))
+		return NULL;
+	return link_of(s);
+}
+
+/* Strays are about to be put into the next slots: the device must not. */
+static void make_way(struct tow_udp *s)
+{
+	const struct udp_post *post = udp_post_at(s, s->landing.active);
+	struct udp_hint *hint = &s->landing.hint;
+	uint64_t n = 0;
+
+	for (struct tow_buf *buf = s->landing.strays.first; buf;
+	     buf = buf->next)
+		n += udp_arrival_of(buf)->unread;
+	n *= post->slot_bytes;
+	if (!hint->link)
+		return;
+	if (udp_has_posts(s) && post->filled + n < post->bytes)
+		arm(s, hint->link, udp_cursor(s) + n);
+	else
+		udp_place_withdraw(s);
+}
+
+/* Hint and cursor agree, and the hint reaches as far as it can. */
+static bool is_right(struct tow_udp *s, const struct net_link *link)
+{
+	const struct udp_hint *hint = &s->landing.hint;
+
+	return hint->link == link && !hint->rests &&
+	       hint->next == udp_cursor(s) && hint->end == end_of_hint(s);
+}
+
+void udp_place(struct tow_udp *s)
+{
+	struct udp_hint *hint = &s->landing.hint;
+	struct net_link *link;
+
+	if (s->landing.strays.first) {
+		make_way(s);
+		udp_land_strays(s);
+	}
+	link = wanted(s);
+	if (hint->link && hint->link != link)
+		udp_place_withdraw(s);
+	if (link && !is_right(s, link))
+		arm(s, link, udp_cursor(s));
+}
+
+void udp_place_later(struct tow_udp *s)
+{
+	if (list_empty(&s->landing_node))
+		list_append(&s->host->landing, &s->landing_node);
+}
+
+void udp_place_all(struct udp_host *udp)
+{
+	LIST_EACH (node, &udp->landing) {
+		list_remove(node);
+		udp_place(CONTAINER(node, struct tow_udp, landing_node));
+	}
+}
