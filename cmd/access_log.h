@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <time.h>
 #include <tow/mark.h>
-#include "workers.h"
+#include "host/workers.h"
 
 /*
  * Access log: a line per response in the common log format, to stdout.

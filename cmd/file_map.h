@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include "base/list.h"
 #include "http_condition.h"
-#include "workers.h"
+#include "host/workers.h"
 
 /*
  * File map: a file's pages in our address space, to be lent.

@@ -10,7 +10,7 @@
 #include "access_log.h"
 #include "base/list.h"
 #include "file_map.h"
-#include "workers.h"
+#include "host/workers.h"
 
 /*
  * The file server, without the command around it: what its services share.

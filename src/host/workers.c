@@ -6,13 +6,15 @@
  * that are done. Workers sleep on a condition variable for the first; the
  * second is announced by an eventfd, written only when the queue was empty, so
  * that a burst of completions costs one wake-up. Collecting takes the whole
- * queue at once and runs it without the lock.
+ * queue at once and runs it without the lock. Without threads a job is done
+ * where it is submitted, and collected as ever.
  */
-#include "workers.h"
+#include "host/workers.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -63,6 +65,13 @@ static void announce(struct workers *w)
 	(void)n;
 }
 
+static void finish(struct workers *w, struct job *job)
+{
+	if (!w->finished.first)
+		announce(w);
+	put(&w->finished, job);
+}
+
 static void *work(void *context)
 {
 	struct workers *w = context;
@@ -77,12 +86,30 @@ static void *work(void *context)
 		pthread_mutex_unlock(&w->lock);
 		job->work(job);
 		pthread_mutex_lock(&w->lock);
-		if (!w->finished.first)
-			announce(w);
-		put(&w->finished, job);
+		finish(w, job);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
+}
+
+/* Signals are for the program's own threads, but for what a thread does. */
+static int start(struct workers *w, unsigned threads)
+{
+	static const int faults[] = { SIGBUS, SIGSEGV, SIGFPE, SIGILL };
+	sigset_t mask, before;
+	int error = 0;
+
+	sigfillset(&mask);
+	for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&mask, faults[i]);
+	pthread_sigmask(SIG_BLOCK, &mask, &before);
+	while (!error && w->thread_count < threads) {
+		error = pthread_create(&w->threads[w->thread_count], NULL, work,
+				       w);
+		w->thread_count += !error;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
 }
 
 int workers_open(struct workers **out, unsigned threads)
@@ -100,11 +127,8 @@ int workers_open(struct workers **out, unsigned threads)
 	w->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->fd < 0)
 		error = errno;
-	while (!error && w->thread_count < threads) {
-		error = pthread_create(&w->threads[w->thread_count], NULL, work,
-				       w);
-		w->thread_count += !error;
-	}
+	else
+		error = start(w, threads);
 	if (error) {
 		workers_close(w);
 		return -error;
@@ -113,9 +137,19 @@ int workers_open(struct workers **out, unsigned threads)
 	return 0;
 }
 
+unsigned workers_busy(const struct workers *w)
+{
+	return w->outstanding;
+}
+
 void workers_submit(struct workers *w, struct job *job)
 {
 	w->outstanding++;
+	if (w->thread_count == 0) {
+		job->work(job);
+		finish(w, job);
+		return;
+	}
 	pthread_mutex_lock(&w->lock);
 	put(&w->waiting, job);
 	pthread_mutex_unlock(&w->lock);
@@ -161,7 +195,7 @@ void workers_close(struct workers *w)
 {
 	unsigned i;
 
-	if (w->thread_count > 0)
+	if (w->fd >= 0)
 		workers_drain(w);
 	pthread_mutex_lock(&w->lock);
 	w->closing = true;

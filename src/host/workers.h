@@ -27,7 +27,12 @@ struct job {
 
 struct workers;
 
-/* Returns: 0, or a negative errno. Threads inherit the signal mask. */
+/*
+ * Without threads a job is done when it is submitted. Threads take no signals
+ * but for the faults they make.
+ *
+ * Returns: 0, or a negative errno.
+ */
 int workers_open(struct workers **out, unsigned threads) TOW_MUST_USE;
 
 /*
@@ -35,6 +40,9 @@ int workers_open(struct workers **out, unsigned threads) TOW_MUST_USE;
  * and collect belong to one thread.
  */
 void workers_submit(struct workers *workers, struct job *job);
+
+/* Jobs that were submitted and not collected yet. */
+unsigned workers_busy(const struct workers *workers);
 
 /* A descriptor that polls readable when there is something to collect. */
 int workers_fd(const struct workers *workers);
