@@ -69,8 +69,8 @@ TEST_FLAGS := -Isrc -Icmd -Itests -Itests/unit -I. -D_GNU_SOURCE=
 $(BUILD)/obj/tests/%.o: AREA_FLAGS = $(TEST_FLAGS)
 $(BUILD)/obj/tests/fuzz/%.o: AREA_FLAGS = $(TEST_FLAGS) -Wno-missing-prototypes
 
-LIBS := -lpthread
-CMD_LIBS := -lhttp_parser -luring $(LIBS)
+LIBS := -luring -lpthread
+CMD_LIBS := -lhttp_parser $(LIBS)
 LINK = $(CC) $(CONF_FLAGS) $(CFLAGS) $(LDFLAGS) -Wl,--as-needed
 
 # --- Sayings -----------------------------------------------------------------
