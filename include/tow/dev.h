@@ -146,7 +146,8 @@ struct tow_dev_ops {
 	int (*wait_fd)(struct tow_dev *dev);
 
 	/*
-	 * Arm, move or withdraw a placement hint. NULL without TOW_DEV_PLACE.
+	 * Arm, move or withdraw a placement hint. Called with TOW_DEV_PLACE
+	 * only; may be NULL without it.
 	 *
 	 * Returns: 0; or the hint does not hold: TOW_EBUSY (all queues are
 	 * taken, try again later), TOW_EPERM (the device cannot keep the flow

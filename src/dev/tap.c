@@ -27,6 +27,9 @@
  * Chunks wait in iov[], so that a small frame takes none from the pool and
  * gives none back; only what a frame used is replaced.
  *
+ * A tap with several queues places: tap_place.c. What is here is for queue 0,
+ * which is the only one then as well that is written to.
+ *
  * When the pool is dry, frames still come in by TAP_SPARES buffers of our own,
  * cut to what fits into the room (TOW_BUF_TRUNCATED). An acknowledgement fits,
  * and acknowledgements are what makes buffers come back.
@@ -60,18 +63,14 @@
 #define PROTOCOL_TCP  6
 #define PROTOCOL_UDP  17
 
-/*
- * Where the frame lies in the room: so far in that its vnet header fits in
- * front, and that the IP header behind 14 bytes of Ethernet is aligned.
- */
-#define FRAME_AT       18
-#define ROOM_BYTES     (TOW_BUF_ROOM - FRAME_AT)
+#define ROOM_BYTES     (TOW_BUF_ROOM - TAP_FRAME_AT)
 #define HEAD_BYTES_MIN (ETH_BYTES + IP4_BYTES + UDP_BYTES)
 #define HEAD_BYTES_MAX TOW_BUF_HEADERS
 
 _Static_assert(sizeof(struct virtio_net_hdr) == TAP_VNET_BYTES,
 	       "the vnet header's size is told to the kernel");
-_Static_assert(FRAME_AT >= TAP_VNET_BYTES && (FRAME_AT + ETH_BYTES) % 4 == 0,
+_Static_assert(TAP_FRAME_AT >= TAP_VNET_BYTES &&
+		       (TAP_FRAME_AT + ETH_BYTES) % 4 == 0,
 	       "vnet header fits, IP header is aligned");
 _Static_assert(sizeof(struct tow_span) == sizeof(struct iovec) &&
 		       offsetof(struct tow_span, ptr) ==
@@ -153,7 +152,7 @@ static unsigned byte_at(const struct tap *t, const struct tow_buf *buf,
 			uint32_t head, uint32_t offset)
 {
 	if (offset < head)
-		return buf->room[FRAME_AT + offset];
+		return buf->room[TAP_FRAME_AT + offset];
 	if (t->chunks_ready && offset - head < t->chunk_bytes)
 		return ((const uint8_t *)t->iov[1].iov_base)[offset - head];
 	return 0;
@@ -166,7 +165,7 @@ static unsigned byte_at(const struct tap *t, const struct tow_buf *buf,
 static uint32_t header_bytes(const struct tap *t, const struct tow_buf *buf,
 			     uint32_t head, uint32_t total)
 {
-	const uint8_t *frame = buf->room + FRAME_AT;
+	const uint8_t *frame = buf->room + TAP_FRAME_AT;
 	uint32_t type = (uint32_t)frame[12] << 8 | frame[13];
 	uint32_t at = ETH_BYTES, protocol;
 
@@ -193,7 +192,7 @@ static void read_vnet(struct tow_buf *buf, uint32_t total)
 {
 	struct virtio_net_hdr vnet;
 
-	memcpy(&vnet, buf->room + FRAME_AT - TAP_VNET_BYTES, sizeof(vnet));
+	memcpy(&vnet, buf->room + TAP_FRAME_AT - TAP_VNET_BYTES, sizeof(vnet));
 	if (vnet.flags & VIRTIO_NET_HDR_F_DATA_VALID)
 		buf->flags |= TOW_BUF_CSUM_OK;
 	if (vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM &&
@@ -219,7 +218,7 @@ static void read_vnet(struct tow_buf *buf, uint32_t total)
 }
 
 /* The frame's bytes behind @head, out of the chunks and into the buffer. */
-static void attach_chunks(struct tap *t, struct tow_buf *buf, uint32_t rest)
+void tap_attach_chunks(struct tap *t, struct tow_buf *buf, uint32_t rest)
 {
 	unsigned used = 0;
 
@@ -236,57 +235,55 @@ static void attach_chunks(struct tap *t, struct tow_buf *buf, uint32_t rest)
 
 /*
  * Give the frame its shape.
- * @head:  bytes that were meant for the room
  * @total: bytes that came, one more than there was room for if it was cut
  */
-static void shape_frame(struct tap *t, struct tow_buf *buf, uint32_t head,
-			uint32_t total, uint32_t room_for)
+static void shape_frame(struct tap *t, struct tow_buf *buf,
+			const struct tap_layout *l, uint32_t total)
 {
-	uint32_t headers, in_room = MIN(total, head);
+	uint32_t headers, in_room = MIN(total, l->head);
 
-	read_vnet(buf, total);
-	if (total > room_for) {
-		tow_buf_set_head(buf, FRAME_AT, in_room);
+	if (total > l->room_for) {
+		tow_buf_set_head(buf, TAP_FRAME_AT, in_room);
 		buf->flags |= TOW_BUF_TRUNCATED;
 		return;
 	}
 	headers = header_bytes(t, buf, in_room, total);
 	if (headers == total && total > in_room && total <= ROOM_BYTES &&
 	    total - in_room <= t->chunk_bytes) {
-		memcpy(buf->room + FRAME_AT + in_room, t->iov[1].iov_base,
+		memcpy(buf->room + TAP_FRAME_AT + in_room, t->iov[1].iov_base,
 		       total - in_room);
 		in_room = total;
 	}
-	tow_buf_set_head(buf, FRAME_AT, in_room);
-	attach_chunks(t, buf, total - in_room);
+	tow_buf_set_head(buf, TAP_FRAME_AT, in_room);
+	tap_attach_chunks(t, buf, total - in_room);
 	if (headers < total && headers <= HEAD_BYTES_MAX)
 		t->head_bytes = MAX(headers, HEAD_BYTES_MIN);
 }
 
-static ssize_t read_frame(struct tap *t, struct tow_buf *buf, bool dry,
-			  uint32_t *head, uint32_t *room_for)
+static ssize_t read_frame(struct tap *t, int fd, struct tow_buf *buf, bool dry,
+			  struct tap_layout *l)
 {
 	struct iovec *room = &t->iov[0];
 	struct iovec only[2];
 	ssize_t got;
 
 	if (t->chunks_ready && !dry) {
-		*head = t->head_bytes;
-		*room_for = *head + t->chunks_ready * t->chunk_bytes;
-		room->iov_base = buf->room + FRAME_AT - TAP_VNET_BYTES;
-		room->iov_len = TAP_VNET_BYTES + *head;
+		l->head = t->head_bytes;
+		l->room_for = l->head + t->chunks_ready * t->chunk_bytes;
+		room->iov_base = buf->room + TAP_FRAME_AT - TAP_VNET_BYTES;
+		room->iov_len = TAP_VNET_BYTES + l->head;
 		do {
-			got = readv(t->fd, t->iov, (int)t->chunks_ready + 2);
+			got = readv(fd, t->iov, (int)t->chunks_ready + 2);
 		} while (got < 0 && errno == EINTR);
 		return got;
 	}
-	*head = *room_for = ROOM_BYTES;
-	only[0].iov_base = buf->room + FRAME_AT - TAP_VNET_BYTES;
+	l->head = l->room_for = ROOM_BYTES;
+	only[0].iov_base = buf->room + TAP_FRAME_AT - TAP_VNET_BYTES;
 	only[0].iov_len = TAP_VNET_BYTES + ROOM_BYTES;
 	only[1].iov_base = &t->cut;
 	only[1].iov_len = 1;
 	do {
-		got = readv(t->fd, only, 2);
+		got = readv(fd, only, 2);
 	} while (got < 0 && errno == EINTR);
 	return got;
 }
@@ -296,11 +293,12 @@ static bool means_gone(int error)
 	return error == EBADFD || error == ENODEV || error == ENXIO;
 }
 
-/* The next frame, or NULL when there is none now. */
-static struct tow_buf *receive_frame(struct tap *t)
+/* The next frame of a queue, or NULL when there is none now. */
+static struct tow_buf *receive_frame(struct tap *t, struct tap_queue *q)
 {
+	bool placed = tap_hint_holds(q);
+	struct tap_layout layout;
 	struct tow_buf *buf;
-	uint32_t head, room_for;
 	ssize_t got;
 
 	refill_spares(t);
@@ -308,8 +306,10 @@ static struct tow_buf *receive_frame(struct tap *t)
 		return NULL;
 	buf = t->spare[t->spares - 1];
 	for (;;) {
-		got = read_frame(t, buf, t->spares < TAP_SPARES, &head,
-				 &room_for);
+		bool dry = t->spares < TAP_SPARES;
+
+		got = placed ? tap_read_placed(t, q, buf, dry, &layout)
+			     : read_frame(t, q->fd, buf, dry, &layout);
 		if (got < 0) {
 			t->gone = means_gone(errno);
 			return NULL;
@@ -319,14 +319,37 @@ static struct tow_buf *receive_frame(struct tap *t)
 		t->dev.rx_lost++;
 	}
 	t->spares--;
-	shape_frame(t, buf, head, (uint32_t)got - TAP_VNET_BYTES, room_for);
+	got -= TAP_VNET_BYTES;
+	read_vnet(buf, (uint32_t)got);
+	if (placed)
+		tap_shape_placed(t, q, buf, &layout, (uint32_t)got);
+	else
+		shape_frame(t, buf, &layout, (uint32_t)got);
 	return buf;
+}
+
+unsigned tap_read_queue(struct tap *t, struct tap_queue *q,
+			struct tow_buf **bufs, unsigned n, bool *empty)
+{
+	bool placed = tap_hint_holds(q);
+	unsigned got;
+
+	for (got = 0; got < n; got++) {
+		if (placed && !tap_hint_holds(q))
+			break; /* first the stack has to see what came */
+		bufs[got] = receive_frame(t, q);
+		if (!bufs[got])
+			break;
+	}
+	*empty = got < n || (placed && !tap_hint_holds(q));
+	return got;
 }
 
 static int tap_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
 {
 	struct tap *t = tap_of(dev);
 	unsigned got;
+	bool empty;
 
 	if (t->gone)
 		return TOW_ENETDOWN;
@@ -334,11 +357,10 @@ static int tap_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
 		meet_pool(t);
 	if (UNLIKELY(t->chunks_ready < t->chunks_wanted))
 		refill_chunks(t);
-	for (got = 0; got < n; got++) {
-		bufs[got] = receive_frame(t);
-		if (!bufs[got])
-			break;
-	}
+	if (t->queues_used)
+		got = tap_read_queues(t, bufs, n);
+	else
+		got = tap_read_queue(t, &t->queues[0], bufs, n, &empty);
 	if (!got && t->gone)
 		return TOW_ENETDOWN;
 	return (int)got;
@@ -435,7 +457,9 @@ static int tap_tx(struct tow_dev *dev, struct tow_buf *const *bufs, unsigned n)
 
 static int tap_wait_fd(struct tow_dev *dev)
 {
-	return tap_of(dev)->fd;
+	struct tap *t = tap_of(dev);
+
+	return t->epoll >= 0 ? t->epoll : t->fd;
 }
 
 static const char *tap_interface(struct tow_dev *dev)
@@ -473,7 +497,7 @@ static void tap_close(struct tow_dev *dev)
 		tow_buf_give(t->spare[--t->spares]);
 	while (t->chunks_ready)
 		tow_chunk_give(dev->pool, t->iov[t->chunks_ready--].iov_base);
-	close(t->fd);
+	tap_close_queues(t);
 	free(t);
 }
 
@@ -482,6 +506,7 @@ const struct tow_dev_ops tap_ops = {
 	.rx = tap_rx,
 	.tx = tap_tx,
 	.wait_fd = tap_wait_fd,
+	.place = tap_place,
 	.close = tap_close,
 	.withdraw = tap_withdraw,
 	.interface = tap_interface,

@@ -9,6 +9,12 @@
  * offloads refuses all of them together, so they are tried in sets, the
  * richest first.
  *
+ * Placement needs queues (tap_place.c), and those a right to steer them. So
+ * that is asked first: without it the tap gets one queue, as it would from a
+ * kernel that knows no more of them. The first queue makes the interface or
+ * attaches to it; nobody else may have a hand on it then, because the kernel
+ * would deal out the frames between us.
+ *
  * The kernel's end (addresses, up, routes) is not the driver's: see
  * <tow/host.h>. Only what belongs to the link itself is set here: the MTU, and
  * a queue long enough that a burst without large segments is not dropped.
@@ -21,6 +27,7 @@
 #include <linux/if_tun.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -50,6 +57,7 @@ struct tap_options {
 	char name[IFNAMSIZ];   /* empty: the kernel chooses */
 	uint64_t mtu;	       /* 0: as the interface has it */
 	uint64_t queue_frames; /* 0: QUEUE_FRAMES if permitted */
+	uint64_t queues;       /* 0: TAP_QUEUES if that can be had */
 	bool offloads;
 	uint8_t mac[6]; /* zero: random */
 };
@@ -64,11 +72,18 @@ static const struct spec_key keys[] = {
 	{ "mac", SPEC_MAC, offsetof(struct tap_options, mac), 0, 0, NULL },
 	{ "queue", SPEC_NUMBER, offsetof(struct tap_options, queue_frames), 1,
 	  QUEUE_MAX, NULL },
+	{ "queues", SPEC_NUMBER, offsetof(struct tap_options, queues), 1,
+	  TAP_QUEUES_MAX, NULL },
 };
+
+static int open_file(void)
+{
+	return open(TUN_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+}
 
 static int open_tun(struct tap *t, struct spec *spec)
 {
-	t->fd = open(TUN_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	t->fd = t->queues[0].fd = open_file();
 	if (t->fd >= 0)
 		return 0;
 	switch (errno) {
@@ -116,7 +131,7 @@ static int refused_interface(struct spec *spec, const char *name, int why)
 	case EEXIST:
 		return spec_fail(spec, TOW_EEXIST,
 				 "interface %s exists and is not a tap with "
-				 "one queue (see \"ip -d link show %s\"); "
+				 "a vnet header (see \"ip -d link show %s\"); "
 				 "choose another with name=…, or leave it out",
 				 name, name);
 	default:
@@ -136,22 +151,158 @@ static bool is_valid_name(const char *name)
 	return true;
 }
 
+/* One queue of the interface @name, by the file @fd; 0 or errno. */
+static int attach(int fd, char name[IFNAMSIZ], bool several)
+{
+	struct ifreq ifr = { 0 };
+
+	memcpy(ifr.ifr_name, name, IFNAMSIZ);
+	ifr.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
+				(several ? IFF_MULTI_QUEUE : 0));
+	if (ioctl(fd, TUNSETIFF, &ifr) < 0)
+		return errno;
+	memcpy(name, ifr.ifr_name, IFNAMSIZ);
+	name[IFNAMSIZ - 1] = '\0';
+	return 0;
+}
+
+/*
+ * The first queue. An interface that exists was made for one queue, or for
+ * several, and is attached to as that.
+ */
 static int make_interface(struct tap *t, const struct tap_options *options,
 			  struct spec *spec)
 {
-	struct ifreq ifr = { 0 };
+	bool several = t->steer.program >= 0;
+	int why;
 
 	if (!is_valid_name(options->name))
 		return spec_fail(spec, TOW_EINVAL,
 				 "\"%s\" cannot be the name of an interface",
 				 options->name);
-	strcpy(ifr.ifr_name, *options->name ? options->name : "tow%d");
-	ifr.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
-	if (ioctl(t->fd, TUNSETIFF, &ifr) < 0)
-		return refused_interface(spec, options->name, errno);
-	memcpy(t->name, ifr.ifr_name, sizeof(t->name));
-	t->name[sizeof(t->name) - 1] = '\0';
+	strcpy(t->name, *options->name ? options->name : "tow%d");
+	why = attach(t->fd, t->name, several);
+	if (why == EINVAL && options->queues > 1)
+		return spec_fail(spec, TOW_EEXIST,
+				 "interface %s has one queue; have it made "
+				 "with \"ip tuntap add %s mode tap multi_queue "
+				 "vnet_hdr\", or leave out queues=…",
+				 options->name, options->name);
+	if (why == EINVAL) {
+		if (several)
+			tap_steer_close(&t->steer);
+		several = !several;
+		why = attach(t->fd, t->name, several);
+	}
+	if (!why && several && tap_steer_queues(t->name) > 1)
+		why = EBUSY;
+	return why ? refused_interface(spec, options->name, why) : 0;
+}
+
+/* Are there queues for flows to be had? Then the steering is ready. */
+static int open_steering(struct tap *t, const struct tap_options *options,
+			 struct spec *spec)
+{
+	int error;
+
+	t->steer.map = t->steer.program = -1;
+	if (options->queues == 1)
+		return 0;
+	error = tap_steer_open(&t->steer, TAP_QUEUES_MAX);
+	if (!error || !options->queues)
+		return 0;
+	return spec_fail(spec, error,
+			 "the kernel lets nobody but root choose queues for "
+			 "flows (bpf(2): %s); without queues=… there is one "
+			 "for all",
+			 strerror(-error));
+}
+
+/* What was dealt out before frames were steered came before we were there. */
+static void empty_queue(int fd)
+{
+	uint8_t head[TAP_VNET_BYTES];
+
+	while (read(fd, head, sizeof(head)) >= 0)
+		;
+}
+
+static int attach_queues(struct tap *t, unsigned wanted)
+{
+	int error = 0;
+
+	while (t->queue_count < wanted && !error) {
+		struct tap_queue *q = &t->queues[t->queue_count];
+
+		q->fd = open_file();
+		if (q->fd < 0)
+			return errno;
+		error = attach(q->fd, t->name, true);
+		if (error)
+			close(q->fd);
+		else
+			t->queue_count++;
+	}
+	return error;
+}
+
+static int watch_queues(struct tap *t)
+{
+	t->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (t->epoll < 0)
+		return errno;
+	for (unsigned i = 0; i < t->queue_count; i++) {
+		struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
+
+		if (epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->queues[i].fd, &event))
+			return errno;
+	}
 	return 0;
+}
+
+/* Back to the one queue that it began with. */
+static void leave_queues(struct tap *t)
+{
+	if (t->epoll >= 0)
+		close(t->epoll);
+	t->epoll = -1;
+	while (t->queue_count > 1)
+		close(t->queues[--t->queue_count].fd);
+	tap_steer_detach(t->fd);
+	tap_steer_close(&t->steer);
+}
+
+/* The other queues, when they are wanted and the kernel has them. */
+static int make_queues(struct tap *t, const struct tap_options *options,
+		       struct spec *spec)
+{
+	unsigned wanted =
+		options->queues ? (unsigned)options->queues : TAP_QUEUES;
+	int why;
+
+	if (t->steer.program < 0)
+		return 0;
+	why = attach_queues(t, wanted);
+	if (!why)
+		why = -tap_steer_attach(&t->steer, t->fd);
+	if (!why)
+		why = watch_queues(t);
+	if (!why) {
+		for (unsigned i = 1; i < t->queue_count; i++)
+			empty_queue(t->queues[i].fd);
+		return 0;
+	}
+	leave_queues(t);
+	if (!options->queues)
+		return 0;
+	return spec_fail(spec, -why, "making %u queues of %s: %s", wanted,
+			 t->name, strerror(why));
+}
+
+void tap_close_queues(struct tap *t)
+{
+	leave_queues(t);
+	close(t->fd);
 }
 
 int tap_set_offloads(struct tap *t, uint32_t offloads)
@@ -282,6 +433,8 @@ static void set_caps(struct tap *t)
 		dev->caps |= TOW_DEV_USO;
 	if (t->offloads & TAP_LARGE)
 		dev->gso_bytes_max = GSO_BYTES_MAX;
+	if (t->queue_count > 1)
+		dev->caps |= TOW_DEV_PLACE;
 	t->head_bytes = 14 + 20 + 32; /* TCP with timestamps over IPv4 */
 }
 
@@ -298,7 +451,11 @@ int tap_open(struct tow_dev **out, struct spec *spec)
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return spec_fail(spec, TOW_ENOMEM, "out of memory");
-	error = open_tun(t, spec);
+	t->epoll = -1;
+	t->queue_count = 1;
+	error = open_steering(t, &options, spec);
+	if (!error)
+		error = open_tun(t, spec);
 	if (error)
 		goto fail_open;
 	error = make_interface(t, &options, spec);
@@ -307,6 +464,8 @@ int tap_open(struct tow_dev **out, struct spec *spec)
 	if (!error)
 		error = set_link(t, &options, spec);
 	if (!error)
+		error = make_queues(t, &options, spec);
+	if (!error)
 		error = choose_mac(t, options.mac, spec);
 	if (error)
 		goto fail;
@@ -314,8 +473,9 @@ int tap_open(struct tow_dev **out, struct spec *spec)
 	*out = &t->dev;
 	return 0;
 fail:
-	close(t->fd);
+	tap_close_queues(t);
 fail_open:
+	tap_steer_close(&t->steer);
 	free(t);
 	return error;
 }

@@ -31,6 +31,7 @@
 #include <tow/host.h>
 #include "base/csum.h"
 #include "box_dev.h"
+#include "tap_net.h"
 #include "test.h"
 
 #ifndef UDP_SEGMENT
@@ -41,57 +42,13 @@
 #define UDP_HEADERS 42
 #define LARGE_BYTES 60000
 
-static struct tow_dev *dev;
-static struct tow_pool pool;
-static uint64_t empty_count;
-static void *pool_memory;
 static uint8_t payload[65536];
-static char error[512];
-
-static void enter_namespace(void)
-{
-	if (unshare(CLONE_NEWNET) && unshare(CLONE_NEWUSER | CLONE_NEWNET))
-		SKIP("no permission for a network namespace");
-	if (access("/dev/net/tun", R_OK | W_OK))
-		SKIP("/dev/net/tun cannot be opened");
-}
-
-static void make_pool(unsigned bufs, unsigned chunks, unsigned chunk_bytes)
-{
-	size_t need = pool_need(bufs, chunks, chunk_bytes);
-
-	need = (need + chunk_bytes - 1) / chunk_bytes * chunk_bytes;
-	pool_memory = aligned_alloc(chunk_bytes, need);
-	CHECK(pool_memory != NULL);
-	pool_init(&pool, pool_memory, bufs, chunks, chunk_bytes, &empty_count);
-	dev->pool = &pool;
-}
 
 static void open_tap(const char *spec)
 {
-	struct tow_addr addr = tow_addr_v4(192, 0, 2, 1);
-	int failed;
-
-	enter_namespace();
-	failed = tow_dev_open(&dev, spec, error, sizeof(error));
-	if (failed)
-		printf("# %s\n", error);
-	CHECK_EQ(failed, 0);
-	CHECK_EQ(tow_netif_up(tow_dev_interface(dev), error, sizeof(error)), 0);
-	CHECK_EQ(tow_netif_add_addr(tow_dev_interface(dev), &addr, 24, error,
-				    sizeof(error)),
-		 0);
+	tap_net_open(spec);
 	for (size_t i = 0; i < sizeof(payload); i++)
 		payload[i] = (uint8_t)(i * 7 + i / 256);
-}
-
-static void close_tap(void)
-{
-	dev->ops->close(dev);
-	CHECK_EQ(pool.bufs_left, pool.bufs_total);
-	CHECK_EQ(pool.chunks_left, pool.chunks_total);
-	pool_close(&pool);
-	free(pool_memory);
 }
 
 static int open_socket(void)
@@ -155,7 +112,7 @@ TEST(options_reach_the_interface_and_the_capabilities)
 {
 	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 9 };
 
-	enter_namespace();
+	tap_net_enter();
 	CHECK_EQ(tow_dev_open(&dev,
 			      "tap:name=tapx,mtu=9000,mac=02:00:00:00:00:09",
 			      error, sizeof(error)),
@@ -175,10 +132,10 @@ TEST(options_reach_the_interface_and_the_capabilities)
 
 TEST(a_tap_without_offloads_claims_none)
 {
-	enter_namespace();
+	tap_net_enter();
 	CHECK_EQ(tow_dev_open(&dev, "tap:offloads=off", error, sizeof(error)),
 		 0);
-	CHECK_EQ(dev->caps, TOW_DEV_SPLIT);
+	CHECK_EQ(dev->caps & ~TOW_DEV_PLACE, TOW_DEV_SPLIT);
 	CHECK_EQ(dev->gso_bytes_max, 0);
 	CHECK_EQ(dev->mtu, 1500);
 	CHECK_STR(tow_dev_interface(dev), "tow0");
@@ -189,7 +146,7 @@ TEST(a_name_in_use_is_refused_with_the_reason)
 {
 	struct tow_dev *second;
 
-	enter_namespace();
+	tap_net_enter();
 	CHECK_EQ(tow_dev_open(&dev, "tap:name=tow7", error, sizeof(error)), 0);
 	CHECK_EQ(tow_dev_open(&second, "tap:name=tow7", error, sizeof(error)),
 		 TOW_EBUSY);
@@ -204,7 +161,7 @@ TEST(a_name_in_use_is_refused_with_the_reason)
 
 TEST(a_tap_made_by_others_is_attached_to_and_left_there)
 {
-	enter_namespace();
+	tap_net_enter();
 	if (system("ip tuntap add tow5 mode tap") ||
 	    system("ip link set tow5 mtu 3000"))
 		SKIP("no ip command");
@@ -247,7 +204,7 @@ TEST(payload_of_a_flow_starts_at_the_start_of_a_chunk)
 	int fd;
 
 	open_tap("tap");
-	make_pool(64, 64, 4096);
+	tap_net_pool(64, 64, 4096);
 	fd = open_socket();
 	CHECK(receive_datagram() == NULL);
 	for (int i = 0; i < 3; i++) {
@@ -263,7 +220,7 @@ TEST(payload_of_a_flow_starts_at_the_start_of_a_chunk)
 		tow_buf_give(buf);
 	}
 	CHECK(receive_datagram() == NULL);
-	close_tap();
+	tap_net_close();
 }
 
 /* virtio 1.2, 5.1.6: NEEDS_CSUM leaves the checksum to the receiver. */
@@ -273,7 +230,7 @@ TEST(an_unfinished_checksum_is_passed_on_as_partial)
 	int fd;
 
 	open_tap("tap");
-	make_pool(64, 64, 4096);
+	tap_net_pool(64, 64, 4096);
 	fd = open_socket();
 	kernel_sends(fd, 100);
 	buf = receive_datagram();
@@ -282,7 +239,7 @@ TEST(an_unfinished_checksum_is_passed_on_as_partial)
 	CHECK_EQ(buf->csum_start, 34);
 	CHECK_EQ(buf->csum_offset, 6);
 	tow_buf_give(buf);
-	close_tap();
+	tap_net_close();
 }
 
 TEST(without_offloads_checksums_are_on_the_wire)
@@ -294,7 +251,7 @@ TEST(without_offloads_checksums_are_on_the_wire)
 	int fd;
 
 	open_tap("tap:offloads=off");
-	make_pool(64, 64, 4096);
+	tap_net_pool(64, 64, 4096);
 	fd = open_socket();
 	kernel_sends(fd, 100);
 	buf = receive_datagram();
@@ -305,7 +262,7 @@ TEST(without_offloads_checksums_are_on_the_wire)
 					frame + 34, 108)),
 		 0);
 	tow_buf_give(buf);
-	close_tap();
+	tap_net_close();
 }
 
 static void set_segment(int fd, int bytes)
@@ -322,7 +279,7 @@ TEST(a_large_frame_fills_chunks_and_says_how_it_is_cut)
 	open_tap("tap");
 	if (!(dev->caps & TOW_DEV_USO))
 		SKIP("the kernel's tap has no USO");
-	make_pool(64, 64, 4096);
+	tap_net_pool(64, 64, 4096);
 	fd = open_socket();
 	set_segment(fd, 1000);
 	for (int i = 0; i < 3; i++) {
@@ -334,7 +291,7 @@ TEST(a_large_frame_fills_chunks_and_says_how_it_is_cut)
 		check_payload(buf, LARGE_BYTES);
 		tow_buf_give(buf);
 	}
-	close_tap();
+	tap_net_close();
 }
 
 TEST(small_chunks_make_the_kernel_cut_large_segments)
@@ -343,7 +300,7 @@ TEST(small_chunks_make_the_kernel_cut_large_segments)
 	int fd, count = 0;
 
 	open_tap("tap");
-	make_pool(256, 256, 2048);
+	tap_net_pool(256, 256, 2048);
 	fd = open_socket();
 	CHECK(receive_datagram() == NULL);
 	set_segment(fd, 1000);
@@ -356,7 +313,7 @@ TEST(small_chunks_make_the_kernel_cut_large_segments)
 		count++;
 	}
 	CHECK_EQ(count, LARGE_BYTES / 1000);
-	close_tap();
+	tap_net_close();
 }
 
 TEST(withdrawn_large_segments_are_cut_by_the_kernel)
@@ -368,7 +325,7 @@ TEST(withdrawn_large_segments_are_cut_by_the_kernel)
 	CHECK_EQ(dev->ops->withdraw(dev, TOW_DEV_LRO), 0);
 	CHECK(!(dev->caps & (TOW_DEV_TSO4 | TOW_DEV_USO | TOW_DEV_LRO)));
 	CHECK(dev->caps & TOW_DEV_TX_CSUM);
-	make_pool(256, 256, 4096);
+	tap_net_pool(256, 256, 4096);
 	fd = open_socket();
 	set_segment(fd, 1000);
 	kernel_sends(fd, LARGE_BYTES);
@@ -378,7 +335,7 @@ TEST(withdrawn_large_segments_are_cut_by_the_kernel)
 		count++;
 	}
 	CHECK_EQ(count, LARGE_BYTES / 1000);
-	close_tap();
+	tap_net_close();
 }
 
 TEST(frames_that_fit_into_the_room_cost_no_chunk)
@@ -388,7 +345,7 @@ TEST(frames_that_fit_into_the_room_cost_no_chunk)
 
 	/* the kernel's own chatter: multicast reports and solicitations */
 	open_tap("tap");
-	make_pool(64, 64, 4096);
+	tap_net_pool(64, 64, 4096);
 	usleep(20000);
 	while ((got = dev->ops->rx(dev, &buf, 1)) == 1) {
 		if (buf->bytes <= 200)
@@ -397,7 +354,7 @@ TEST(frames_that_fit_into_the_room_cost_no_chunk)
 		frames++;
 	}
 	CHECK_GT(frames, 0);
-	close_tap();
+	tap_net_close();
 }
 
 TEST(a_pool_without_chunks_still_receives_headers)
@@ -408,7 +365,7 @@ TEST(a_pool_without_chunks_still_receives_headers)
 	int fd;
 
 	open_tap("tap");
-	make_pool(64, 4, 4096);
+	tap_net_pool(64, 4, 4096);
 	fd = open_socket();
 	while ((taken[count] = tow_chunk_take(&pool)) != NULL)
 		count++;
@@ -434,7 +391,7 @@ TEST(a_pool_without_chunks_still_receives_headers)
 	CHECK(buf != NULL);
 	check_payload(buf, 1400);
 	tow_buf_give(buf);
-	close_tap();
+	tap_net_close();
 }
 
 TEST(a_pool_without_buffers_still_receives_headers)
@@ -444,7 +401,7 @@ TEST(a_pool_without_buffers_still_receives_headers)
 	int fd;
 
 	open_tap("tap");
-	make_pool(32, 64, 4096);
+	tap_net_pool(32, 64, 4096);
 	fd = open_socket();
 	CHECK(receive_datagram() == NULL);
 	while ((held[count] = tow_buf_take(&pool)) != NULL)
@@ -459,7 +416,7 @@ TEST(a_pool_without_buffers_still_receives_headers)
 	}
 	while (count)
 		tow_buf_give(held[--count]);
-	close_tap();
+	tap_net_close();
 }
 
 /* A frame to the kernel's end, with @payload lent. */
@@ -517,13 +474,13 @@ TEST(lent_payload_arrives_and_the_buffer_comes_back_at_once)
 	int fd;
 
 	open_tap("tap");
-	make_pool(64, 64, 4096);
+	tap_net_pool(64, 64, 4096);
 	fd = open_socket();
 	buf = make_datagram(1400);
 	CHECK_EQ(dev->ops->tx(dev, &buf, 1), 1);
 	CHECK_EQ(pool.bufs_left, pool.bufs_total);
 	kernel_receives(fd, 1400, 0);
-	close_tap();
+	tap_net_close();
 }
 
 TEST(a_train_of_datagrams_is_cut_by_the_kernel)
@@ -534,7 +491,7 @@ TEST(a_train_of_datagrams_is_cut_by_the_kernel)
 	open_tap("tap");
 	if (!(dev->caps & TOW_DEV_USO))
 		SKIP("the kernel's tap has no USO");
-	make_pool(64, 64, 4096);
+	tap_net_pool(64, 64, 4096);
 	fd = open_socket();
 	buf = make_datagram(2500);
 	buf->gso = TOW_GSO_UDP;
@@ -543,7 +500,7 @@ TEST(a_train_of_datagrams_is_cut_by_the_kernel)
 	kernel_receives(fd, 1000, 0);
 	kernel_receives(fd, 1000, 1000);
 	kernel_receives(fd, 500, 2000);
-	close_tap();
+	tap_net_close();
 }
 
 /* A mapped file that was truncated while it was lent. */
@@ -553,7 +510,7 @@ TEST(payload_that_cannot_be_read_loses_the_frame_only)
 	int fd;
 
 	open_tap("tap");
-	make_pool(64, 64, 4096);
+	tap_net_pool(64, 64, 4096);
 	fd = open_socket();
 	bufs[0] = make_datagram(1400);
 	bufs[0]->spans[1].ptr = (const void *)(uintptr_t)4096;
@@ -561,7 +518,7 @@ TEST(payload_that_cannot_be_read_loses_the_frame_only)
 	CHECK_EQ(dev->ops->tx(dev, bufs, 2), 2);
 	CHECK_EQ(dev->tx_lost, 1);
 	kernel_receives(fd, 600, 0);
-	close_tap();
+	tap_net_close();
 }
 
 static void ip_link(const char *words)
@@ -580,7 +537,7 @@ TEST(a_link_that_is_down_loses_frames_and_comes_back)
 	int fd;
 
 	open_tap("tap");
-	make_pool(64, 64, 4096);
+	tap_net_pool(64, 64, 4096);
 	fd = open_socket();
 	ip_link("set down dev");
 	buf = make_datagram(1400);
@@ -591,7 +548,7 @@ TEST(a_link_that_is_down_loses_frames_and_comes_back)
 	buf = make_datagram(1400);
 	CHECK_EQ(dev->ops->tx(dev, &buf, 1), 1);
 	kernel_receives(fd, 1400, 0);
-	close_tap();
+	tap_net_close();
 }
 
 TEST(an_interface_that_was_deleted_is_gone_for_good)
@@ -600,7 +557,7 @@ TEST(an_interface_that_was_deleted_is_gone_for_good)
 	struct pollfd waiting;
 
 	open_tap("tap");
-	make_pool(64, 64, 4096);
+	tap_net_pool(64, 64, 4096);
 	CHECK(receive_datagram() == NULL);
 	sent = make_datagram(1400);
 	waiting.fd = dev->ops->wait_fd(dev);
@@ -611,7 +568,7 @@ TEST(an_interface_that_was_deleted_is_gone_for_good)
 	CHECK_EQ(dev->ops->tx(dev, &sent, 1), TOW_ENETDOWN);
 	CHECK_EQ(dev->ops->rx(dev, &buf, 1), TOW_ENETDOWN);
 	tow_buf_give(sent);
-	close_tap();
+	tap_net_close();
 }
 
 TEST(the_kernels_end_gets_mtu_queue_and_routes)
