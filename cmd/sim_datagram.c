@@ -66,6 +66,8 @@ void datagrams_plan(struct world *world, struct datagrams *flow,
 	flow->gap_us = dice_up_to(dice, 20000);
 	flow->connected = dice_hit(dice, 500000);
 	flow->may_fail = !world->profile->perfect;
+	if (dice_hit(dice, 500000))
+		slots_plan(flow);
 }
 
 /* Sending. */
@@ -269,7 +271,7 @@ static void count_datagram(struct datagrams *flow, uint32_t number)
 	flow->got += flow->seen[number] == 1;
 }
 
-static void judge(struct datagrams *flow, const uint8_t *data, size_t bytes)
+void datagrams_judge(struct datagrams *flow, const uint8_t *data, size_t bytes)
 {
 	uint32_t number;
 
@@ -311,7 +313,7 @@ static bool recv_one(struct datagrams *flow)
 	if (receiving_ended(flow, n))
 		return false;
 	flow->to->copied_out_bytes += (uint64_t)n;
-	judge(flow, data, (size_t)n);
+	datagrams_judge(flow, data, (size_t)n);
 	return true;
 }
 
@@ -335,7 +337,7 @@ static bool borrow_one(struct datagrams *flow)
 		memcpy(data + bytes, spans[i].ptr, spans[i].len);
 	if (bytes != from.bytes)
 		wrong(flow, "the spans are not as long as the datagram");
-	judge(flow, data, bytes);
+	datagrams_judge(flow, data, bytes);
 	flow->to->borrowed_bytes += bytes;
 	flow->to->returned_bytes += bytes;
 	flow->held++;
@@ -370,6 +372,8 @@ static bool open_sockets(struct datagrams *flow)
 		result = tow_udp_open(flow->from->stack, &any, &flow->out);
 	if (result == 0 && flow->connected)
 		result = tow_udp_connect(flow->out, &flow->target);
+	if (result == 0)
+		result = slots_connect(flow);
 	if (result < 0 && !error_allowed(flow, result))
 		wrong(flow, tow_strerror(result));
 	if (flow->in)
@@ -382,8 +386,10 @@ static bool open_sockets(struct datagrams *flow)
 
 static void close_sockets(struct datagrams *flow)
 {
-	if (flow->in)
+	if (flow->in) {
+		slots_take(flow);
 		tow_udp_close(flow->in);
+	}
 	if (flow->out)
 		tow_udp_close(flow->out);
 	flow->in = flow->out = NULL;
@@ -393,7 +399,9 @@ static void close_sockets(struct datagrams *flow)
 void datagrams_event(struct datagrams *flow, const struct tow_event *event)
 {
 	flow->next_us = 0;
-	if (event->object != flow->in && event->object != flow->out)
+	if (event->type == TOW_EVENT_POST)
+		slots_event(flow, event);
+	else if (event->object != flow->in && event->object != flow->out)
 		wrong(flow, "an event for a closed socket");
 	else if (event->type == TOW_EVENT_READABLE)
 		flow->readable = true;
@@ -411,6 +419,7 @@ void datagrams_act(struct datagrams *flow)
 		close_sockets(flow);
 		return;
 	}
+	slots_act(flow);
 	receive_all(flow);
 	if (!flow->end_us)
 		flow->end_us = now_us + flow->plan * flow->gap_us + LINGER_US;

@@ -286,7 +286,7 @@ static void draw_caps(struct world *world, struct tow_sim_port *port)
 	port->caps = (uint32_t)dice_throw(dice) &
 		     (TOW_DEV_TX_CSUM | TOW_DEV_RX_CSUM | TOW_DEV_TSO4 |
 		      TOW_DEV_TSO6 | TOW_DEV_USO | TOW_DEV_LRO | TOW_DEV_SPLIT |
-		      TOW_DEV_ASYNC_TX);
+		      TOW_DEV_ASYNC_TX | TOW_DEV_PLACE);
 	if (port->caps & TOW_DEV_LRO)
 		port->caps |= TOW_DEV_RX_CSUM;
 	port->rx_partial = dice_hit(dice, 300000);
@@ -294,6 +294,25 @@ static void draw_caps(struct world *world, struct tow_sim_port *port)
 	/* A card that takes its time makes queues longer than a timeout. */
 	port->fetch_us = (uint32_t)dice_up_to(dice, perfect ? 5 : 200);
 	port->complete_us = (uint32_t)dice_up_to(dice, perfect ? 100 : 2 * MS);
+}
+
+/* What a device does wrong with hints; see struct tow_sim_place. */
+static void draw_place(struct world *world, struct tow_sim_place *place)
+{
+	struct dice *dice = &world->dice;
+
+	place->flows = (uint32_t)dice_up_to(dice, 4);
+	if (world->profile->perfect)
+		return; /* some of it loses packets */
+	place->busy_ppm = fault(dice, 200000);
+	place->refused_ppm = fault(dice, 50000);
+	place->late_ppm = fault(dice, 300000);
+	place->stale_ppm = fault(dice, 50000);
+	place->shape_ppm = fault(dice, 50000);
+	place->damage_ppm = fault(dice, 50000);
+	place->truncated_ppm = fault(dice, 50000);
+	place->withdrawn_ppm = fault(dice, 50000);
+	place->moved_ppm = fault(dice, 50000);
 }
 
 static void draw_odd_link(struct world *world, struct tow_sim_port *port)
@@ -314,6 +333,7 @@ void profile_port(struct world *world, struct tow_sim_port *port)
 	tow_sim_port_default(port);
 	port->mtu = world->mtu;
 	draw_caps(world, port);
+	draw_place(world, &port->place);
 	draw_wire(world,
 		  dice_hit(&world->dice, 200000) ? &port->down : &port->up);
 	if (world->profile->odd_links || dice_hit(&world->dice, 300000))

@@ -592,6 +592,8 @@ static void take_down(struct world *world)
 	}
 	if (world->sim)
 		tow_sim_close(world->sim);
+	for (unsigned i = 0; i < world->datagrams_count; i++)
+		slots_free(&world->datagrams[i]);
 	loans_free(world);
 }
 

@@ -10,6 +10,7 @@
  *	sim_world.c     one scenario: build, run, check, take down
  *	sim_stream.c    programs at the two ends of a TCP connection
  *	sim_datagram.c  programs that exchange datagrams
+ *	sim_slots.c     and receive them into posted buffers
  *	sim_attacker.c  somebody who forges segments
  *	sim_loan.c      memory that is lent, and what becomes of it
  *
@@ -153,6 +154,16 @@ struct flow {
 };
 
 #define DATAGRAM_COUNT_MAX 256
+#define SLOT_POSTS_MAX	   4
+
+/* Memory that was posted for datagrams. */
+struct slot_post {
+	uint8_t *memory;     /* with canaries in front and behind; NULL: none */
+	size_t whole, bytes; /* all of it; of its slots */
+	uint64_t token;
+	uint64_t filled, end, placed_bytes; /* by the records */
+	bool copied;
+};
 
 /* Datagrams from one socket to another. */
 struct datagrams {
@@ -167,7 +178,11 @@ struct datagrams {
 	uint8_t seen[DATAGRAM_COUNT_MAX];
 	uint32_t bytes_max, lend_ppm, borrow_ppm, train_ppm;
 	uint64_t next_us, gap_us, end_us;
-	unsigned held; /* borrowed and not returned */
+	unsigned held;	    /* borrowed and not returned */
+	unsigned posts_max; /* 0: posts nothing */
+	uint32_t slot_bytes, header_bytes;
+	struct slot_post posts[SLOT_POSTS_MAX];
+	uint64_t post_token;
 	bool connected, writable, readable, done;
 	bool may_fail; /* a loan may end with an error */
 };
@@ -242,6 +257,15 @@ void datagrams_plan(struct world *world, struct datagrams *flow,
 		    unsigned number);
 void datagrams_act(struct datagrams *flow);
 void datagrams_event(struct datagrams *flow, const struct tow_event *event);
+void datagrams_judge(struct datagrams *flow, const uint8_t *data, size_t bytes);
+
+/* sim_slots.c */
+void slots_plan(struct datagrams *flow);
+int slots_connect(struct datagrams *flow);
+void slots_act(struct datagrams *flow);
+void slots_take(struct datagrams *flow);
+void slots_event(struct datagrams *flow, const struct tow_event *event);
+void slots_free(struct datagrams *flow);
 
 /* sim_attacker.c */
 void attacker_act(struct world *world);
