@@ -117,6 +117,18 @@
 	X(TCP_TIMEOUTS, "tcp_timeouts", "connections given up on")            \
 	X(TCP_TIME_WAIT_REUSED, "tcp_time_wait_reused",                       \
 	  "TIME-WAIT taken over (RFC 6191)")                                  \
+	X(PLACE_ARMED, "place_armed", "placement began, or began again")      \
+	X(PLACE_HITS, "place_hits", "segments that the device placed")        \
+	X(PLACE_MISSES, "place_misses", "segments that came otherwise")       \
+	X(PLACE_DEVICE, "place_device", "not placed: the device cannot")      \
+	X(PLACE_REFUSED, "place_refused",                                     \
+	  "not placed: the device cannot keep the flow apart")                \
+	X(PLACE_BUSY, "place_busy",                                           \
+	  "not placed: the device places as many flows as it can")            \
+	X(PLACE_SHARED, "place_shared",                                       \
+	  "not placed: somebody else uses the local port")                    \
+	X(PLACE_PAUSED, "place_paused",                                       \
+	  "not placed for a while: too much came otherwise")                  \
 	X(UDP_IN, "udp_in", "datagrams delivered to sockets")                 \
 	X(UDP_OUT, "udp_out", "datagrams sent")                               \
 	X(ICMP_IN, "icmp_in", "ICMP messages understood")                     \

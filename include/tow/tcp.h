@@ -8,6 +8,7 @@
 #include <tow/error.h>
 #include <tow/ledger.h>
 #include <tow/mark.h>
+#include <tow/place.h>
 #include <tow/span.h>
 
 /*
@@ -23,8 +24,10 @@
  *      on the wire     [hdr]+--- [hdr]+---  …         retransmitted from there
  *                                                     until acknowledged
  *
- * Receiving has two ways out. tow_tcp_recv() copies. tow_tcp_borrow() shows
+ * Receiving has three ways out. tow_tcp_recv() copies. tow_tcp_borrow() shows
  * the bytes where the device put them, and tow_tcp_return() gives them back.
+ * tow_tcp_post() offers memory that the stream then goes into, by the device
+ * itself where it can: see tow/place.h.
  *
  * Nothing is sent or received by these calls themselves: tow_poll() does it.
  * All calls: only the thread that polls the stack. No system call, no lock, no
@@ -85,6 +88,7 @@ struct tow_tcp_info {
 	uint64_t unread_bytes;
 	uint32_t retransmits;
 	bool sack, timestamps, window_scaling;
+	enum tow_placement placement; /* of what is posted */
 };
 
 TOW_BEGIN
@@ -213,6 +217,39 @@ TOW_API int tow_tcp_borrow(struct tow_tcp *tcp, struct tow_span *out,
 TOW_API void tow_tcp_return(struct tow_tcp *tcp, size_t bytes);
 
 /*
+ * tow_tcp_post() - offer memory for the next bytes of the stream
+ * @memory: any length and alignment; it is written to
+ * @token:  comes back as TOW_EVENT_POST, exactly once, in the order of posting
+ *
+ * Bytes that arrived before and were not read are copied in at once. The post
+ * completes when it is full, or at the end: with the peer's FIN (status 0,
+ * perhaps no bytes), with the connection's failure, or when it is taken back.
+ * While anything is posted, tow_tcp_recv() and tow_tcp_borrow() say TOW_EBUSY,
+ * and TOW_EVENT_READABLE is only about what does not fit any more.
+ *
+ * Owns:    the stack may write anywhere in @memory until the event was taken.
+ *          After an error there is no post.
+ * Returns: 0
+ *          TOW_EINVAL       no memory
+ *          TOW_EBUSY        bytes are on loan: return them first
+ *          TOW_ENOBUFS      TOW_POSTS_MAX are queued, or all of cfg.posts
+ *          TOW_ECONNRESET, TOW_ETIMEDOUT, …  why the connection is over
+ * Cost:    O(1) and the bytes copied.
+ * Example: examples/tcp-place.c
+ */
+TOW_API int tow_tcp_post(struct tow_tcp *tcp, const struct tow_span *memory,
+			 uint64_t token) TOW_MUST_USE;
+
+/*
+ * tow_tcp_unpost() - take back all that is posted
+ *
+ * The posts complete with TOW_ECONNABORTED and what they have; their memory is
+ * the program's when the call returns. What had arrived out of order is kept by
+ * a copy, or asked for again. Cannot fail.
+ */
+TOW_API void tow_tcp_unpost(struct tow_tcp *tcp);
+
+/*
  * tow_tcp_shutdown() - send FIN after everything queued (half-close)
  *
  * Receiving goes on.
@@ -228,8 +265,9 @@ TOW_API int tow_tcp_shutdown(struct tow_tcp *tcp);
  * peer never answered our SYN (RFC 9293 3.10.4). Bytes that arrive unread or
  * later make it a reset (RFC 2525 2.17).
  *
- * Owns:    the handle is gone, and so are bytes borrowed from it. Loans lent
- *          to it end with their events as ever.
+ * Owns:    the handle is gone, and so are bytes borrowed from it. Memory posted
+ *          to it is the program's again. Loans lent to it end with their events
+ *          as ever, and so do posts.
  */
 TOW_API void tow_tcp_close(struct tow_tcp *tcp);
 

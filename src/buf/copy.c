@@ -8,7 +8,7 @@ void payload_copy(struct ledgers to, enum tow_copy reason, void *out,
 
 	if (bytes == 0)
 		return; /* then the pointers need not point anywhere */
-	memmove(out, from, bytes); /* inside of a posted buffer */
+	memmove(out, from, bytes); /* inside of a posted buffer they overlap */
 	to.stack->copied_bytes[reason] += bytes;
 	if (to.socket)
 		to.socket->copied_bytes[reason] += bytes;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The names of what is counted, out of the lists in tow/ledger.h.
+ * The names of what is counted, out of the lists in tow/ledger.h and
+ * tow/place.h.
  */
 #include <tow/ledger.h>
+#include <tow/place.h>
 #include "base/base.h"
 
 struct word {
@@ -13,6 +15,7 @@ struct word {
 static const struct word copies[] = { TOW_COPIES(WORD) };
 static const struct word drops[] = { TOW_DROPS(WORD) };
 static const struct word counters[] = { TOW_COUNTERS(WORD) };
+static const struct word placements[] = { TOW_PLACEMENTS(WORD) };
 #undef WORD
 
 const char *tow_copy_name(unsigned reason)
@@ -43,4 +46,16 @@ const char *tow_counter_name(unsigned counter)
 const char *tow_counter_text(unsigned counter)
 {
 	return counter < LENGTH(counters) ? counters[counter].text : NULL;
+}
+
+const char *tow_placement_name(unsigned placement)
+{
+	return placement < LENGTH(placements) ? placements[placement].name
+					      : NULL;
+}
+
+const char *tow_placement_text(unsigned placement)
+{
+	return placement < LENGTH(placements) ? placements[placement].text
+					      : NULL;
 }

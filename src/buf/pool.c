@@ -190,17 +190,24 @@ struct tow_buf *pool_take_done(struct tow_pool *pool)
 	return buf;
 }
 
-void pool_reclaim(struct tow_buf *buf)
+void pool_drop_chunks(struct tow_buf *buf)
 {
 	struct tow_pool *pool = buf->pool;
 	uint32_t index, next;
 
-	ASSERT(buf->refs == 0);
 	for (index = buf->chunk_first; index != TOW_CHUNK_NONE; index = next) {
 		next = pool->chunk_next[index];
 		free_chunk(pool, index);
 	}
-	free_buf(pool, buf);
+	buf->chunk_first = TOW_CHUNK_NONE;
+	buf->chunks = 0;
+}
+
+void pool_reclaim(struct tow_buf *buf)
+{
+	ASSERT(buf->refs == 0);
+	pool_drop_chunks(buf);
+	free_buf(buf->pool, buf);
 }
 
 uint8_t *tow_chunk_take(struct tow_pool *pool)

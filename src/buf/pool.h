@@ -19,6 +19,7 @@
 #include <tow/ledger.h>
 #include "base/base.h"
 #include "base/csum.h"
+#include "buf/copy.h"
 
 /* In buf->owner_kind: whose lender, loan_first, … a buffer carries. */
 enum buf_owner {
@@ -60,6 +61,9 @@ void pool_close(struct tow_pool *pool);
 struct tow_buf *pool_take_done(struct tow_pool *pool);
 void pool_reclaim(struct tow_buf *buf);
 
+/* Give back the chunks that a buffer owns, but not the buffer. */
+void pool_drop_chunks(struct tow_buf *buf);
+
 /*
  * Memory that holding this buffer keeps from others: it, whole chunks, and
  * what a device lent for it.
@@ -90,6 +94,21 @@ uint8_t *buf_append(struct tow_buf *buf, uint32_t bytes);
 /* Cut bytes off the front or the back; at most all of them. */
 void buf_trim_front(struct tow_buf *buf, uint32_t bytes);
 void buf_trim_back(struct tow_buf *buf, uint32_t bytes);
+
+/* Placed: in a posted buffer, where the device put it; see placed.c. */
+bool buf_span_is_placed(const struct tow_buf *buf, const struct tow_span *span);
+bool buf_has_placed(const struct tow_buf *buf);
+
+/*
+ * Copy what is placed into chunks. False for want of chunks or spans: then the
+ * buffer holds the bytes up to there, and should be given.
+ */
+bool buf_evacuate(struct tow_buf *buf, struct ledgers ledgers,
+		  enum tow_copy why);
+
+/* The same bytes lie in these spans now, posted memory; chunks go back. */
+void buf_retarget(struct tow_buf *buf, const struct tow_span *spans,
+		  unsigned count, uint64_t place);
 
 /* Sum of the frame's bytes from @offset on (not touched: the room's part). */
 uint32_t buf_csum(const struct tow_buf *buf, uint32_t offset,

@@ -106,6 +106,13 @@ struct net_packet {
 	uint64_t touched_bytes; /* the transport read, for its checksum */
 };
 
+/* Both ends of a flow, as seen from here. */
+struct net_flow {
+	struct tow_addr local, remote;
+	uint16_t local_port, remote_port;
+	uint8_t protocol; /* enum net_protocol */
+};
+
 /* An ICMP error about a packet that we sent. */
 struct net_error {
 	struct tow_endpoint local, remote;
@@ -209,6 +216,13 @@ void net_flush(struct net *net);
 enum net_verdict net_receive(struct net *net, struct net_link *link,
 			     struct tow_buf *buf, struct net_packet *packet,
 			     struct net_error *error);
+
+/*
+ * Does a frame that was not looked at yet say that it is of this flow? Only
+ * what lies in the room is looked at: whatever is not there is of no flow.
+ */
+bool net_frame_is_of(const struct net_link *link, const struct tow_buf *buf,
+		     const struct net_flow *flow);
 
 /* The next packet sent to ourselves, or NULL. */
 struct tow_buf *net_loop_take(struct net *net);

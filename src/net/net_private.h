@@ -13,6 +13,7 @@
  *	arp.c nd.c    asking and answering
  *	ip_output.c   net_send(): the way down
  *	ip4_input.c ip6_input.c    the way up
+ *	flow.c        of which flow is a frame that nobody checked yet?
  *	icmp_input.c  echo, and errors about packets of ours
  *	icmp_error.c  errors about packets of others, with their limits
  */

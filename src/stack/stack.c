@@ -128,12 +128,40 @@ static void deliver(struct tow_stack *stack, struct net_packet *packet)
 		udp_input(&stack->udp, packet);
 }
 
+/*
+ * A frame of which bytes lie in a posted buffer goes on as it is if it is of
+ * the flow that the memory was posted for: its transport knows what to do. Any
+ * other is copied out, before somebody else holds on to that memory.
+ */
+static bool check_placed(struct tow_stack *stack, struct net_link *link,
+			 struct tow_buf *buf)
+{
+	struct ledgers ledgers = { NULL, &stack->net.stats.ledger };
+	struct net_flow flow;
+
+	if (!tcp_placed(&stack->tcp, buf, &flow) &&
+	    !udp_placed(&stack->udp, buf, &flow)) {
+		/* That memory is no longer ours to read. */
+		net_drop(&stack->net, TOW_DROP_LINK_TRUNCATED);
+		tow_buf_give(buf);
+		return false;
+	}
+	if (net_frame_is_of(link, buf, &flow) ||
+	    buf_evacuate(buf, ledgers, TOW_COPY_RX_FOREIGN))
+		return true;
+	net_drop(&stack->net, TOW_DROP_NO_BUFFERS);
+	tow_buf_give(buf);
+	return false;
+}
+
 static void receive_frame(struct tow_stack *stack, struct net_link *link,
 			  struct tow_buf *buf)
 {
 	struct net_packet packet;
 	struct net_error error;
 
+	if (UNLIKELY(buf->place) && !check_placed(stack, link, buf))
+		return;
 	switch (net_receive(&stack->net, link, buf, &packet, &error)) {
 	case NET_DONE:
 		break;
@@ -161,6 +189,7 @@ static int receive_batch(struct tow_stack *stack, struct net_link *link)
 	for (int i = 0; i < n; i++)
 		receive_frame(stack, link, bufs[i]);
 	udp_place_all(&stack->udp);
+	tcp_place_all(&stack->tcp);
 	return n;
 }
 
@@ -185,7 +214,6 @@ static int receive_own(struct tow_stack *stack)
 
 	for (; left > 0; left--, received++)
 		receive_frame(stack, &net->loop, net_loop_take(net));
-	udp_place_all(&stack->udp);
 	return received;
 }
 
@@ -274,6 +302,8 @@ int tow_poll(struct tow_stack *stack, uint64_t now_us)
 	wheel_advance(&net->wheel, net->now_us);
 	work = receive_all(stack);
 	run_timers(stack);
+	udp_place_all(&stack->udp);
+	tcp_place_all(&stack->tcp);
 	work += udp_output(&stack->udp);
 	work += tcp_output_all(&stack->tcp);
 	net_flush(net);

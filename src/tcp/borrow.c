@@ -52,7 +52,7 @@ int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 }
 
 /* Auto-tuning: a reader that empties the window each round trip needs more. */
-static void tune(struct tow_tcp *t, size_t bytes)
+void receive_tune(struct tow_tcp *t, size_t bytes)
 {
 	struct receive *r = &t->receive;
 	uint64_t window = (uint64_t)r->limit * r->ratio / RATIO_ONE;
@@ -92,10 +92,11 @@ void receive_returned(struct tow_tcp *t, size_t bytes)
 			r->tail = NULL;
 		held_discard(t, buf);
 	}
-	tune(t, bytes);
+	receive_tune(t, bytes);
 }
 
-int64_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes)
+size_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes,
+		    enum tow_copy why)
 {
 	struct tow_span span;
 	size_t copied = 0;
@@ -103,11 +104,10 @@ int64_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes)
 	while (copied < bytes && next_span(t, &span)) {
 		size_t n = MIN(span.len, bytes - copied);
 
-		payload_copy(tcp_ledgers(t), TOW_COPY_RX_RECV, out + copied,
-			     span.ptr, n);
+		payload_copy(tcp_ledgers(t), why, out + copied, span.ptr, n);
 		advance_borrow(&t->receive, n);
 		receive_returned(t, n);
 		copied += n;
 	}
-	return (int64_t)copied;
+	return copied;
 }

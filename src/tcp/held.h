@@ -12,6 +12,7 @@ struct held {
 	struct tree_node node;
 	struct seq seq;
 	uint32_t cost;
+	uint32_t placed; /* most bytes that the device put where they belong */
 };
 _Static_assert(sizeof(struct held) <= sizeof(((struct tow_buf *)0)->notes),
 	       "the notes of a buffer have room for the receiver's");

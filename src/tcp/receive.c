@@ -77,6 +77,19 @@ static void append(struct tow_tcp *t, struct tow_buf *buf)
 	t->rcv.nxt = seq_add(t->rcv.nxt, buf->bytes);
 }
 
+static const struct post_reasons was_early = {
+	TOW_COPY_RX_HOLE,
+	TOW_COPY_RX_HOLE,
+};
+static const struct post_reasons was_missing = {
+	TOW_COPY_RX_REPAIR,
+	TOW_COPY_RX_REPAIR,
+};
+static const struct post_reasons was_next = {
+	TOW_COPY_RX_MISSHAPED,
+	TOW_COPY_RX_UNPLACED,
+};
+
 static void take_from_holes(struct tow_tcp *t)
 {
 	struct tree *holes = &t->receive.holes;
@@ -93,7 +106,8 @@ static void take_from_holes(struct tow_tcp *t)
 		}
 		buf_trim_front(buf,
 			       (uint32_t)seq_diff(t->rcv.nxt, held(buf)->seq));
-		append(t, buf);
+		if (!post_take(t, buf, &was_early))
+			append(t, buf);
 	}
 	report_filled(t, t->rcv.nxt);
 }
@@ -153,29 +167,46 @@ static void trim_to_next(struct tow_tcp *t, struct tow_buf *buf,
 	}
 }
 
+static void refuse_to_hold(struct tow_tcp *t, struct tow_buf *buf)
+{
+	tcp_drop(t, TOW_DROP_TCP_REASSEMBLY);
+	tow_buf_give(buf);
+}
+
+/* The first that is held behind the beginning of @buf. */
+static struct tow_buf *following(const struct tow_tcp *t, struct tow_buf *buf)
+{
+	const struct tree *holes = &t->receive.holes;
+	struct tree_node *prev =
+		tree_at_or_before(holes, &held(buf)->node, held_before);
+
+	return buf_of(prev ? tree_next(prev) : tree_first(holes));
+}
+
 static void hold(struct tow_tcp *t, struct tow_buf *buf)
 {
-	struct tree *holes = &t->receive.holes;
 	struct seq left = held(buf)->seq, right = held_end(buf);
-	struct tree_node *next;
 
 	if (!may_hold(t, buf)) {
-		tcp_drop(t, TOW_DROP_TCP_REASSEMBLY);
-		tow_buf_give(buf);
+		refuse_to_hold(t, buf);
 		return;
 	}
 	tcp_count(t, TOW_COUNTER_TCP_OUT_OF_ORDER);
-	report_hole(t, left, right);
 	if (!trim_to_previous(t, buf)) {
+		report_hole(t, left, right);
 		tow_buf_give(buf);
 		return;
 	}
+	trim_to_next(t, buf, following(t, buf));
+	if (!post_hold(t, buf)) {
+		refuse_to_hold(t, buf);
+		return;
+	}
+	report_hole(t, left, right);
 	held(buf)->cost = buf_cost(buf);
 	t->receive.cost += held(buf)->cost;
-	tree_insert(holes, &held(buf)->node, held_before,
+	tree_insert(&t->receive.holes, &held(buf)->node, held_before,
 		    random_u32(&tcp_net(t)->random));
-	next = tree_next(&held(buf)->node);
-	trim_to_next(t, buf, buf_of(next));
 }
 
 /* RFC 9293 3.10.7.4: what lies outside the window is cut off. */
@@ -261,21 +292,44 @@ static bool pack(struct tow_tcp *t, struct tow_buf *buf)
 	return true;
 }
 
-/* The next bytes of the stream, and what lies behind the hole they fill. */
-static void take_in_order(struct tow_tcp *t, struct tow_buf *buf)
+/* Into what is posted, behind what waits to be read, or as it is. */
+static void keep_in_order(struct tow_tcp *t, struct tow_buf *buf,
+			  const struct post_reasons *why)
 {
 	struct receive *r = &t->receive;
+
+	held(buf)->cost = 0;
+	held(buf)->placed = buf->bytes;
+	if (t->posts.head && post_take(t, buf, why))
+		return;
+	/* What is left over in posted memory must not stay there. */
+	if (!buf_evacuate(buf, tcp_ledgers(t), why->placed)) {
+		tcp_drop(t, TOW_DROP_TCP_REASSEMBLY);
+		tow_buf_give(buf);
+		return;
+	}
+	if (pack(t, buf))
+		return;
+	held(buf)->cost = buf_cost(buf);
+	r->cost += held(buf)->cost;
+	learn_ratio(t, buf);
+	append(t, buf);
+}
+
+/*
+ * The next bytes of the stream, and what lies behind the hole they fill.
+ * @again: the front of the segment came before, and was cut off
+ */
+static void take_in_order(struct tow_tcp *t, struct tow_buf *buf, bool again)
+{
+	struct receive *r = &t->receive;
+	bool repair = again || r->holes.count;
 
 	if (r->holes.count) {
 		t->ack_now = true; /* RFC 5681 4.2: a hole shrinks */
 		trim_to_next(t, buf, buf_of(tree_first(&r->holes)));
 	}
-	if (!pack(t, buf)) {
-		held(buf)->cost = buf_cost(buf);
-		r->cost += held(buf)->cost;
-		learn_ratio(t, buf);
-		append(t, buf);
-	}
+	keep_in_order(t, buf, repair ? &was_missing : &was_next);
 	take_from_holes(t);
 }
 
@@ -290,6 +344,7 @@ bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 {
 	const struct receive *r = &t->receive;
 	bool was_done = r->fin_seen && seq_after(t->rcv.nxt, r->fin);
+	struct seq first = seq;
 
 	if (!trim_to_window(t, buf, &seq, &fin)) {
 		tow_buf_give(buf);
@@ -304,12 +359,64 @@ bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 		t->ack_now = true; /* RFC 5681 4.2: a duplicate ACK at once */
 		hold(t, buf);
 	} else {
-		take_in_order(t, buf);
+		take_in_order(t, buf, !seq_eq(first, seq));
 	}
 	if (was_done || !r->fin_seen || !seq_eq(t->rcv.nxt, r->fin))
 		return false;
 	t->rcv.nxt = seq_add(t->rcv.nxt, 1);
 	return true;
+}
+
+/* The end of the last byte that has arrived, in order or not. */
+struct seq receive_last(const struct tow_tcp *t)
+{
+	struct tow_buf *last = buf_of(tree_last(&t->receive.holes));
+
+	return last ? held_end(last) : t->rcv.nxt;
+}
+
+static struct tow_buf *first_held_placed(const struct tow_tcp *t)
+{
+	struct tree_node *node = tree_first(&t->receive.holes);
+
+	while (node && !buf_has_placed(buf_of(node)))
+		node = tree_next(node);
+	return buf_of(node);
+}
+
+static void forget_held(struct tow_tcp *t, struct tow_buf *buf)
+{
+	tree_remove(&t->receive.holes, &held(buf)->node);
+	held_discard(t, buf);
+}
+
+/* Forget something that is held in posted memory. False: there is nothing. */
+bool receive_drop_placed(struct tow_tcp *t)
+{
+	struct tow_buf *buf = first_held_placed(t);
+
+	if (buf)
+		forget_held(t, buf);
+	return buf != NULL;
+}
+
+/*
+ * Posted memory is taken back: what is held in it moves into chunks. Without
+ * any it has to come again, and is reported no longer (RFC 2018 8).
+ */
+void receive_rescue_placed(struct tow_tcp *t)
+{
+	struct tow_buf *buf;
+
+	while ((buf = first_held_placed(t))) {
+		if (!buf_evacuate(buf, tcp_ledgers(t), TOW_COPY_RX_UNPOSTED)) {
+			t->receive.sack_count = 0;
+			forget_held(t, buf);
+			continue;
+		}
+		t->receive.cost += buf_cost(buf) - held(buf)->cost;
+		held(buf)->cost = buf_cost(buf);
+	}
 }
 
 void receive_free(struct tow_tcp *t)

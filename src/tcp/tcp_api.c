@@ -15,7 +15,7 @@ void tcp_pend(struct tow_tcp *t, enum tcp_pending what)
 	t->pending |= (uint8_t)what;
 	if (t->listener) /* nobody knows it yet: accept will look */
 		return;
-	if (t->app_closed && !t->send.done)
+	if (t->app_closed && !tcp_owes_tokens(t))
 		return;
 	if (list_empty(&t->ready))
 		list_append(&t->host->ready, &t->ready);
@@ -73,7 +73,9 @@ static int connection_events(struct tow_tcp *t, struct tow_event *out, int max)
 {
 	int n = 0;
 
-	while (n < max && (take_loan(t, &out[n]) || take_readiness(t, &out[n])))
+	while (n < max &&
+	       (take_loan(t, &out[n]) || post_take_event(t, &out[n]) ||
+		take_readiness(t, &out[n])))
 		n++;
 	if (n < max) {
 		list_remove(&t->ready);
@@ -390,7 +392,8 @@ static int nothing_to_read(const struct tow_tcp *t)
 	return TOW_EAGAIN;
 }
 
-static void after_return(struct tow_tcp *t)
+/* Reading made room: the peer may have to hear of it. */
+void tcp_after_read(struct tow_tcp *t)
 {
 	if (tcp_synchronized(t) && !t->receive.fin_seen &&
 	    receive_window_grew(t)) {
@@ -403,12 +406,12 @@ int64_t tow_tcp_recv(struct tow_tcp *t, void *out, size_t bytes)
 {
 	int64_t n;
 
-	if (t->receive.borrowed_bytes)
+	if (t->receive.borrowed_bytes || t->posts.head)
 		return TOW_EBUSY;
-	n = receive_copy(t, out, bytes);
+	n = (int64_t)receive_copy(t, out, bytes, TOW_COPY_RX_RECV);
 	if (n == 0)
 		return bytes ? nothing_to_read(t) : 0;
-	after_return(t);
+	tcp_after_read(t);
 	return n;
 }
 
@@ -418,6 +421,8 @@ int tow_tcp_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 
 	if (max < 1 || max > TOW_SPANS_MAX)
 		return TOW_EINVAL;
+	if (t->posts.head)
+		return TOW_EBUSY;
 	n = receive_borrow(t, out, max);
 	return n ? n : nothing_to_read(t);
 }
@@ -427,7 +432,7 @@ void tow_tcp_return(struct tow_tcp *t, size_t bytes)
 	receive_returned(t, bytes);
 	t->ledger.rx_lent_bytes += bytes;
 	tcp_net(t)->stats.ledger.rx_lent_bytes += bytes;
-	after_return(t);
+	tcp_after_read(t);
 }
 
 /* ----------------------------------------------------------------- closing */
@@ -465,6 +470,7 @@ static void reset(struct tow_tcp *t, int error)
 void tow_tcp_abort(struct tow_tcp *t)
 {
 	t->app_closed = true;
+	post_close(t);
 	receive_free(t);
 	if (t->state == TOW_TCP_CLOSED)
 		tcp_release(t);
@@ -484,6 +490,7 @@ void tow_tcp_close(struct tow_tcp *t)
 		return;
 	}
 	t->app_closed = true;
+	post_close(t);
 	receive_free(t);
 	if (!t->send.finished)
 		finish_sending(t);
@@ -492,7 +499,7 @@ void tow_tcp_close(struct tow_tcp *t)
 			  tcp_now(t) + (uint64_t)t->set.linger_s * 1000000);
 	else if (t->state == TOW_TCP_FIN_WAIT_2)
 		tcp_await_fin(t);
-	if (!t->send.done)
+	if (!tcp_owes_tokens(t))
 		list_remove(&t->ready);
 }
 
@@ -566,6 +573,7 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.sack = t->sack,
 		.timestamps = t->timestamps,
 		.window_scaling = t->scaling,
+		.placement = (enum tow_placement)t->placing.state,
 	};
 }
 

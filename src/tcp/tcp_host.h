@@ -12,6 +12,7 @@
 #include "net/net.h"
 
 struct loan;
+struct post;
 struct sent;
 
 struct tcp_host {
@@ -30,6 +31,8 @@ struct tcp_host {
 	uint32_t loans_used, loans_live;
 	struct sent *sents, *sent_free;
 	uint32_t sents_used, sents_live;
+	struct post *posts, *post_free;
+	uint32_t posts_used, posts_live;
 
 	struct tow_tcp **buckets; /* chains by table hash of both endpoints */
 	uint32_t bucket_mask;
@@ -39,6 +42,7 @@ struct tcp_host {
 	struct list output;	     /* connections with something to send */
 	struct list leaving; /* TIME-WAIT, orphaned FIN-WAIT-2; oldest first */
 	struct list starved; /* told EAGAIN for want of the stack's memory */
+	struct list placing; /* connections whose hint has to be renewed */
 };
 
 size_t tcp_need(const struct tow_config *cfg);
@@ -60,6 +64,13 @@ void tcp_sent(struct tcp_host *host, struct tow_buf *buf);
 
 /* A device is gone: connections through it end with TOW_ENETDOWN. */
 void tcp_link_gone(struct tcp_host *host, const struct net_link *link);
+
+/* Renew the hints for placement that are out of date. */
+void tcp_place_all(struct tcp_host *host);
+
+/* A received frame left bytes in memory that was posted to TCP: see place.c. */
+bool tcp_placed(struct tcp_host *host, const struct tow_buf *buf,
+		struct net_flow *flow);
 
 int tcp_events(struct tcp_host *host, struct tow_event *out, int max);
 bool tcp_idle(const struct tcp_host *host);

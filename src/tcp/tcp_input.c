@@ -374,6 +374,7 @@ static void on_fin(struct tow_tcp *t)
 	default:
 		break;
 	}
+	post_end(t, 0);
 	tcp_pend(t, PENDING_READABLE);
 	tcp_want_output(t);
 }
@@ -408,7 +409,7 @@ static void process_payload(struct tow_tcp *t, struct net_packet *packet,
 	reached = receive_segment(t, buf, seq, fin);
 	if (reached)
 		on_fin(t);
-	else if (!seq_eq(before, t->rcv.nxt))
+	else if (!seq_eq(before, t->rcv.nxt) && t->receive.unread_bytes > 0)
 		tcp_pend(t, PENDING_READABLE);
 	if (t->state == TOW_TCP_CLOSED)
 		return;

@@ -15,6 +15,8 @@
  *	recovery.c        detecting loss and repairing it, RFC 6675, 6298
  *	receive.c         reassembly and the window
  *	borrow.c          what the application reads: in place, or copied out
+ *	post.c            memory that the application posts for the stream
+ *	place.c           hints to the device, where the next bytes belong
  *	report.c          what an ACK says of holes and duplicates: SACK, D-SACK
  *	rtt.c             round-trip time, RFC 6298
  *	congestion.c      how much may be in flight; NewReno and CUBIC
@@ -320,8 +322,14 @@ uint16_t receive_advertise(struct tow_tcp *t, bool syn);
 bool receive_window_grew(const struct tow_tcp *t);
 void receive_free(struct tow_tcp *t);
 
+struct seq receive_last(const struct tow_tcp *t);
+bool receive_drop_placed(struct tow_tcp *t);
+void receive_rescue_placed(struct tow_tcp *t);
+
 /* borrow.c */
-int64_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes);
+size_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes,
+		    enum tow_copy why);
+void receive_tune(struct tow_tcp *t, size_t bytes);
 void receive_returned(struct tow_tcp *t, size_t bytes);
 int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max);
 
@@ -331,6 +339,59 @@ uint32_t report_bytes(const struct tow_tcp *t);
 void report_duplicate(struct tow_tcp *t, struct seq left, struct seq right);
 void report_hole(struct tow_tcp *t, struct seq left, struct seq right);
 void report_filled(struct tow_tcp *t, struct seq nxt);
+
+/* ----------------------------------------------------- posted buffers, hints
+ */
+
+struct post {
+	struct post *next;
+	uint8_t *ptr;
+	size_t bytes;
+	size_t filled;	/* of the stream's, from the front */
+	size_t copied;	/* bytes moved into it, or inside of it */
+	size_t written; /* something was written up to here */
+	uint64_t token;
+	int32_t status; /* once it is done */
+	uint32_t why;	/* copied: 1 << enum tow_copy */
+};
+
+struct posts {
+	struct post *head, *tail;
+	struct post *done, **done_tail; /* to be reported */
+	uint64_t room;			/* that is left in all of them */
+	uint32_t count;
+};
+
+/* Why bytes are copied that are placed at another address, or not placed. */
+struct post_reasons {
+	enum tow_copy placed, elsewhere;
+};
+
+struct placing {
+	struct list dirty;     /* in host->placing: the hint is out of date */
+	struct net_link *link; /* whose device has a hint; NULL: none */
+	uint8_t state;	       /* enum tow_placement */
+	uint8_t pause_state;   /* the same, until */
+	uint64_t paused_until_us;
+	uint32_t pause_us; /* the last for misses, 0 after a good time */
+	uint16_t hits, misses;
+};
+
+/* post.c */
+bool post_take(struct tow_tcp *t, struct tow_buf *buf,
+	       const struct post_reasons *why);
+bool post_hold(struct tow_tcp *t, struct tow_buf *buf);
+void post_end(struct tow_tcp *t, int status);
+void post_close(struct tow_tcp *t);
+bool post_take_event(struct tow_tcp *t, struct tow_event *out);
+void post_note_written(struct tow_tcp *t, const struct tow_span *span);
+struct tow_span post_span_at(const struct tow_tcp *t, uint64_t distance);
+
+/* place.c */
+uint64_t place_token(const struct tow_tcp *t);
+void place_update(struct tow_tcp *t);
+void place_soon(struct tow_tcp *t);
+void place_learn(struct tow_tcp *t, bool hit);
 
 /* -------------------------------------------------------------- connection */
 
@@ -349,12 +410,13 @@ struct tow_tcp {
 	struct tow_endpoint local, remote;
 	struct net_path path;
 
-	uint8_t state;	 /* enum tow_tcp_state */
-	uint8_t pending; /* enum tcp_pending */
-	int16_t error;	 /* TOW_E*: why it is over */
-	bool app_closed; /* the application has no handle any more */
-	bool passive;	 /* came by a listener */
-	bool promoted;	 /* and its handshake is complete */
+	uint32_t generation; /* of this record: 24 bits, see place_token() */
+	uint8_t state;	     /* enum tow_tcp_state */
+	uint8_t pending;     /* enum tcp_pending */
+	int16_t error;	     /* TOW_E*: why it is over */
+	bool app_closed;     /* the application has no handle any more */
+	bool passive;	     /* came by a listener */
+	bool promoted;	     /* and its handshake is complete */
 	bool sack, timestamps, scaling; /* both sides want them */
 	bool want_write;		/* EAGAIN was said: WRITABLE is owed */
 	bool ack_now;
@@ -398,6 +460,8 @@ struct tow_tcp {
 	struct congestion cc;
 	struct rtt rtt;
 	struct receive receive;
+	struct posts posts;
+	struct placing placing;
 	struct tcp_settings set;
 
 	uint64_t last_data_us; /* when payload was sent last */
@@ -499,6 +563,13 @@ void timer_restart_keepalive(struct tow_tcp *t);
 
 /* tcp_api.c */
 void tcp_pend(struct tow_tcp *t, enum tcp_pending what);
+void tcp_after_read(struct tow_tcp *t);
+
+/* Tokens that still have to be reported, also after the application closed. */
+static inline bool tcp_owes_tokens(const struct tow_tcp *t)
+{
+	return t->send.done || t->posts.done;
+}
 
 static inline struct net *tcp_net(const struct tow_tcp *t)
 {

@@ -86,6 +86,7 @@ static void begin_closed(struct tow_tcp *t)
 	table_remove(t);
 	flight_clear(t);
 	send_queue_end(t, t->error);
+	post_end(t, t->error);
 }
 
 void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next)
@@ -129,7 +130,7 @@ void tcp_fail(struct tow_tcp *t, int error)
 void tcp_release(struct tow_tcp *t)
 {
 	if (t->state != TOW_TCP_CLOSED || !t->app_closed || t->send.frames ||
-	    t->send.head || t->send.done)
+	    t->send.head || tcp_owes_tokens(t))
 		return;
 	receive_free(t);
 	table_free(t);
@@ -190,6 +191,29 @@ static void check_receive(const struct tow_tcp *t)
 		ASSERT(!seq_before(t->rcv.edge, t->rcv.nxt));
 }
 
+static void check_posts(const struct tow_tcp *t)
+{
+	const struct posts *q = &t->posts;
+	const struct post *last = NULL;
+	uint64_t room = 0;
+	uint32_t count = 0;
+
+	for (const struct post *p = q->head; p; p = p->next) {
+		ASSERT(p->filled < p->bytes);
+		ASSERT(p == q->head || p->filled == 0);
+		ASSERT(p->written <= p->bytes);
+		room += p->bytes - p->filled;
+		count++;
+		last = p;
+	}
+	ASSERT(last == q->tail);
+	ASSERT(room == q->room && count == q->count);
+	ASSERT(count <= TOW_POSTS_MAX);
+	/* What is in order goes into posts first. */
+	ASSERT(count == 0 || t->receive.unread_bytes == 0);
+	ASSERT(count == 0 || t->state != TOW_TCP_CLOSED);
+}
+
 /* All invariants of a connection; test builds run it after every event. */
 void tcp_check(const struct tow_tcp *t)
 {
@@ -198,6 +222,7 @@ void tcp_check(const struct tow_tcp *t)
 		check_flight(t);
 	check_send_queue(t);
 	check_receive(t);
+	check_posts(t);
 	if (tcp_in_flight(t) > 0 && tcp_synchronized(t))
 		ASSERT(t->deadlines_us[TIMER_RETRANSMIT] != 0);
 	ASSERT(t->snd.mss > 0 || t->state == TOW_TCP_CLOSED);

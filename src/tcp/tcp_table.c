@@ -21,6 +21,7 @@ size_t tcp_need(const struct tow_config *cfg)
 	       (size_t)cfg->listener_max * sizeof(struct tow_listener) +
 	       (size_t)cfg->loans * sizeof(struct loan) +
 	       (size_t)cfg->segments * sizeof(struct sent) +
+	       (size_t)cfg->posts * sizeof(struct post) +
 	       buckets * sizeof(struct tow_tcp *) + 64;
 }
 
@@ -57,6 +58,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 		carve(&at, cfg->listener_max * sizeof(struct tow_listener));
 	host->loans = carve(&at, cfg->loans * sizeof(struct loan));
 	host->sents = carve(&at, cfg->segments * sizeof(struct sent));
+	host->posts = carve(&at, cfg->posts * sizeof(struct post));
 	host->buckets = carve(&at, buckets * sizeof(struct tow_tcp *));
 	memset(host->buckets, 0, buckets * sizeof(struct tow_tcp *));
 	memset(host->listeners, 0,
@@ -69,6 +71,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	list_init(&host->output);
 	list_init(&host->leaving);
 	list_init(&host->starved);
+	list_init(&host->placing);
 }
 
 struct tuple {
@@ -167,7 +170,7 @@ static void evict_leaving(struct tcp_host *host)
 	LIST_EACH (node, &host->leaving) {
 		struct tow_tcp *t = CONTAINER(node, struct tow_tcp, queue);
 
-		if (t->app_closed && !t->send.frames && !t->send.done) {
+		if (t->app_closed && !t->send.frames && !tcp_owes_tokens(t)) {
 			tcp_fail(t, 0);
 			return;
 		}
@@ -180,8 +183,10 @@ static struct tow_tcp *take_free(struct tcp_host *host)
 
 	if (t)
 		host->connection_free = t->hash_next;
-	else if (host->connections_used < host->cfg.tcp_max)
+	else if (host->connections_used < host->cfg.tcp_max) {
 		t = &host->connections[host->connections_used++];
+		t->generation = 0;
+	}
 	return t;
 }
 
@@ -206,12 +211,14 @@ struct tow_tcp *table_new(struct tcp_host *host,
 		.local = *local,
 		.remote = *remote,
 		.set = *set,
+		.generation = (t->generation + 1) & 0xffffff,
 	};
 	host->connections_live++;
 	list_init(&t->output);
 	list_init(&t->ready);
 	list_init(&t->queue);
 	list_init(&t->starved);
+	list_init(&t->placing.dirty);
 	timer_init(&t->timer, TIMER_TCP);
 	rtt_init(&t->rtt);
 	receive_init(t);
@@ -229,6 +236,7 @@ void table_free(struct tow_tcp *t)
 	list_remove(&t->ready);
 	list_remove(&t->queue);
 	list_remove(&t->starved);
+	list_remove(&t->placing.dirty);
 	t->hash_next = host->connection_free;
 	host->connection_free = t;
 	host->connections_live--;

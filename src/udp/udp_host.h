@@ -50,12 +50,9 @@ int udp_output(struct udp_host *udp);
  */
 void udp_sent(struct udp_host *udp, struct tow_buf *buf);
 
-/*
- * The socket whose present placement hint has this token (17 in its top byte),
- * or NULL; and that the device wrote under it what lies in this buffer.
- */
-struct tow_udp *udp_of_place(struct udp_host *udp, uint64_t token);
-void udp_note_placed(struct tow_udp *s, const struct tow_buf *buf);
+/* A received frame left bytes in memory that was posted to UDP. */
+bool udp_placed(struct udp_host *udp, const struct tow_buf *buf,
+		struct net_flow *flow);
 
 /*
  * Let devices place what comes next, where that is wanted and they can. To be

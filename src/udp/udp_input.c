@@ -149,16 +149,9 @@ void udp_input(struct udp_host *udp, struct net_packet *packet)
 	struct tow_buf *buf = packet->buf;
 	const struct wire_udp *header;
 	uint64_t touched = 0;
-	struct tow_udp *s, *placer;
+	struct tow_udp *s;
 	int why;
 
-	placer = udp_of_place(udp, buf->place);
-	if (placer) {
-		udp_note_placed(placer, buf);
-	} else if (buf->place) { /* that memory is no longer ours to read */
-		drop(udp, packet, TOW_DROP_LINK_TRUNCATED);
-		return;
-	}
 	header = (const void *)buf_pull(buf, UDP_BYTES);
 	why = check(header, packet, &touched);
 	udp->net->stats.ledger.rx_touched_bytes += touched;

@@ -26,62 +26,6 @@
 #include "udp/slice.h"
 #include "udp/udp_private.h"
 
-/* ------------------------------------------------------- out of posted memory
- */
-
-static bool is_own(const struct tow_buf *buf, const struct tow_span *span)
-{
-	const struct tow_pool *pool = buf->pool;
-	uintptr_t at = (uintptr_t)span->ptr;
-
-	return at - (uintptr_t)buf->room <= TOW_BUF_ROOM ||
-	       at - (uintptr_t)pool->chunks < (uintptr_t)pool->chunks_total
-						      << pool->chunk_shift;
-}
-
-static bool move_span(struct tow_udp *s, struct tow_buf *buf,
-		      struct tow_span span, enum tow_copy why)
-{
-	const uint8_t *from = span.ptr;
-	uint32_t n, chunk_bytes = tow_chunk_bytes(buf->pool);
-	uint8_t *chunk;
-
-	for (; span.len > 0; span.len -= n, from += n) {
-		if (buf->span_count == TOW_BUF_SPANS)
-			return false;
-		chunk = tow_chunk_take(buf->pool);
-		if (!chunk)
-			return false;
-		n = (uint32_t)MIN(span.len, chunk_bytes);
-		payload_copy(udp_ledgers(s), why, chunk, from, n);
-		tow_buf_add_chunk(buf, chunk, n);
-	}
-	return true;
-}
-
-/* Payload that must not stay in the posted buffer goes into chunks. */
-static bool move_out(struct tow_udp *s, struct tow_buf *buf, enum tow_copy why)
-{
-	struct tow_span spans[TOW_BUF_SPANS];
-	unsigned i, count = buf->span_count;
-
-	memcpy(spans, buf->spans, count * sizeof(spans[0]));
-	buf->span_count = 1;
-	buf->bytes = (uint32_t)spans[0].len;
-	buf->place = 0;
-	for (i = 1; i < count; i++) {
-		if (!is_own(buf, &spans[i])) {
-			if (!move_span(s, buf, spans[i], why))
-				return false;
-		} else if (buf->span_count == TOW_BUF_SPANS) {
-			return false;
-		} else {
-			buf_add_span(buf, spans[i].ptr, (uint32_t)spans[i].len);
-		}
-	}
-	return true;
-}
-
 /* The part that was not taken, for the ordinary queue. */
 static void enqueue_rest(struct tow_udp *s, struct tow_buf *buf)
 {
@@ -90,7 +34,7 @@ static void enqueue_rest(struct tow_udp *s, struct tow_buf *buf)
 	if (buf->place) {
 		buf_trim_front(buf, arrival->offset);
 		arrival->offset = 0;
-		if (!move_out(s, buf, TOW_COPY_RX_MISSHAPED)) {
+		if (!buf_evacuate(buf, udp_ledgers(s), TOW_COPY_RX_MISSHAPED)) {
 			net_drop(s->host->net, TOW_DROP_NO_BUFFERS);
 			tow_buf_give(buf);
 			return;
@@ -142,7 +86,7 @@ static bool gather(struct tow_udp *s, const struct tow_buf *buf,
 	if (n == 0 || (n == 1 && pieces[0].ptr == to))
 		return true;
 	for (i = 0; i < n; at += (uint32_t)pieces[i++].len)
-		up |= !is_own(buf, &pieces[i]) &&
+		up |= buf_span_is_placed(buf, &pieces[i]) &&
 		      (uintptr_t)pieces[i].ptr < (uintptr_t)(to + at);
 	for (i = 0, at = up ? bytes : 0; i < n; i++) {
 		const struct tow_span *piece = &pieces[up ? n - 1 - i : i];
@@ -253,23 +197,18 @@ static enum tow_copy reason(const struct tow_buf *buf)
 
 /*
  * A datagram or a train for a socket with posts, or one that a device put into
- * somebody's posted buffer. Takes @buf.
+ * its posted buffer. Takes @buf.
  */
 void udp_land(struct tow_udp *s, struct tow_buf *buf)
 {
 	const struct udp_hint *hint = &s->landing.hint;
 
 	udp_place_later(s);
-	if (buf->place && !udp_place_check(s, buf)) {
-		bool foreign = udp_of_place(s->host, buf->place) != s;
-
-		if (!move_out(s, buf,
-			      foreign ? TOW_COPY_RX_FOREIGN
-				      : TOW_COPY_RX_MISSHAPED)) {
-			net_drop(s->host->net, TOW_DROP_NO_BUFFERS);
-			tow_buf_give(buf);
-			return;
-		}
+	if (buf->place && !udp_place_check(s, buf) &&
+	    !buf_evacuate(buf, udp_ledgers(s), TOW_COPY_RX_MISSHAPED)) {
+		net_drop(s->host->net, TOW_DROP_NO_BUFFERS);
+		tow_buf_give(buf);
+		return;
 	}
 	if (!buf->place && hint->link && !hint->rests && fits(s, buf))
 		udp_queue_append(&s->landing.strays, buf);

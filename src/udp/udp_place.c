@@ -46,7 +46,8 @@ static uint64_t make_token(struct tow_udp *s)
 	       (uint64_t) private->generation << TOKEN_GENERATION | index;
 }
 
-struct tow_udp *udp_of_place(struct udp_host *udp, uint64_t token)
+/* The socket whose present hint has this token. */
+static struct tow_udp *socket_of(struct udp_host *udp, uint64_t token)
 {
 	uint32_t index = (uint32_t)token;
 	struct tow_udp *s = &udp->sockets[index];
@@ -77,7 +78,7 @@ static bool position_of(struct tow_udp *s, const void *ptr, uint64_t *position)
 	return false;
 }
 
-void udp_note_placed(struct tow_udp *s, const struct tow_buf *buf)
+static void note_placed(struct tow_udp *s, const struct tow_buf *buf)
 {
 	uint64_t position;
 
@@ -88,6 +89,30 @@ void udp_note_placed(struct tow_udp *s, const struct tow_buf *buf)
 	if (!(buf->flags & TOW_BUF_FORESEEN))
 		s->landing.hint.rests = true;
 	udp_place_later(s);
+}
+
+/*
+ * Note where the device wrote, before anybody knows what it was.
+ * @flow: filled in: whose frame the device should have taken it for
+ *
+ * Returns: false when no socket's present hint has that token.
+ */
+bool udp_placed(struct udp_host *udp, const struct tow_buf *buf,
+		struct net_flow *flow)
+{
+	struct tow_udp *s = socket_of(udp, buf->place);
+
+	if (!s)
+		return false;
+	note_placed(s, buf);
+	*flow = (struct net_flow){
+		.local = s->local.addr,
+		.remote = s->remote.addr,
+		.local_port = s->local.port,
+		.remote_port = s->remote.port,
+		.protocol = NET_UDP,
+	};
+	return true;
 }
 
 /* Where in the payload the device began to place, and at what position. */
@@ -125,7 +150,7 @@ bool udp_place_check(struct tow_udp *s, struct tow_buf *buf)
 	uint64_t position;
 	uint32_t offset;
 
-	if (udp_of_place(s->host, buf->place) != s || !udp_has_posts(s) ||
+	if (socket_of(s->host, buf->place) != s || !udp_has_posts(s) ||
 	    !find_placed(s, buf, &position, &offset) ||
 	    position < udp_cursor(s))
 		return false;

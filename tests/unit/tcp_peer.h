@@ -143,6 +143,14 @@ struct frame {
 
 struct rig;
 
+/* What the device was told last about placement; see tcp_peer_place.c. */
+struct hint {
+	struct tow_place place; /* bytes == 0: none */
+	struct tow_span spans[TOW_PLACE_SPANS];
+	bool resting;
+	unsigned calls;
+};
+
 /* The recording device. */
 struct recorder {
 	struct tow_dev dev;
@@ -189,6 +197,8 @@ struct rig {
 	unsigned icmp_sent;
 	unsigned malformed; /* frames that break a rule of their RFC */
 	unsigned corrupt;   /* payload that is not the pattern */
+	struct hint hint;   /* with TOW_DEV_PLACE */
+	int place_error;    /* what the device says to the next hints */
 	bool mute;	    /* ARP and ND go unanswered */
 	bool gone;	    /* the device has vanished */
 	bool stuck;	    /* the device takes no frame */

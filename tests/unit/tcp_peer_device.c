@@ -418,6 +418,7 @@ static struct tow_buf *receive(struct rig *r, const struct frame *f)
 	struct tow_dev *dev = &r->device->dev;
 	struct tow_buf *buf = tow_buf_take(dev->pool);
 	uint32_t head = r->options.split ? header_bytes(f) : TOW_BUF_HEADERS;
+	bool hinted = r->hint.place.bytes && !r->hint.resting;
 
 	if (!buf)
 		return NULL;
@@ -425,8 +426,14 @@ static struct tow_buf *receive(struct rig *r, const struct frame *f)
 		head = f->length;
 	if (head > TOW_BUF_ROOM - 2)
 		head = TOW_BUF_ROOM - 2;
+	if (hinted)
+		head = r->hint.place.header_bytes < f->length
+			       ? r->hint.place.header_bytes
+			       : f->length;
 	memcpy(buf->room + 2, f->bytes, head);
 	tow_buf_set_head(buf, 2, head);
+	if (hinted)
+		head += place_frame(r, buf, f);
 	while (head < f->length) {
 		uint32_t piece = tow_chunk_bytes(dev->pool);
 		uint8_t *chunk = tow_chunk_take(dev->pool);
@@ -498,6 +505,7 @@ static const struct tow_dev_ops recorder_ops = {
 	.name = "recorder",
 	.rx = device_rx,
 	.tx = device_tx,
+	.place = device_place,
 	.close = device_close,
 };
 

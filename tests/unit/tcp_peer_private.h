@@ -97,4 +97,8 @@ static inline bool timestamps(const struct rig *r)
 
 void attach_device(struct rig *r);
 
+/* tcp_peer_place.c */
+int device_place(struct tow_dev *dev, const struct tow_place *place);
+uint32_t place_frame(struct rig *r, struct tow_buf *buf, const struct frame *f);
+
 #endif

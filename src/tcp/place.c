@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Placement: telling the device where the next bytes of a connection belong.
+ *
+ * A hint (struct tow_place) names a flow, a sequence number and the posted
+ * memory that begins there. The next new bytes of a stream come behind the last
+ * that has arrived, in order or not; what fills a hole comes from elsewhere:
+ *
+ *	 RCV.NXT             last byte held
+ *	|....... hole .......|#########|..................|
+ *	                               ^ the hint: nothing that counts lies
+ *	                                 behind, so the device may write there
+ *
+ * So after a loss the new bytes go on being placed, at their final address, and
+ * two segments are moved: the first after the hole, which the device put where
+ * the lost one belonged, and the one that fills it.
+ *
+ * Whatever changes where the next bytes belong (a segment, a post, an end)
+ * makes the connection dirty, and before the device is asked for frames again
+ * the hints of all dirty connections are renewed. Where memory leaves the
+ * stack's hands inside of a call, the hint is renewed at once.
+ *
+ * When there is no hint, tow_tcp_info() says why. What can pass by itself is
+ * tried again when bytes arrive: that a device is full, after a while; that
+ * somebody shares the port (design.md 1 A), each time; that too much misses,
+ * after a pause that doubles as long as nothing gets better.
+ */
+#include "tcp/tcp_private.h"
+
+#define LEARN_SEGMENTS	 64 /* between two looks at hits and misses */
+#define MISSES_MAX	 32 /* of them: see bench/run place */
+#define PAUSE_US_MIN	 100000u
+#define PAUSE_US_MAX	 10000000u
+#define ETHERNET_BYTES	 14u
+#define GENERATION_SHIFT 32
+#define GENERATION_MASK	 0xffffffu
+
+uint64_t place_token(const struct tow_tcp *t)
+{
+	return (uint64_t)NET_TCP << 56 |
+	       (uint64_t)t->generation << GENERATION_SHIFT |
+	       (uint64_t)(t - t->host->connections);
+}
+
+static struct tow_tcp *connection_of(struct tcp_host *host, uint64_t token)
+{
+	uint32_t index = (uint32_t)token;
+	struct tow_tcp *t;
+
+	if (index >= host->connections_used)
+		return NULL;
+	t = &host->connections[index];
+	return place_token(t) == token ? t : NULL;
+}
+
+/* RFC 9293 has no word for it: a port of which somebody else has a part. */
+static bool port_is_shared(const struct tow_tcp *t)
+{
+	unsigned listeners = 0;
+
+	for (uint32_t i = 0; i < t->host->cfg.listener_max; i++) {
+		const struct tow_listener *l = &t->host->listeners[i];
+
+		listeners += l->open && l->local.port == t->local.port;
+	}
+	return listeners > (t->passive ? 1u : 0u);
+}
+
+static bool may_receive(const struct tow_tcp *t)
+{
+	return (t->state == TOW_TCP_ESTABLISHED ||
+		t->state == TOW_TCP_FIN_WAIT_1 ||
+		t->state == TOW_TCP_FIN_WAIT_2) &&
+	       !t->receive.fin_seen;
+}
+
+static bool link_places(const struct net_link *link)
+{
+	return link->dev && !link->gone && link->dev->caps & TOW_DEV_PLACE &&
+	       link->dev->ops->place;
+}
+
+/* May there be a hint at all? ARMED if so. */
+static enum tow_placement decide(const struct tow_tcp *t)
+{
+	if (!t->posts.head)
+		return TOW_PLACEMENT_NONE;
+	if (!may_receive(t))
+		return TOW_PLACEMENT_STATE;
+	if (!link_places(t->path.link))
+		return TOW_PLACEMENT_DEVICE;
+	if (port_is_shared(t))
+		return TOW_PLACEMENT_SHARED;
+	if (tcp_now(t) < t->placing.paused_until_us)
+		return (enum tow_placement)t->placing.pause_state;
+	return TOW_PLACEMENT_ARMED;
+}
+
+static uint16_t expected_header_bytes(const struct tow_tcp *t)
+{
+	uint32_t bytes =
+		t->path.link->dev->caps & TOW_DEV_NO_LINK ? 0 : ETHERNET_BYTES;
+
+	bytes += tow_addr_is_v4(&t->remote.addr) ? 20 : 40;
+	bytes += 20 + (t->timestamps ? 12 : 0);
+	return (uint16_t)bytes;
+}
+
+static void name_flow(const struct tow_tcp *t, struct tow_place *out)
+{
+	*out = (struct tow_place){
+		.token = place_token(t),
+		.local_port = t->local.port,
+		.remote_port = t->remote.port,
+		.protocol = NET_TCP,
+	};
+	memcpy(out->local, t->local.addr.b, sizeof(out->local));
+	memcpy(out->remote, t->remote.addr.b, sizeof(out->remote));
+}
+
+static int call_device(struct tow_tcp *t, struct net_link *link,
+		       const struct tow_place *place)
+{
+	link->dev->now_us = tcp_now(t);
+	return link->dev->ops->place(link->dev, place);
+}
+
+static void withdraw(struct tow_tcp *t)
+{
+	struct net_link *link = t->placing.link;
+	struct tow_place place;
+
+	t->placing.link = NULL;
+	if (!link || !link_places(link))
+		return;
+	name_flow(t, &place);
+	(void)call_device(t, link, &place);
+}
+
+/* What the device said no to is not asked for again at once. */
+static enum tow_placement refused(struct tow_tcp *t, int error)
+{
+	struct placing *p = &t->placing;
+
+	p->link = NULL;
+	p->pause_state = TOW_PLACEMENT_REFUSED;
+	if (error == TOW_EBUSY)
+		p->pause_state = TOW_PLACEMENT_BUSY;
+	else if (error == TOW_EEXIST)
+		p->pause_state = TOW_PLACEMENT_SHARED;
+	p->paused_until_us = tcp_now(t) + PAUSE_US_MIN;
+	return (enum tow_placement)p->pause_state;
+}
+
+static enum tow_placement arm(struct tow_tcp *t)
+{
+	struct seq next = receive_last(t);
+	uint64_t distance = (uint64_t)seq_diff(next, t->rcv.nxt);
+	struct tow_span spans[TOW_PLACE_SPANS];
+	struct tow_place place;
+	int error;
+
+	name_flow(t, &place);
+	place.header_bytes = expected_header_bytes(t);
+	place.sequence = next.n;
+	place.spans = spans;
+	for (unsigned i = 0; i < TOW_PLACE_SPANS; i++) {
+		spans[i] = post_span_at(t, distance + place.bytes);
+		if (spans[i].len == 0)
+			break;
+		place.bytes += spans[i].len;
+		place.span_count++;
+	}
+	if (place.bytes == 0) {
+		withdraw(t);
+		return TOW_PLACEMENT_FULL;
+	}
+	if (t->placing.link && t->placing.link != t->path.link)
+		withdraw(t);
+	t->placing.link = t->path.link;
+	error = call_device(t, t->path.link, &place);
+	return error ? refused(t, error) : TOW_PLACEMENT_ARMED;
+}
+
+static const enum tow_counter state_counters[TOW_PLACEMENT_KINDS] = {
+	[TOW_PLACEMENT_ARMED] = TOW_COUNTER_PLACE_ARMED,
+	[TOW_PLACEMENT_DEVICE] = TOW_COUNTER_PLACE_DEVICE,
+	[TOW_PLACEMENT_REFUSED] = TOW_COUNTER_PLACE_REFUSED,
+	[TOW_PLACEMENT_BUSY] = TOW_COUNTER_PLACE_BUSY,
+	[TOW_PLACEMENT_SHARED] = TOW_COUNTER_PLACE_SHARED,
+	[TOW_PLACEMENT_MISSES] = TOW_COUNTER_PLACE_PAUSED,
+};
+
+static void enter(struct tow_tcp *t, enum tow_placement state)
+{
+	if (state == t->placing.state)
+		return;
+	t->placing.state = (uint8_t)state;
+	if (state_counters[state])
+		tcp_count(t, state_counters[state]);
+}
+
+/* Renew the hint, or withdraw it, now. */
+void place_update(struct tow_tcp *t)
+{
+	enum tow_placement state = decide(t);
+
+	list_remove(&t->placing.dirty);
+	if (state == TOW_PLACEMENT_ARMED)
+		state = arm(t);
+	else if (t->placing.link)
+		withdraw(t);
+	enter(t, state);
+}
+
+/* Before the device is asked for frames again. */
+void place_soon(struct tow_tcp *t)
+{
+	if ((t->posts.head || t->placing.link) && list_empty(&t->placing.dirty))
+		list_append(&t->host->placing, &t->placing.dirty);
+}
+
+void tcp_place_all(struct tcp_host *host)
+{
+	while (!list_empty(&host->placing))
+		place_update(CONTAINER(host->placing.next, struct tow_tcp,
+				       placing.dirty));
+}
+
+/* The rate of misses is looked at now and then. */
+static void judge(struct tow_tcp *t)
+{
+	struct placing *p = &t->placing;
+	bool bad = p->misses > MISSES_MAX;
+
+	p->hits = p->misses = 0;
+	if (!bad) {
+		p->pause_us = 0;
+		return;
+	}
+	p->pause_us =
+		p->pause_us ? MIN(2 * p->pause_us, PAUSE_US_MAX) : PAUSE_US_MIN;
+	p->paused_until_us = tcp_now(t) + p->pause_us;
+	p->pause_state = TOW_PLACEMENT_MISSES;
+}
+
+/* A segment with payload has come; was it where it belongs? */
+void place_learn(struct tow_tcp *t, bool hit)
+{
+	struct placing *p = &t->placing;
+
+	place_soon(t);
+	if (p->state != TOW_PLACEMENT_ARMED)
+		return;
+	tcp_count(t, hit ? TOW_COUNTER_PLACE_HITS : TOW_COUNTER_PLACE_MISSES);
+	if (hit)
+		p->hits++;
+	else
+		p->misses++;
+	if (p->hits + p->misses >= LEARN_SEGMENTS)
+		judge(t);
+}
+
+/*
+ * A frame left bytes in posted memory: note where, because they may be
+ * anybody's.
+ * @flow: filled in: whose frame the device should have taken it for
+ *
+ * Returns: false when the token is of no connection that has a hint.
+ */
+bool tcp_placed(struct tcp_host *host, const struct tow_buf *buf,
+		struct net_flow *flow)
+{
+	struct tow_tcp *t = connection_of(host, buf->place);
+
+	if (!t)
+		return false;
+	for (unsigned i = 1; i < buf->span_count; i++)
+		if (buf_span_is_placed(buf, &buf->spans[i]))
+			post_note_written(t, &buf->spans[i]);
+	place_soon(t);
+	*flow = (struct net_flow){
+		.local = t->local.addr,
+		.remote = t->remote.addr,
+		.local_port = t->local.port,
+		.remote_port = t->remote.port,
+		.protocol = NET_TCP,
+	};
+	return true;
+}
