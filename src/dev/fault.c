@@ -12,6 +12,7 @@
  *	            frames reorders them
  *	seed=1      the same seed does the same to the same frames
  *	dir=both    rx, tx or both
+ *	large=off   on: what happens to packets happens to large segments
  *	limit=4096  frames on the way in each direction
  *
  * Theory of operation
@@ -26,13 +27,21 @@
  * and rx leaves the rest in the device inside.
  *
  * Faults happen to packets as they are on a wire. So at open the device inside
- * is told to do without large segments in both directions. Checksums may be
+ * is told to do without large segments in both directions; with large=on each
+ * of those that arrive is taken for one packet. Checksums may be
  * left to the device: a frame that is corrupted has its own finished first,
  * because the damage is on the wire, behind the NIC.
  *
  * A frame's payload is lent memory and may not be written. What is corrupted
  * or comes twice is a copy in the receive pool's memory; when that is dry, the
  * corrupted frame is lost and the second one does not come.
+ *
+ * Placement. What lies in posted memory cannot be taken back, so a placed frame
+ * that is to be lost, or to come later, is handed up all the same, spoiled so
+ * that nobody takes it for a packet, and what comes later is a copy. Then the
+ * hint rests (dev.h): it is withdrawn from the device inside, which for that
+ * is asked for one frame at a time as long as there are hints. Where each
+ * packet is to come later, by delay or jitter, nothing is placed.
  *
  * One bit, not more, is turned over: the Internet checksum finds any single
  * bit, so that a transfer through this wrapper must still be right. Bits that
@@ -53,6 +62,8 @@
 #define TIME_US_MAX   (60u * 1000000)
 #define GAP_US	      2000
 #define RETRY_US      100 /* after the device inside was full */
+#define HINTS_MAX     64
+#define IP_VERSION_AT FRAME_ETH_BYTES
 
 enum direction { DIRECTION_BOTH, DIRECTION_RX, DIRECTION_TX };
 
@@ -62,6 +73,7 @@ struct fault_options {
 	uint64_t delay_us, jitter_us, gap_us;
 	uint64_t seed;
 	uint64_t limit;
+	bool large;
 };
 
 /* One direction has dice of its own, so that the other does not shift them. */
@@ -79,6 +91,8 @@ struct fault {
 	struct path rx, tx;
 	struct tow_buf *pending[PENDING_MAX]; /* tx: due, in order */
 	unsigned pending_count;
+	struct tow_place hints[HINTS_MAX]; /* flows that have one; no bytes */
+	unsigned hint_count;
 	uint8_t frame[FRAME_BYTES_MAX];
 };
 
@@ -95,6 +109,7 @@ static const struct spec_key keys[] = {
 	{ "jitter", SPEC_TIME, AT(jitter_us), 0, TIME_US_MAX, NULL },
 	{ "seed", SPEC_NUMBER, AT(seed), 0, UINT64_MAX, NULL },
 	{ "dir", SPEC_WORD, AT(direction), 0, 0, directions },
+	{ "large", SPEC_SWITCH, AT(large), 0, 0, NULL },
 	{ "limit", SPEC_NUMBER, AT(limit), 1, LIMIT_MAX, NULL },
 };
 #undef AT
@@ -140,8 +155,11 @@ static struct tow_buf *copy_frame(struct fault *f, const struct path *path,
 	if (flipped_bit)
 		f->frame[flipped_bit / 8] ^= (uint8_t)(1u << flipped_bit % 8);
 	copy = frame_make(f->wrap.dev.pool, f->frame, bytes, path->spans_max);
-	if (copy)
-		copy->flags |= buf->flags & TOW_BUF_TRUNCATED;
+	if (!copy)
+		return NULL;
+	copy->flags |= buf->flags & TOW_BUF_TRUNCATED;
+	copy->gso = buf->gso;
+	copy->gso_bytes = buf->gso_bytes;
 	return copy;
 }
 
@@ -191,6 +209,111 @@ static void judge(struct fault *f, struct path *path, struct tow_buf *buf)
 	delay_put(&path->queue, buf, choose_due(f, path));
 }
 
+/* ---- what happens to a frame in posted memory ---- */
+
+static uint8_t *byte_at(const struct tow_buf *buf, size_t offset)
+{
+	const struct tow_span *span = buf->spans;
+
+	for (; offset >= span->len; span++)
+		offset -= span->len;
+	return (uint8_t *)(uintptr_t)span->ptr + offset;
+}
+
+/* It is not what was foreseen: nothing more goes behind it. */
+static void let_rest(struct fault *f, struct tow_buf *buf)
+{
+	struct tow_dev *inner = f->wrap.inner;
+
+	buf->flags &= (uint8_t)~TOW_BUF_FORESEEN;
+	for (unsigned i = 0; i < f->hint_count; i++) {
+		if (f->hints[i].token != buf->place)
+			continue;
+		(void)inner->ops->place(inner, &f->hints[i]);
+		f->hints[i] = f->hints[--f->hint_count];
+		return;
+	}
+}
+
+/* As corrupt() does it, but where it lies. */
+static void corrupt_in_place(struct fault *f, struct tow_buf *buf)
+{
+	uint32_t bits = (buf->bytes - FRAME_ETH_BYTES) * 8;
+	uint32_t bit = FRAME_ETH_BYTES * 8 + random_below(&f->rx.dice, bits);
+	size_t sum_at = (size_t)buf->csum_start + buf->csum_offset;
+
+	if (buf->flags & TOW_BUF_CSUM_PARTIAL && sum_at + 2 <= buf->bytes) {
+		size_t bytes = tow_buf_read(buf, 0, f->frame, sizeof(f->frame));
+
+		frame_finish_csum(buf, f->frame, bytes);
+		*byte_at(buf, sum_at) = f->frame[sum_at];
+		*byte_at(buf, sum_at + 1) = f->frame[sum_at + 1];
+	}
+	buf->flags &= (uint8_t) ~(TOW_BUF_CSUM_PARTIAL | TOW_BUF_CSUM_OK);
+	*byte_at(buf, bit / 8) ^= (uint8_t)(1u << bit % 8);
+}
+
+/* Of no IP version that there is. */
+static void spoil(struct tow_buf *buf)
+{
+	*byte_at(buf, IP_VERSION_AT) &= 0x0f;
+}
+
+/* The path's queue has room for two. */
+static void judge_placed(struct fault *f, struct tow_buf *buf)
+{
+	struct path *path = &f->rx;
+	bool lost = happens(path, f->options.loss);
+	bool corrupted = !lost && happens(path, f->options.corrupt);
+	bool twice = !lost && happens(path, f->options.dup);
+	bool late = !lost && happens(path, f->options.reorder);
+	struct tow_buf *copy;
+
+	if (corrupted)
+		corrupt_in_place(f, buf);
+	for (int i = 0; i < twice + late; i++) {
+		copy = copy_frame(f, path, buf, 0);
+		if (copy)
+			delay_put(&path->queue, copy,
+				  f->wrap.dev.now_us + 1 +
+					  up_to(path, f->options.gap_us - 1));
+	}
+	if (lost || late)
+		spoil(buf);
+	if (lost || late || corrupted)
+		let_rest(f, buf);
+}
+
+static bool same_flow(const struct tow_place *a, const struct tow_place *b)
+{
+	return a->protocol == b->protocol && a->local_port == b->local_port &&
+	       a->remote_port == b->remote_port &&
+	       memcmp(a->local, b->local, sizeof(a->local)) == 0 &&
+	       memcmp(a->remote, b->remote, sizeof(a->remote)) == 0;
+}
+
+static int fault_place(struct tow_dev *dev, const struct tow_place *place)
+{
+	struct fault *f = fault_of(dev);
+	struct tow_place flow = *place;
+	int error;
+
+	flow.span_count = 0;
+	flow.spans = NULL;
+	flow.bytes = 0;
+	for (unsigned i = 0; i < f->hint_count; i++)
+		if (same_flow(&f->hints[i], place))
+			f->hints[i--] = f->hints[--f->hint_count];
+	if (place->bytes && f->hint_count == HINTS_MAX) {
+		(void)wrap_place(dev, &flow);
+		return TOW_EBUSY;
+	}
+	error = wrap_place(dev, place);
+	if (!error && place->bytes)
+		f->hints[f->hint_count++] = flow;
+	return error;
+}
+
 /* ---- the device inside ---- */
 
 static void leave(struct fault *f)
@@ -227,6 +350,46 @@ static int fetch(struct fault *f)
 	return got;
 }
 
+static unsigned take_due(struct fault *f, struct tow_buf **bufs, unsigned n)
+{
+	unsigned count = 0;
+
+	while (count < n) {
+		bufs[count] = delay_take(&f->rx.queue, f->wrap.dev.now_us);
+		if (!bufs[count])
+			break;
+		count++;
+	}
+	return count;
+}
+
+/*
+ * With hints: no more than are handed up at once, because a frame with bytes in
+ * posted memory must not be here when its hint is moved.
+ */
+static int fetch_placing(struct fault *f, struct tow_buf **bufs, unsigned n,
+			 unsigned *count)
+{
+	struct tow_dev *inner = f->wrap.inner;
+	struct tow_buf *buf;
+	int got = 0;
+
+	while (*count < n && delay_room(&f->rx.queue) >= 2) {
+		got = inner->ops->rx(inner, &buf, 1);
+		if (got <= 0)
+			break;
+		if (!buf->place) {
+			judge(f, &f->rx, buf);
+			*count += take_due(f, bufs + *count, n - *count);
+			continue;
+		}
+		if (f->rx.faulty)
+			judge_placed(f, buf);
+		bufs[(*count)++] = buf;
+	}
+	return got;
+}
+
 /* The device inside is gone: so is what was on its way to it, however late. */
 static void drop_outgoing(struct fault *f)
 {
@@ -248,12 +411,12 @@ static int fault_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
 	int got;
 
 	wrap_enter(&f->wrap);
-	got = fetch(f);
-	while (count < n) {
-		bufs[count] = delay_take(&f->rx.queue, dev->now_us);
-		if (!bufs[count])
-			break;
-		count++;
+	if (f->hint_count) {
+		count = take_due(f, bufs, n);
+		got = fetch_placing(f, bufs, n, &count);
+	} else {
+		got = fetch(f);
+		count = take_due(f, bufs, n);
 	}
 	if (got < 0)
 		drop_outgoing(f);
@@ -332,6 +495,7 @@ static const struct tow_dev_ops fault_ops = {
 	.tx = fault_tx,
 	.flush = fault_flush,
 	.wait_fd = wrap_wait_fd,
+	.place = fault_place,
 	.close = fault_close,
 	.withdraw = wrap_withdraw,
 	.interface = wrap_interface,
@@ -349,7 +513,8 @@ static void seed_dice(struct path *path, uint64_t seed, uint8_t which)
 }
 
 /* Packets as they are on the wire, and copies that the stack may read. */
-static int tame_inner(struct tow_dev *inner, struct spec *spec)
+static int tame_inner(struct tow_dev *inner, struct spec *spec,
+		      const struct fault_options *options)
 {
 	uint32_t large = inner->caps & (TOW_DEV_TSO4 | TOW_DEV_TSO6 |
 					TOW_DEV_USO | TOW_DEV_LRO);
@@ -359,7 +524,11 @@ static int tame_inner(struct tow_dev *inner, struct spec *spec)
 				 "fault cannot wrap %s, which sends only from "
 				 "memory of its own",
 				 inner->ops->name);
-	if (!large)
+	if (options->large && options->direction != DIRECTION_RX)
+		return spec_fail(spec, TOW_EINVAL,
+				 "fault does large=on to what arrives only: "
+				 "add dir=rx");
+	if (!large || options->large)
 		return 0;
 	if (!inner->ops->withdraw || inner->ops->withdraw(inner, large))
 		return spec_fail(spec, TOW_EOPNOTSUPP,
@@ -391,7 +560,7 @@ static int make(struct tow_dev **out, struct spec *spec,
 		const struct fault_options *options, struct tow_dev *inner)
 {
 	struct fault *f;
-	int error = tame_inner(inner, spec);
+	int error = tame_inner(inner, spec, options);
 
 	if (error)
 		return error;
@@ -399,7 +568,8 @@ static int make(struct tow_dev **out, struct spec *spec,
 	if (!f)
 		return spec_fail(spec, TOW_ENOMEM, "out of memory");
 	f->options = *options;
-	f->wrap.hidden_caps = TOW_DEV_PLACE; /* frames wait here on their way */
+	if (options->delay_us || options->jitter_us)
+		f->wrap.hidden_caps = TOW_DEV_PLACE;
 	wrap_init(&f->wrap, &fault_ops, inner);
 	if (!init_paths(f)) {
 		free(f);
