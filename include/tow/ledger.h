@@ -35,7 +35,7 @@
 	X(RX_REPAIR, "repair", "came again, or filled a hole")                \
 	X(RX_FOREIGN, "foreign", "another flow's, in a posted buffer")        \
 	X(RX_UNPOSTED, "unposted", "the posted buffer was taken back")        \
-	X(RX_REVOKED, "revoked", "on loan past its deadline")                 \
+	X(RX_REVOKED, "revoked", "kept from the device for too long")         \
 	X(RX_BUDGET, "budget", "more than may be on loan")
 
 #define TOW_DROPS(X)                                                           \

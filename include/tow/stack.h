@@ -46,6 +46,7 @@ struct tow_config {
 	uint32_t addr_max;     /* addresses of all interfaces together */
 	uint32_t route_max;
 	uint32_t neighbour_max;
+	uint32_t owner_max; /* owners of what is borrowed: tow/owner.h */
 
 	uint32_t chunk_bytes; /* of a payload chunk: a power of two >= 2048 */
 	uint32_t rx_chunks;   /* received payload, of all connections */
@@ -62,6 +63,9 @@ struct tow_config {
 	uint32_t recv_bytes_max; /* per connection: what it may grow to */
 	uint32_t lend_bytes_min; /* a lent span below this is copied instead;
 				  * above chunk_bytes it counts as that */
+	uint64_t lend_bytes_max; /* true cost of received buffers on loan, of
+				  * all together; 0: half of rx_chunks; never
+				  * more than three quarters */
 	uint8_t ttl;		 /* of packets sent; 0 means 64 */
 
 	/*

@@ -62,6 +62,7 @@ enum tow_tcp_option {
 	TOW_TCP_RECV_BYTES, /* fixes the receive buffer, no auto-tuning */
 	TOW_TCP_MSS,	    /* upper bound for both directions, >= 88 */
 	TOW_TCP_CONGESTION, /* enum tow_tcp_congestion */
+	TOW_TCP_LEND_BYTES, /* true cost on loan at most, 0: see tow/owner.h */
 };
 
 enum tow_tcp_congestion {
@@ -194,13 +195,17 @@ TOW_API int64_t tow_tcp_recv(struct tow_tcp *tcp, void *out,
  * Nothing is copied: a span points into the receive buffer. Borrowing again
  * without returning goes on after the bytes borrowed before. Bytes on loan
  * count against the receive window at their true cost, so a caller that holds
- * on to a loan closes the window, and the peer stops (RFC 9293 3.8.6).
+ * on to a loan closes the window, and the peer stops (RFC 9293 3.8.6). Budgets
+ * say how much of the stack's memory may be on loan: tow/owner.h.
  *
  * Owns:    the stack. The caller has a loan, read only, until it returns as
  *          many bytes; the spans stay valid even if the connection ends, until
- *          tow_tcp_close() or tow_tcp_abort().
+ *          tow_tcp_close() or tow_tcp_abort(), or the poll after
+ *          TOW_EVENT_REVOKE was taken.
  * Returns: n > 0            spans filled in @out
  *          0                the peer sent FIN and everything was borrowed
+ *          TOW_ENOBUFS      there are bytes, but no more may be on loan until
+ *                           some are returned; TOW_EVENT_READABLE follows
  *          TOW_EAGAIN, TOW_ECONNRESET, TOW_ETIMEDOUT as tow_tcp_recv()
  * Cost:    O(n).
  * Example: examples/tcp-sink.c

@@ -29,6 +29,7 @@ enum timer_owner {
 	TIMER_NONE,
 	TIMER_NET, /* neighbours and whatever else src/net arms */
 	TIMER_TCP,
+	TIMER_OWNER, /* deadlines of what is on loan: src/buf/govern.h */
 };
 
 struct wheel {

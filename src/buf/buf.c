@@ -135,6 +135,11 @@ static size_t room_behind(const struct tow_buf *buf,
 	return pool->chunk_bytes - ((at + span->len - 1) & mask) - 1;
 }
 
+uint32_t buf_room(const struct tow_buf *buf)
+{
+	return (uint32_t)room_behind(buf, &buf->spans[buf->span_count - 1]);
+}
+
 uint8_t *buf_append(struct tow_buf *buf, uint32_t bytes)
 {
 	struct tow_span *last = &buf->spans[buf->span_count - 1];

@@ -85,6 +85,9 @@ uint8_t *buf_push(struct tow_buf *buf, uint32_t bytes);
  */
 uint8_t *buf_pull(struct tow_buf *buf, uint32_t bytes);
 
+/* How many bytes buf_append() has room for. */
+uint32_t buf_room(const struct tow_buf *buf);
+
 /*
  * Room for @bytes right behind the last byte, which they then belong to: in
  * the header room, or in the buffer's own chunk. NULL if it is not there.

@@ -19,6 +19,7 @@
 #include <tow/ledger.h>
 #include "base/random.h"
 #include "base/wheel.h"
+#include "buf/govern.h"
 #include "buf/pool.h"
 
 #define NET_TX_BATCH 64 /* frames collected before the device is called */
@@ -53,6 +54,7 @@ struct net {
 	struct random random;
 	struct sip_key key; /* for tables; transports derive their own */
 	struct tow_pool rx_pool, tx_pool;
+	struct govern govern; /* who may hold what of rx_pool on loan */
 	struct tow_stats stats;
 	uint8_t ttl; /* of packets sent */
 
@@ -134,7 +136,7 @@ struct tow_config;
 
 /*
  * Memory for the tables; net_init() carves them out of @memory, aligned to 64
- * bytes. It leaves rx_pool and tx_pool alone: the stack makes them, before or
+ * bytes. It leaves the pools and govern alone: the stack makes them, before or
  * after, but before the first packet. The clock starts at 0; the stack sets
  * now_us and advances the wheel.
  */

@@ -2,7 +2,7 @@
 /*
  * Configuration: sizes, and the one memory region cut into its parts.
  *
- *	| stack | net tables | udp tables | tcp tables | tx pool | rx pool |
+ *	| stack | net, udp, tcp tables | owners | tx pool | rx pool |
  */
 #include "stack/layout.h"
 
@@ -21,6 +21,7 @@ void tow_config_default(struct tow_config *cfg)
 		.addr_max = 32,
 		.route_max = 64,
 		.neighbour_max = 256,
+		.owner_max = 64,
 		.chunk_bytes = 4 * KIB,
 		.rx_chunks = 8192,
 		.rx_bufs = 12288,
@@ -71,6 +72,7 @@ bool layout_make(const struct tow_config *cfg, struct layout *out)
 	out->net = place(&at, net_need(cfg), 64);
 	out->udp = place(&at, udp_need(cfg), 64);
 	out->tcp = place(&at, tcp_need(cfg), 64);
+	out->govern = place(&at, govern_need(cfg), 64);
 	out->pools = at;
 	out->tx_pool_bytes =
 		pool_need(cfg->tx_bufs, cfg->tx_chunks, cfg->chunk_bytes);

@@ -3,6 +3,7 @@
  * The stack: the layers put together, and the poll that drives them.
  *
  *	tow_poll
+ *	  govern      what was borrowed: revoke, make room
  *	  receive     a batch from each device, and what was sent to ourselves
  *	  run timers  that are due
  *	  send        what is owed and allowed, then flush the devices
@@ -67,6 +68,8 @@ int tow_open(struct tow_stack **out, const struct tow_config *cfg, void *memory,
 	stack->cfg = *cfg;
 	net_init(&stack->net, cfg, base + layout.net);
 	init_pools(stack, &layout);
+	govern_init(&stack->net.govern, &stack->net.rx_pool, &stack->net.wheel,
+		    cfg, base + layout.govern);
 	udp_init(&stack->udp, &stack->net, cfg, base + layout.udp);
 	tcp_init(&stack->tcp, &stack->net, cfg, base + layout.tcp);
 	*out = stack;
@@ -79,6 +82,7 @@ void tow_close(struct tow_stack *stack)
 
 	for (uint32_t i = 0; i < net->link_count; i++)
 		net->links[i].dev->ops->close(net->links[i].dev);
+	govern_close(&net->govern);
 	pool_close(&net->tx_pool);
 	pool_close(&net->rx_pool);
 }
@@ -234,6 +238,8 @@ static void run_timers(struct tow_stack *stack)
 	while ((timer = wheel_take(&stack->net.wheel))) {
 		if (timer->owner == TIMER_TCP)
 			tcp_timer(&stack->tcp, timer);
+		else if (timer->owner == TIMER_OWNER)
+			govern_timer(&stack->net.govern, timer);
 		else
 			net_timer(&stack->net, timer);
 	}
@@ -300,6 +306,7 @@ int tow_poll(struct tow_stack *stack, uint64_t now_us)
 
 	net->now_us = MAX(net->now_us, now_us);
 	wheel_advance(&net->wheel, net->now_us);
+	govern_poll(&net->govern);
 	work = receive_all(stack);
 	run_timers(stack);
 	udp_place_all(&stack->udp);
@@ -309,6 +316,9 @@ int tow_poll(struct tow_stack *stack, uint64_t now_us)
 	net_flush(net);
 	notice_gone_links(stack);
 	end_loans(stack);
+#ifdef TOW_CHECKS
+	govern_check(&net->govern);
+#endif
 	return work;
 }
 
@@ -341,7 +351,8 @@ uint64_t tow_deadline(const struct tow_stack *stack)
 	const struct net *net = &stack->net;
 	uint64_t next_us = wheel_next(&net->wheel);
 
-	if (net->loop_count || has_ended_loans(net))
+	if (net->loop_count || has_ended_loans(net) ||
+	    govern_waits(&net->govern))
 		return net->now_us;
 	if (tcp_waits(&stack->tcp) || udp_waits(&stack->udp))
 		next_us = MIN(next_us, net->now_us + RETRY_US);

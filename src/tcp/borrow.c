@@ -2,7 +2,7 @@
 /*
  * What the application does with received bytes: borrow them in place and
  * return them, or have them copied out. See receive.c for the list of buffers
- * that it walks.
+ * that it walks, and revoke.c for what happens when it has too many of them.
  */
 #include "tcp/held.h"
 
@@ -24,6 +24,7 @@ static bool next_span(struct tow_tcp *t, struct tow_span *out)
 			out->len = s->len - offset;
 			return true;
 		}
+		r->before = r->borrow;
 		r->borrow = r->borrow->next;
 		r->borrow_offset = offset = 0;
 	}
@@ -35,18 +36,44 @@ static void advance_borrow(struct receive *r, size_t bytes)
 	r->borrow_offset += (uint32_t)bytes;
 	r->borrowed_bytes += bytes;
 	if (r->borrow_offset == r->borrow->bytes) {
+		r->before = r->borrow;
 		r->borrow = r->borrow->next;
 		r->borrow_offset = 0;
 	}
 }
 
+/* May the buffer at the cursor be lent from where it is? It is noted, then. */
+static bool may_lend(struct tow_tcp *t)
+{
+	struct tow_buf *buf = t->receive.borrow;
+	struct held *h = held(buf);
+
+	if (h->lent_us || held_is_moved(t, buf))
+		return true;
+	if (UNLIKELY(!borrower_may(&t->borrower, h->cost)))
+		return false;
+	h->lent_us = MAX(tcp_now(t), 1);
+	borrower_lend(&t->borrower, h->cost);
+	return true;
+}
+
+/*
+ * Returns: spans filled in, or TOW_ENOBUFS when there are bytes, but no more of
+ *          them may be on loan.
+ */
 int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 {
 	int n = 0;
 
 	while (n < max && next_span(t, &out[n])) {
-		advance_borrow(&t->receive, out[n].len);
-		n++;
+		if (may_lend(t)) {
+			advance_borrow(&t->receive, out[n].len);
+			n++;
+		} else if (!revoke_at_cursor(t)) {
+			borrower_refuse(&t->borrower,
+					held(t->receive.borrow)->cost);
+			return n ? n : TOW_ENOBUFS;
+		}
 	}
 	return n;
 }
@@ -67,6 +94,18 @@ void receive_tune(struct tow_tcp *t, size_t bytes)
 	r->tune_bytes = 0;
 }
 
+/* The first bytes of the buffer that is lent in part were returned. */
+static void rewind_borrow(struct tow_tcp *t, uint32_t bytes)
+{
+	struct receive *r = &t->receive;
+
+	r->borrow_offset -= bytes;
+	if (r->borrow_offset > 0)
+		return;
+	r->before = NULL;
+	held_loan_ended(t, r->borrow);
+}
+
 /* The application has done with the first @bytes. */
 void receive_returned(struct tow_tcp *t, size_t bytes)
 {
@@ -84,13 +123,15 @@ void receive_returned(struct tow_tcp *t, size_t bytes)
 		if (here < buf->bytes) {
 			buf_trim_front(buf, here);
 			if (r->borrow == buf)
-				r->borrow_offset -= here;
+				rewind_borrow(t, here);
 			break;
 		}
 		r->head = buf->next;
 		if (!r->head)
 			r->tail = NULL;
-		held_discard(t, buf);
+		if (r->borrow == r->head)
+			r->before = NULL;
+		held_release(t, buf);
 	}
 	receive_tune(t, bytes);
 }

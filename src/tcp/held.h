@@ -4,12 +4,16 @@
 
 /*
  * What the receiver notes in a buffer that it holds, in order or out of order:
- * see receive.c.
+ * see receive.c; and what of it is on loan or in the refuge: see revoke.c.
  */
 #include "tcp/tcp_private.h"
 
 struct held {
-	struct tree_node node;
+	union {
+		struct tree_node node; /* out of order: in the tree of holes */
+		uint64_t lent_us;      /* in order: when it was first lent from;
+					* 0: it is not on loan */
+	};
 	struct seq seq;
 	uint32_t cost;
 	uint32_t placed; /* most bytes that the device put where they belong */
@@ -30,10 +34,43 @@ static inline struct seq held_end(struct tow_buf *buf)
 	return seq_add(held(buf)->seq, buf->bytes);
 }
 
-/* The receiver has done with a buffer. */
+static inline void held_begin(struct tow_tcp *t, struct tow_buf *buf)
+{
+	held(buf)->cost = buf_cost(buf);
+	t->receive.cost += held(buf)->cost;
+}
+
+/* It lies in plain memory, and is not on loan as far as budgets go. */
+static inline bool held_is_moved(const struct tow_tcp *t,
+				 const struct tow_buf *buf)
+{
+	return UNLIKELY(t->borrower.moved > 0) &&
+	       buf->pool == borrower_refuge(&t->borrower);
+}
+
+/* Nothing of it is on loan any more. */
+static inline void held_loan_ended(struct tow_tcp *t, struct tow_buf *buf)
+{
+	if (!held(buf)->lent_us)
+		return;
+	held(buf)->lent_us = 0;
+	borrower_ended(&t->borrower, held(buf)->cost);
+}
+
+/* The receiver has done with a buffer that is not in the list. */
 static inline void held_discard(struct tow_tcp *t, struct tow_buf *buf)
 {
 	t->receive.cost -= held(buf)->cost;
+	tow_buf_give(buf);
+}
+
+/* The same with one that is. */
+static inline void held_release(struct tow_tcp *t, struct tow_buf *buf)
+{
+	held_loan_ended(t, buf);
+	t->receive.cost -= held(buf)->cost;
+	if (held_is_moved(t, buf))
+		t->borrower.moved -= held(buf)->cost;
 	tow_buf_give(buf);
 }
 

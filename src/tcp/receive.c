@@ -24,6 +24,10 @@
  */
 #include "tcp/held.h"
 
+#define SMALL_SHARE 8  /* of what a buffer costs: less payload is little */
+#define LAST_SHARE  16 /* of the pool: not for who has much of it */
+#define LENT_SHARE  8  /* of the limit: so much may be on loan unpacked */
+
 static struct tow_buf *buf_of(struct tree_node *node)
 {
 	return node ? CONTAINER(node, struct tow_buf, notes) : NULL;
@@ -62,16 +66,19 @@ static void learn_ratio(struct tow_tcp *t, const struct tow_buf *buf)
 static void append(struct tow_tcp *t, struct tow_buf *buf)
 {
 	struct receive *r = &t->receive;
+	struct tow_buf *before = r->tail;
 
 	buf->next = NULL;
-	if (r->tail)
-		r->tail->next = buf;
+	held(buf)->lent_us = 0;
+	if (before)
+		before->next = buf;
 	else
 		r->head = buf;
 	r->tail = buf;
 	if (!r->borrow) {
 		r->borrow = buf;
 		r->borrow_offset = 0;
+		r->before = before;
 	}
 	r->unread_bytes += buf->bytes;
 	t->rcv.nxt = seq_add(t->rcv.nxt, buf->bytes);
@@ -203,8 +210,7 @@ static void hold(struct tow_tcp *t, struct tow_buf *buf)
 		return;
 	}
 	report_hole(t, left, right);
-	held(buf)->cost = buf_cost(buf);
-	t->receive.cost += held(buf)->cost;
+	held_begin(t, buf);
 	tree_insert(&t->receive.holes, &held(buf)->node, held_before,
 		    random_u32(&tcp_net(t)->random));
 }
@@ -260,9 +266,20 @@ static uint32_t cost_max(const struct tow_tcp *t)
 
 /*
  * The window counts bytes, so a peer may fill it with segments of one byte, and
- * each would keep a chunk. Above the limit, what fits is put behind the last
- * byte that waits, and its own buffer goes back.
+ * each would keep a chunk. Above the limit, or when much is on loan already,
+ * what fits is put behind the last byte that waits, and its own buffer goes
+ * back.
  */
+static bool should_pack(const struct tow_tcp *t, const struct tow_buf *buf)
+{
+	uint32_t cost = buf_cost(buf);
+
+	if (t->receive.cost + cost > cost_max(t))
+		return true;
+	return buf->bytes < cost / SMALL_SHARE &&
+	       t->borrower.lent > t->receive.limit / LENT_SHARE;
+}
+
 static bool pack(struct tow_tcp *t, struct tow_buf *buf)
 {
 	struct receive *r = &t->receive;
@@ -270,7 +287,7 @@ static bool pack(struct tow_tcp *t, struct tow_buf *buf)
 	uint32_t bytes = buf->bytes;
 	uint8_t *to;
 
-	if (!tail || r->cost + buf_cost(buf) <= cost_max(t))
+	if (!tail || !should_pack(t, buf))
 		return false;
 	to = buf_append(tail, bytes);
 	if (!to)
@@ -292,12 +309,27 @@ static bool pack(struct tow_tcp *t, struct tow_buf *buf)
 	return true;
 }
 
+/*
+ * The windows promised to all may be more than there is. The last of the pool
+ * is not for who has much of it: its peer will send again, and the others go
+ * on meanwhile.
+ */
+static bool may_keep(const struct tow_tcp *t, const struct tow_buf *buf)
+{
+	const struct tow_pool *pool = &tcp_net(t)->rx_pool;
+	const struct tow_buf *tail = t->receive.tail;
+	uint64_t left = (uint64_t)pool->chunks_left << pool->chunk_shift;
+
+	return LIKELY(pool->chunks_left >= pool->chunks_total / LAST_SHARE) ||
+	       t->receive.cost == 0 || t->posts.head ||
+	       t->receive.cost + buf_cost(buf) <= left ||
+	       (tail && buf_room(tail) >= buf->bytes);
+}
+
 /* Into what is posted, behind what waits to be read, or as it is. */
 static void keep_in_order(struct tow_tcp *t, struct tow_buf *buf,
 			  const struct post_reasons *why)
 {
-	struct receive *r = &t->receive;
-
 	held(buf)->cost = 0;
 	held(buf)->placed = buf->bytes;
 	if (t->posts.head && post_take(t, buf, why))
@@ -310,8 +342,7 @@ static void keep_in_order(struct tow_tcp *t, struct tow_buf *buf,
 	}
 	if (pack(t, buf))
 		return;
-	held(buf)->cost = buf_cost(buf);
-	r->cost += held(buf)->cost;
+	held_begin(t, buf);
 	learn_ratio(t, buf);
 	append(t, buf);
 }
@@ -358,6 +389,9 @@ bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 	} else if (!seq_eq(seq, t->rcv.nxt)) {
 		t->ack_now = true; /* RFC 5681 4.2: a duplicate ACK at once */
 		hold(t, buf);
+	} else if (!may_keep(t, buf)) {
+		tcp_drop(t, TOW_DROP_NO_BUFFERS);
+		tow_buf_give(buf);
 	} else {
 		take_in_order(t, buf, !seq_eq(first, seq));
 	}
@@ -426,13 +460,13 @@ void receive_free(struct tow_tcp *t)
 
 	while ((buf = r->head)) {
 		r->head = buf->next;
-		held_discard(t, buf);
+		held_release(t, buf);
 	}
 	while ((buf = buf_of(tree_first(&r->holes)))) {
 		tree_remove(&r->holes, &held(buf)->node);
 		held_discard(t, buf);
 	}
-	r->tail = r->borrow = NULL;
+	r->tail = r->borrow = r->before = NULL;
 	r->unread_bytes = r->borrowed_bytes = 0;
 	r->sack_count = 0;
 }

@@ -44,10 +44,19 @@ static const struct {
 	enum tow_event_type type;
 } readiness[] = {
 	{ PENDING_CONNECTED, TOW_EVENT_CONNECTED },
+	{ PENDING_REVOKE, TOW_EVENT_REVOKE },
 	{ PENDING_READABLE, TOW_EVENT_READABLE },
 	{ PENDING_WRITABLE, TOW_EVENT_WRITABLE },
 	{ PENDING_CLOSED, TOW_EVENT_CLOSED }, /* the last there is */
 };
+
+/* The program hears of it; or has returned everything meanwhile. */
+static bool revoke_is_told(struct tow_tcp *t)
+{
+	if (t->borrower.revoking)
+		govern_told(&t->borrower);
+	return t->borrower.revoking;
+}
 
 static bool take_readiness(struct tow_tcp *t, struct tow_event *out)
 {
@@ -57,6 +66,8 @@ static bool take_readiness(struct tow_tcp *t, struct tow_event *out)
 		if (!(t->pending & readiness[i].bit))
 			continue;
 		t->pending &= (uint8_t)~readiness[i].bit;
+		if (readiness[i].bit == PENDING_REVOKE && !revoke_is_told(t))
+			continue;
 		*out = (struct tow_event){
 			.type = readiness[i].type,
 			.status = readiness[i].bit == PENDING_CLOSED ? t->error
@@ -234,6 +245,19 @@ void tow_listener_close(struct tow_listener *l)
 	reset_all(&l->accept);
 	list_remove(&l->ready);
 	l->open = false;
+}
+
+void tow_listener_set_owner(struct tow_listener *l, struct tow_owner *owner)
+{
+	l->owner = owner;
+}
+
+void tcp_owner_gone(struct tcp_host *host, const struct tow_owner *owner)
+{
+	for (uint32_t i = 0; i < host->cfg.listener_max; i++) {
+		if (host->listeners[i].owner == owner)
+			host->listeners[i].owner = NULL;
+	}
 }
 
 void tow_listener_set_user(struct tow_listener *l, void *user)
@@ -472,6 +496,7 @@ void tow_tcp_abort(struct tow_tcp *t)
 	t->app_closed = true;
 	post_close(t);
 	receive_free(t);
+	borrower_leave(&t->borrower);
 	if (t->state == TOW_TCP_CLOSED)
 		tcp_release(t);
 	else
@@ -492,6 +517,7 @@ void tow_tcp_close(struct tow_tcp *t)
 	t->app_closed = true;
 	post_close(t);
 	receive_free(t);
+	borrower_leave(&t->borrower);
 	if (!t->send.finished)
 		finish_sending(t);
 	if (t->set.linger_s > 0 && t->state != TOW_TCP_TIME_WAIT)
@@ -528,6 +554,9 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 	case TOW_TCP_NODELAY:
 		tcp_want_output(t);
 		break;
+	case TOW_TCP_LEND_BYTES:
+		t->borrower.lent_max = t->set.lend_bytes;
+		break;
 	default:
 		break;
 	}
@@ -537,10 +566,15 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 int tow_tcp_get(const struct tow_tcp *t, enum tow_tcp_option option,
 		int64_t *value)
 {
-	if ((unsigned)option > TOW_TCP_CONGESTION)
+	if ((unsigned)option > TOW_TCP_LEND_BYTES)
 		return TOW_EINVAL;
 	*value = settings_get(&t->set, option);
 	return 0;
+}
+
+int tow_tcp_set_owner(struct tow_tcp *t, struct tow_owner *owner)
+{
+	return borrower_join(&t->borrower, owner);
 }
 
 void tow_tcp_set_user(struct tow_tcp *t, void *user)

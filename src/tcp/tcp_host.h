@@ -72,6 +72,9 @@ void tcp_place_all(struct tcp_host *host);
 bool tcp_placed(struct tcp_host *host, const struct tow_buf *buf,
 		struct net_flow *flow);
 
+/* An owner is about to be closed: listeners forget it. */
+void tcp_owner_gone(struct tcp_host *host, const struct tow_owner *owner);
+
 int tcp_events(struct tcp_host *host, struct tow_event *out, int max);
 bool tcp_idle(const struct tcp_host *host);
 

@@ -72,6 +72,7 @@ static struct tow_tcp *open_half(struct tow_listener *l,
 		return NULL;
 	}
 	tcp_begin(t, after);
+	(void)borrower_join(&t->borrower, l->owner); /* it has nothing yet */
 	t->passive = true;
 	table_insert(t);
 	t->listener = l;

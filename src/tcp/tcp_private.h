@@ -15,6 +15,7 @@
  *	recovery.c        detecting loss and repairing it, RFC 6675, 6298
  *	receive.c         reassembly and the window
  *	borrow.c          what the application reads: in place, or copied out
+ *	revoke.c          moving what was lent to its owner's refuge
  *	post.c            memory that the application posts for the stream
  *	place.c           hints to the device, where the next bytes belong
  *	report.c          what an ACK says of holes and duplicates: SACK, D-SACK
@@ -80,6 +81,7 @@ struct tcp_settings {
 	uint32_t send_bytes;
 	uint32_t recv_bytes;	 /* first limit of the receive buffer */
 	uint32_t recv_bytes_max; /* what auto-tuning may make of it */
+	uint32_t lend_bytes;	 /* on loan at most; 0: no budget of its own */
 	uint32_t user_timeout_ms;
 	uint32_t keepalive_s, keepalive_interval_s;
 	int32_t linger_s;
@@ -112,6 +114,7 @@ enum tcp_pending {
 	PENDING_READABLE = 1 << 1,
 	PENDING_WRITABLE = 1 << 2,
 	PENDING_CLOSED = 1 << 3,
+	PENDING_REVOKE = 1 << 4,
 };
 
 /* ------------------------------------------------------------- send queue */
@@ -298,7 +301,8 @@ struct receive {
 	struct tow_buf *head, *tail; /* in order, not returned yet */
 	struct tow_buf *borrow;	     /* next byte to be borrowed is here, */
 	uint32_t borrow_offset;	     /* at this offset of what is left of it */
-	uint64_t unread_bytes;	     /* not returned, with those on loan */
+	struct tow_buf *before; /* it, if that is 0; NULL: it is the head */
+	uint64_t unread_bytes;	/* not returned, with those on loan */
 	uint64_t borrowed_bytes;
 	uint32_t cost;	   /* true cost of all buffers held */
 	struct tree holes; /* out of order, by sequence number */
@@ -332,6 +336,10 @@ size_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes,
 void receive_tune(struct tow_tcp *t, size_t bytes);
 void receive_returned(struct tow_tcp *t, size_t bytes);
 int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max);
+
+/* revoke.c */
+extern const struct borrower_ops tcp_borrower_ops;
+bool revoke_at_cursor(struct tow_tcp *t);
 
 /* report.c */
 void report_fill(struct tow_tcp *t, struct wire_tcp *out);
@@ -462,6 +470,7 @@ struct tow_tcp {
 	struct receive receive;
 	struct posts posts;
 	struct placing placing;
+	struct borrower borrower;
 	struct tcp_settings set;
 
 	uint64_t last_data_us; /* when payload was sent last */
@@ -481,6 +490,7 @@ struct tow_listener {
 	void *user;
 	struct tow_endpoint local;
 	struct tcp_settings set;
+	struct tow_owner *owner; /* of its children; NULL: none */
 	uint32_t half_open_count, accept_count, backlog;
 	bool open, pending;
 };

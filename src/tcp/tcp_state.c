@@ -10,7 +10,7 @@
  * application has closed the handle, every token was reported, and no device
  * refers to any of its bytes; tcp_release() looks whether that is so.
  */
-#include "tcp/tcp_private.h"
+#include "tcp/held.h"
 
 #define TO(state) (1u << TOW_TCP_##state)
 
@@ -177,6 +177,39 @@ static void check_send_queue(const struct tow_tcp *t)
 		       q->next < q->cursor->start + q->cursor->bytes);
 }
 
+/*
+ * What is on loan is a prefix of the list, and each buffer of it is accounted
+ * for: in a budget, or in the refuge.
+ */
+static void check_loans(const struct tow_tcp *t)
+{
+	const struct receive *r = &t->receive;
+	uint64_t lent = 0, moved = 0, borrowed = 0;
+	struct tow_buf *before = NULL;
+	bool on_loan = true;
+
+	for (struct tow_buf *b = r->head; b; before = b, b = b->next) {
+		bool is_moved = held_is_moved(t, b);
+
+		if (b == r->borrow) {
+			on_loan = false;
+			borrowed += r->borrow_offset;
+			ASSERT(r->borrow_offset > 0 || r->before == before);
+		}
+		borrowed += on_loan ? b->bytes : 0;
+		moved += is_moved ? held(b)->cost : 0;
+		lent += held(b)->lent_us ? held(b)->cost : 0;
+		ASSERT(!(is_moved && held(b)->lent_us));
+		ASSERT((is_moved || held(b)->lent_us != 0) || !on_loan);
+		ASSERT(!held(b)->lent_us || on_loan ||
+		       (b == r->borrow && r->borrow_offset > 0));
+		ASSERT(held(b)->cost == buf_cost(b));
+	}
+	ASSERT(!on_loan || !r->borrow);
+	ASSERT(lent == t->borrower.lent && moved == t->borrower.moved);
+	ASSERT(borrowed == r->borrowed_bytes);
+}
+
 static void check_receive(const struct tow_tcp *t)
 {
 	const struct receive *r = &t->receive;
@@ -185,6 +218,7 @@ static void check_receive(const struct tow_tcp *t)
 	for (const struct tow_buf *b = r->head; b; b = b->next)
 		unread += b->bytes;
 	ASSERT(unread == r->unread_bytes);
+	check_loans(t);
 	ASSERT(r->borrowed_bytes <= r->unread_bytes);
 	ASSERT(r->sack_count <= TCP_SACK_BLOCKS_MAX);
 	if (tcp_synchronized(t) && !r->fin_seen)

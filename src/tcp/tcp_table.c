@@ -222,6 +222,8 @@ struct tow_tcp *table_new(struct tcp_host *host,
 	timer_init(&t->timer, TIMER_TCP);
 	rtt_init(&t->rtt);
 	receive_init(t);
+	borrower_init(&t->borrower, &host->net->govern, &tcp_borrower_ops);
+	t->borrower.lent_max = t->set.lend_bytes;
 	t->progress_us = tcp_now(t);
 	return t;
 }
@@ -231,6 +233,7 @@ void table_free(struct tow_tcp *t)
 	struct tcp_host *host = t->host;
 
 	ASSERT(!t->hashed);
+	borrower_leave(&t->borrower);
 	timer_disarm(&host->net->wheel, &t->timer);
 	list_remove(&t->output);
 	list_remove(&t->ready);
@@ -291,6 +294,7 @@ static const struct {
 	[TOW_TCP_RECV_BYTES] = { RECV_BYTES_MIN, BYTES_MAX },
 	[TOW_TCP_MSS] = { TCP_MSS_SET_MIN, UINT16_MAX },
 	[TOW_TCP_CONGESTION] = { TOW_TCP_CUBIC, TOW_TCP_NEWRENO },
+	[TOW_TCP_LEND_BYTES] = { 0, BYTES_MAX },
 };
 
 int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
@@ -330,6 +334,9 @@ int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 	case TOW_TCP_CONGESTION:
 		set->congestion = (uint8_t)value;
 		break;
+	case TOW_TCP_LEND_BYTES:
+		set->lend_bytes = (uint32_t)value;
+		break;
 	}
 	return 0;
 }
@@ -357,6 +364,8 @@ int64_t settings_get(const struct tcp_settings *set, enum tow_tcp_option option)
 		return set->mss_max;
 	case TOW_TCP_CONGESTION:
 		return set->congestion;
+	case TOW_TCP_LEND_BYTES:
+		return set->lend_bytes;
 	}
 	return TOW_EINVAL;
 }

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Budgets, deadlines, and what is done when the pool runs short.
+ *
+ *	program   borrow ---------- take event ----- borrow again
+ *	             |                ^   |             ^
+ *	stack     [lent]--deadline--->|   +--[told]--poll: revoked, woken
+ *
+ * Three rules keep the device's ring from starving, whatever borrowers do:
+ *
+ *  - Loans never hold more than half of the pool, or what the program chose,
+ *    but not more than three quarters: lent_max, lent_bufs_max.
+ *    A borrower that has something on loan may take more only up to what is
+ *    left of that above a reserve, so none of them has it all to itself.
+ *  - What is unread and not on loan is what the receive windows let in, and
+ *    those leave an eighth of the pool alone (src/tcp/receive.c).
+ *  - When less than that eighth is left all the same, the greatest holders that
+ *    have a refuge are moved there, one by one, until a quarter is free: their
+ *    unread bytes at once, their loans after they were told.
+ *
+ * So nothing here has to end a connection or to break a promise made to a
+ * peer, also when there is no refuge or it is full: a loan that cannot be moved
+ * stays within the budgets, or becomes unread again where it is.
+ */
+#include "buf/govern.h"
+#include "buf/refuge.h"
+
+#define RESERVE_SHARE 8	   /* of the pool: less is short */
+#define RELIEF_SHARE  4	   /* of the pool: that much is free afterwards */
+#define LENT_SHARE    2	   /* of the pool, that may be on loan */
+#define GREEDY_SHARE  4	   /* of lent_max, left to who has nothing yet */
+#define TURNS_MAX     8	   /* borrowers to be relieved in one poll */
+#define STEP_SHARE    8	   /* of a deadline: how exactly it is kept */
+#define PAUSE_US      1000 /* when there was not enough to be moved */
+
+size_t govern_need(const struct tow_config *cfg)
+{
+	return cfg->owner_max * sizeof(struct tow_owner);
+}
+
+void govern_init(struct govern *g, struct tow_pool *pool, struct wheel *wheel,
+		 const struct tow_config *cfg, void *memory)
+{
+	uint64_t all = (uint64_t)pool->chunks_total << pool->chunk_shift;
+	uint64_t most = all - all / RELIEF_SHARE;
+
+	*g = (struct govern){
+		.pool = pool,
+		.wheel = wheel,
+		.owners = memory,
+		.owner_max = cfg->owner_max,
+		.lent_max = cfg->lend_bytes_max ? MIN(cfg->lend_bytes_max, most)
+						: all / LENT_SHARE,
+		.lent_bufs_max = pool->bufs_total / LENT_SHARE,
+	};
+	list_init(&g->told);
+	list_init(&g->refused);
+	memset(memory, 0, cfg->owner_max * sizeof(struct tow_owner));
+}
+
+void govern_close(struct govern *g)
+{
+	for (uint32_t i = 0; i < g->owner_max; i++) {
+		if (g->owners[i].open && g->owners[i].has_refuge)
+			pool_close(&g->owners[i].refuge);
+	}
+}
+
+/* ---------------------------------------------------------------- borrowers */
+
+void borrower_init(struct borrower *b, struct govern *g,
+		   const struct borrower_ops *ops)
+{
+	*b = (struct borrower){ .govern = g, .ops = ops };
+	list_init(&b->member);
+	list_init(&b->lending);
+	list_init(&b->told);
+	list_init(&b->refused);
+}
+
+void borrower_began(struct borrower *b)
+{
+	struct wheel *wheel = b->govern->wheel;
+	struct tow_owner *o = b->owner;
+
+	list_append(&o->lending, &b->lending);
+	if (o->deadline_us && !o->timer.armed)
+		timer_arm(wheel, &o->timer, wheel->now_us + o->deadline_us);
+}
+
+static void leave_owner(struct borrower *b)
+{
+	if (!b->owner)
+		return;
+	ASSERT(b->moved == 0);
+	b->owner->lent -= b->lent;
+	b->owner->member_count--;
+	b->owner = NULL;
+	list_remove(&b->member);
+	list_remove(&b->lending);
+}
+
+int borrower_join(struct borrower *b, struct tow_owner *owner)
+{
+	if (owner == b->owner)
+		return 0;
+	if (b->moved)
+		return TOW_EBUSY;
+	leave_owner(b);
+	if (!owner)
+		return 0;
+	ASSERT(owner->open && owner->govern == b->govern);
+	b->owner = owner;
+	owner->member_count++;
+	list_append(&owner->members, &b->member);
+	if (b->lent == 0)
+		return 0;
+	owner->lent += b->lent;
+	borrower_began(b);
+	return 0;
+}
+
+void borrower_leave(struct borrower *b)
+{
+	ASSERT(b->lent == 0);
+	leave_owner(b);
+	list_remove(&b->told);
+	list_remove(&b->refused);
+	b->revoking = false;
+}
+
+/* One buffer is always allowed, however large it is. */
+static bool is_within(uint64_t has, uint32_t cost, uint64_t max)
+{
+	return has == 0 || has + cost <= max;
+}
+
+bool borrower_may(const struct borrower *b, uint32_t cost)
+{
+	const struct govern *g = b->govern;
+	uint64_t left = g->lent_max > g->lent ? g->lent_max - g->lent : 0;
+	uint64_t reserve = g->lent_max / GREEDY_SHARE;
+
+	if (!is_within(g->lent, cost, g->lent_max) ||
+	    g->lent_bufs >= g->lent_bufs_max)
+		return false;
+	if (b->owner && b->owner->lent_max &&
+	    !is_within(b->owner->lent, cost, b->owner->lent_max))
+		return false;
+	if (b->lent == 0)
+		return true;
+	return (b->lent_max == 0 || b->lent + cost <= b->lent_max) &&
+	       left > reserve && b->lent + cost <= left - reserve;
+}
+
+void borrower_refuse(struct borrower *b, uint32_t cost)
+{
+	b->wants = cost;
+	if (list_empty(&b->refused))
+		list_append(&b->govern->refused, &b->refused);
+}
+
+static void wake_refused(struct govern *g)
+{
+	LIST_EACH (node, &g->refused) {
+		struct borrower *b = CONTAINER(node, struct borrower, refused);
+
+		if (!borrower_may(b, b->wants))
+			continue;
+		list_remove(&b->refused);
+		b->ops->wake(b);
+	}
+}
+
+/* --------------------------------------------------------------- revocation */
+
+static void tell(struct borrower *b)
+{
+	b->revoking = true;
+	b->ops->tell(b);
+}
+
+void govern_told(struct borrower *b)
+{
+	if (list_empty(&b->told))
+		list_append(&b->govern->told, &b->told);
+}
+
+static void revoke_told(struct govern *g)
+{
+	while (!list_empty(&g->told)) {
+		struct borrower *b =
+			CONTAINER(g->told.next, struct borrower, told);
+
+		list_remove(&b->told);
+		b->revoking = false;
+		if (b->owner)
+			b->owner->revoked++;
+		b->ops->revoke(b);
+	}
+}
+
+/*
+ * Who has loans that are too old; and when the next ones will be. Not each of
+ * many by a timer of its own: they may be late by a part of the deadline.
+ */
+void govern_timer(struct govern *g, struct timer *timer)
+{
+	struct tow_owner *o = CONTAINER(timer, struct tow_owner, timer);
+	uint64_t now_us = g->wheel->now_us;
+	uint64_t next_us = now_us + o->deadline_us;
+
+	LIST_EACH (node, &o->lending) {
+		struct borrower *b = CONTAINER(node, struct borrower, lending);
+		uint64_t due_us = b->ops->oldest_us(b) + o->deadline_us;
+
+		if (b->revoking)
+			continue;
+		if (due_us <= now_us)
+			tell(b);
+		else
+			next_us = MIN(next_us, due_us);
+	}
+	if (!list_empty(&o->lending))
+		timer_arm(g->wheel, timer,
+			  MAX(next_us, now_us + o->deadline_us / STEP_SHARE));
+}
+
+/* ----------------------------------------------------- a pool that runs short
+ */
+
+static bool has_left(const struct tow_pool *pool, uint32_t share)
+{
+	return pool->chunks_left >= pool->chunks_total / share &&
+	       pool->bufs_left >= pool->bufs_total / share;
+}
+
+bool govern_is_short(const struct govern *g)
+{
+	return !has_left(g->pool, RELIEF_SHARE);
+}
+
+/* What moving it would give back; not what it was told about already. */
+static uint64_t gain(const struct borrower *b)
+{
+	uint64_t held = b->ops->held(b) - b->moved;
+
+	return b->revoking ? held - b->lent : held;
+}
+
+static struct borrower *greatest_of(struct tow_owner *o, uint32_t round,
+				    struct borrower *best)
+{
+	LIST_EACH (node, &o->members) {
+		struct borrower *b = CONTAINER(node, struct borrower, member);
+
+		if (b->round != round && gain(b) > (best ? gain(best) : 0))
+			best = b;
+	}
+	return best;
+}
+
+static struct borrower *greatest(const struct govern *g)
+{
+	struct borrower *best = NULL;
+
+	for (uint32_t i = 0; i < g->owner_max; i++) {
+		struct tow_owner *o = &g->owners[i];
+
+		if (o->open && o->has_refuge && o->refuge.bufs_left)
+			best = greatest_of(o, g->round, best);
+	}
+	return best;
+}
+
+static void relieve(struct govern *g)
+{
+	struct borrower *b;
+
+	g->round++;
+	for (int i = 0; i < TURNS_MAX && govern_is_short(g); i++) {
+		b = greatest(g);
+		if (!b)
+			break;
+		b->round = g->round;
+		b->ops->relieve(b);
+		if (b->lent && !b->revoking && govern_is_short(g))
+			tell(b);
+	}
+	if (govern_is_short(g))
+		g->relieve_us = g->wheel->now_us + PAUSE_US;
+}
+
+void govern_poll(struct govern *g)
+{
+	revoke_told(g);
+	if (UNLIKELY(!has_left(g->pool, RESERVE_SHARE)) &&
+	    g->wheel->now_us >= g->relieve_us)
+		relieve(g);
+	wake_refused(g);
+}
+
+bool govern_waits(const struct govern *g)
+{
+	LIST_EACH (node, &g->refused) {
+		struct borrower *b = CONTAINER(node, struct borrower, refused);
+
+		if (borrower_may(b, b->wants))
+			return true;
+	}
+	return !list_empty(&g->told);
+}
+
+/* --------------------------------------------------------------- invariants */
+
+static void check_owner(const struct tow_owner *o)
+{
+	uint64_t lent = 0, moved = 0;
+	uint32_t members = 0;
+
+	LIST_EACH (node, &o->members) {
+		struct borrower *b = CONTAINER(node, struct borrower, member);
+
+		lent += b->lent;
+		moved += b->moved;
+		members++;
+		ASSERT(b->owner == o);
+		ASSERT(list_empty(&b->lending) == (b->lent == 0));
+	}
+	ASSERT(lent == o->lent && members == o->member_count);
+	ASSERT(o->has_refuge || moved == 0);
+	ASSERT(!o->deadline_us || list_empty(&o->lending) || o->timer.armed);
+}
+
+void govern_check(const struct govern *g)
+{
+	uint64_t lent = 0;
+
+	for (uint32_t i = 0; i < g->owner_max; i++) {
+		if (!g->owners[i].open)
+			continue;
+		check_owner(&g->owners[i]);
+		lent += g->owners[i].lent;
+	}
+	ASSERT(lent <= g->lent);
+}
