@@ -122,10 +122,13 @@ TOW_API int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
  * @spans: room for @max spans; TOW_SPANS_MAX is always enough
  *
  * Borrowing again goes on to the next datagram. The bytes count against the
- * socket's receive buffer at their true cost until they are returned.
+ * socket's receive buffer at their true cost until they are returned. Budgets
+ * say how much of the stack's memory may be on loan: tow/owner.h.
  *
  * Returns: spans filled (0 for an empty datagram), TOW_EAGAIN, TOW_EMSGSIZE
- *          (@max is too small), or an ICMP error as above.
+ *          (@max is too small), TOW_ENOBUFS (no more may be on loan until some
+ *          are returned; TOW_EVENT_READABLE follows), or an ICMP error as
+ *          above.
  */
 TOW_API int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 			   struct tow_udp_message *from) TOW_MUST_USE;

@@ -32,6 +32,7 @@ static struct tow_udp *take(struct udp_host *udp)
 	list_init(&s->sending_node);
 	list_init(&s->blocked_node);
 	list_init(&s->landing_node);
+	borrower_init(&s->borrower, &udp->net->govern, &udp_borrower_ops);
 	return s;
 }
 
@@ -134,7 +135,13 @@ void tow_udp_close(struct tow_udp *udp)
 	if (!udp->done && udp->landing.first == udp->landing.end)
 		list_remove(&udp->ready_node);
 	udp_drop_received(udp);
+	borrower_leave(&udp->borrower);
 	udp_free_if_done(udp);
+}
+
+int tow_udp_set_owner(struct tow_udp *udp, struct tow_owner *owner)
+{
+	return borrower_join(&udp->borrower, owner);
 }
 
 void tow_udp_set_user(struct tow_udp *udp, void *user)

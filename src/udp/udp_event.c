@@ -77,6 +77,12 @@ static bool take(struct tow_udp *s, struct tow_event *event)
 		fill(s, event, TOW_EVENT_ERROR, s->event_status);
 		return true;
 	}
+	/* All may have been returned meanwhile */
+	if (take_bit(s, UDP_REVOKE) && s->borrower.revoking) {
+		fill(s, event, TOW_EVENT_REVOKE, 0);
+		govern_told(&s->borrower);
+		return true;
+	}
 	/* What was read before the program asked needs no event */
 	if (take_bit(s, UDP_READABLE) &&
 	    (s->unread.first || s->landing.records)) {

@@ -97,14 +97,6 @@ static bool has_room(const struct udp_host *udp, const struct tow_udp *s,
 				   s->rx_cost <= udp->private->recv_max - cost);
 }
 
-/* How many datagrams the buffer holds, the header taken off. */
-static uint16_t count_datagrams(const struct tow_buf *buf)
-{
-	if (buf->gso != TOW_GSO_UDP || buf->bytes == 0)
-		return 1;
-	return (uint16_t)((buf->bytes + buf->gso_bytes - 1u) / buf->gso_bytes);
-}
-
 /* To the queue that recv and borrow read; what it costs is limited. */
 void udp_enqueue(struct tow_udp *s, struct tow_buf *buf)
 {
@@ -136,7 +128,8 @@ static void deliver(struct tow_udp *s, const struct net_packet *packet,
 	arrival->zone = packet->zone;
 	arrival->offset = 0;
 	arrival->borrowed = 0;
-	arrival->unread = count_datagrams(buf);
+	arrival->mixed = 0;
+	arrival->unread = udp_datagrams(buf);
 
 	if (udp_has_posts(s) || buf->place)
 		udp_land(s, buf);

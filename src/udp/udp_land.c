@@ -242,7 +242,6 @@ void udp_land_early(struct tow_udp *s)
 			udp_queue_append(&s->unread, buf);
 			continue;
 		}
-		s->rx_cost -= buf_cost(buf);
-		tow_buf_give(buf);
+		udp_give(s, buf);
 	}
 }

@@ -12,6 +12,7 @@
  *	udp_output.c  the queue to the network layer, and the end of loans
  *	udp_input.c   datagrams from the network layer, ICMP errors
  *	udp_recv.c    the receive queue: recv, borrow, return
+ *	udp_revoke.c  moving what was lent to its owner's refuge
  *	udp_post.c    posted buffers and the records of their slots
  *	udp_land.c    from a received buffer into slots
  *	udp_place.c   the hint to the device
@@ -30,6 +31,7 @@ enum udp_pending {
 	UDP_READABLE = 1 << 0,
 	UDP_WRITABLE = 1 << 1,
 	UDP_ERROR = 1 << 2,
+	UDP_REVOKE = 1 << 3,
 };
 
 /* What a message needs besides a buffer. */
@@ -136,6 +138,7 @@ struct tow_udp {
 	struct udp_queue lent;	 /* read to their end, and borrowed from */
 	uint32_t rx_cost;	 /* of both queues */
 	uint32_t borrowed;	 /* datagrams */
+	struct borrower borrower;
 
 	struct udp_landing landing;
 	struct list landing_node; /* to be looked at by udp_place_all() */
@@ -157,7 +160,12 @@ struct udp_arrival {
 	uint16_t src_port, zone;
 	uint16_t unread;   /* datagrams: more than one, if the device merged */
 	uint16_t borrowed; /* datagrams */
+	uint32_t lent_at : 31; /* first of those: UDP_TICK_US, it wraps */
+	uint32_t mixed : 1;    /* others were received after the first of those
+				*/
 };
+
+#define UDP_TICK_US 1024
 
 #define UDP_NOTES_BYTES sizeof(((struct tow_buf *)0)->notes)
 _Static_assert(sizeof(struct udp_way) <= UDP_NOTES_BYTES, "fits the notes");
@@ -171,6 +179,22 @@ static inline struct udp_way *udp_way_of(struct tow_buf *buf)
 static inline struct udp_arrival *udp_arrival_of(struct tow_buf *buf)
 {
 	return (struct udp_arrival *)buf->notes;
+}
+
+/* How many datagrams the buffer holds, the header taken off. */
+static inline uint16_t udp_datagrams(const struct tow_buf *buf)
+{
+	if (buf->gso != TOW_GSO_UDP || buf->bytes == 0)
+		return 1;
+	return (uint16_t)((buf->bytes + buf->gso_bytes - 1u) / buf->gso_bytes);
+}
+
+/* It lies in plain memory, and is not on loan as far as budgets go. */
+static inline bool udp_is_moved(const struct tow_udp *s,
+				const struct tow_buf *buf)
+{
+	return UNLIKELY(s->borrower.moved > 0) &&
+	       buf->pool == borrower_refuge(&s->borrower);
 }
 
 struct udp_path {
@@ -283,6 +307,11 @@ void udp_loan_done(struct udp_loan *loan);
 
 /* --- udp_recv.c */
 void udp_drop_received(struct tow_udp *s);
+void udp_give(struct tow_udp *s, struct tow_buf *buf);
+
+/* --- udp_revoke.c */
+extern const struct borrower_ops udp_borrower_ops;
+bool udp_move_first(struct tow_udp *s);
 
 /* --- udp_input.c */
 void udp_enqueue(struct tow_udp *s, struct tow_buf *buf);

@@ -29,10 +29,36 @@ static void describe(struct tow_buf *buf, struct tow_udp_message *from)
 	from->bytes = udp_next_bytes(buf);
 }
 
-static void give(struct tow_udp *s, struct tow_buf *buf)
+void udp_give(struct tow_udp *s, struct tow_buf *buf)
 {
 	s->rx_cost -= buf_cost(buf);
+	if (udp_is_moved(s, buf))
+		s->borrower.moved -= buf_cost(buf);
 	tow_buf_give(buf);
+}
+
+/* May the first buffer be lent from where it is? It is noted, then. */
+static bool may_lend(struct tow_udp *s)
+{
+	struct tow_buf *buf = s->unread.first;
+	struct udp_arrival *arrival = udp_arrival_of(buf);
+	uint64_t now_us = s->host->net->now_us;
+
+	if (arrival->borrowed > 0 || udp_is_moved(s, buf))
+		return true;
+	if (UNLIKELY(!borrower_may(&s->borrower, buf_cost(buf))))
+		return false;
+	arrival->lent_at = (uint32_t)(now_us / UDP_TICK_US) & 0x7fffffff;
+	borrower_lend(&s->borrower, buf_cost(buf));
+	return true;
+}
+
+/* Nothing of it is on loan any more. */
+static void loan_ended(struct tow_udp *s, struct tow_buf *buf)
+{
+	udp_arrival_of(buf)->mixed = 0;
+	if (!udp_is_moved(s, buf))
+		borrower_ended(&s->borrower, buf_cost(buf));
 }
 
 /* The first unread datagram was taken. */
@@ -46,6 +72,8 @@ static void advance(struct tow_udp *s, bool borrowed)
 	if (borrowed) {
 		arrival->borrowed++;
 		s->borrowed++;
+	} else if (arrival->borrowed > 0) {
+		arrival->mixed = 1;
 	}
 	if (arrival->unread > 0)
 		return;
@@ -53,7 +81,7 @@ static void advance(struct tow_udp *s, bool borrowed)
 	if (arrival->borrowed > 0)
 		udp_queue_append(&s->lent, buf);
 	else
-		give(s, buf);
+		udp_give(s, buf);
 }
 
 static int take_error(struct tow_udp *s)
@@ -86,26 +114,44 @@ int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
 	return (int64_t)n;
 }
 
+static int show(struct tow_buf *buf, struct tow_span *spans, int max)
+{
+	struct slice at =
+		slice(buf, udp_arrival_of(buf)->offset, udp_next_bytes(buf));
+	struct tow_span piece;
+	int n = 0;
+
+	for (; next_piece(&at, &piece); n++) {
+		if (n >= max)
+			return TOW_EMSGSIZE;
+		spans[n] = piece;
+	}
+	return n;
+}
+
 int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 		   struct tow_udp_message *from)
 {
 	struct tow_buf *buf = udp->unread.first;
-	struct tow_span piece;
-	struct slice at;
 	uint32_t bytes;
-	int n = 0;
+	int n;
 
 	if (udp->error)
 		return take_error(udp);
 	if (!buf)
 		return TOW_EAGAIN;
-	bytes = udp_next_bytes(buf);
-	for (at = slice(buf, udp_arrival_of(buf)->offset, bytes);
-	     next_piece(&at, &piece); n++) {
-		if (n >= max)
-			return TOW_EMSGSIZE;
-		spans[n] = piece;
+	n = show(buf, spans, max);
+	if (n >= 0 && UNLIKELY(!may_lend(udp))) {
+		if (!udp_move_first(udp)) {
+			borrower_refuse(&udp->borrower, buf_cost(buf));
+			return TOW_ENOBUFS;
+		}
+		buf = udp->unread.first;
+		n = show(buf, spans, max);
 	}
+	if (n < 0)
+		return n;
+	bytes = udp_next_bytes(buf);
 	describe(buf, from);
 	udp->ledger.rx_lent_bytes += bytes;
 	udp->host->net->stats.ledger.rx_lent_bytes += bytes;
@@ -121,6 +167,8 @@ static unsigned return_from(struct tow_udp *s, struct tow_buf *buf, unsigned n)
 
 	arrival->borrowed = (uint16_t)(arrival->borrowed - k);
 	s->borrowed -= k;
+	if (k > 0 && arrival->borrowed == 0)
+		loan_ended(s, buf);
 	return k;
 }
 
@@ -133,7 +181,7 @@ void tow_udp_return(struct tow_udp *udp, unsigned datagrams)
 		buf = udp->lent.first;
 		datagrams -= return_from(udp, buf, datagrams);
 		if (udp_arrival_of(buf)->borrowed == 0)
-			give(udp, udp_queue_take(&udp->lent));
+			udp_give(udp, udp_queue_take(&udp->lent));
 	}
 	if (datagrams > 0)
 		datagrams -= return_from(udp, udp->unread.first, datagrams);
@@ -144,8 +192,11 @@ static void drop_all(struct tow_udp *s, struct udp_queue *queue)
 {
 	struct tow_buf *buf;
 
-	while ((buf = udp_queue_take(queue)) != NULL)
-		give(s, buf);
+	while ((buf = udp_queue_take(queue)) != NULL) {
+		if (udp_arrival_of(buf)->borrowed > 0)
+			loan_ended(s, buf);
+		udp_give(s, buf);
+	}
 }
 
 /* The socket is closed: what was borrowed from it is gone, too. */
