@@ -303,14 +303,7 @@ uint64_t conn_acked_bytes(const struct conn *c)
 /* True when @bytes is so much more than before that waiting goes on. */
 static bool makes_progress(struct conn *c, uint64_t bytes)
 {
-	uint64_t now_us = c->server->now_us;
-
-	if (bytes - c->mark >= SERVE_PROGRESS_MIN) {
-		c->mark = bytes;
-		c->since_us = now_us;
-		return true;
-	}
-	return now_us - c->since_us < SERVE_STALL_US;
+	return serve_moves(c->server, bytes, &c->mark, &c->since_us);
 }
 
 static void check_reading(struct conn *c)

@@ -112,7 +112,8 @@ static void add_group(struct text *out, unsigned first,
 	text_add(out, "}");
 }
 
-void stats_json(struct text *out, const struct tow_stats *stats)
+void stats_json_more(struct text *out, const struct tow_stats *stats,
+		     const struct text *more)
 {
 	unsigned i;
 
@@ -122,7 +123,17 @@ void stats_json(struct text *out, const struct tow_stats *stats)
 	for (i = 0; i < TOW_COUNTER_KINDS; i++)
 		if (begins_group(i))
 			add_group(out, i, stats->counters);
+	if (more->length > 0)
+		text_printf(out, ",\n  %s", more->bytes);
 	text_add(out, "\n}\n");
+	out->failed |= more->failed;
+}
+
+void stats_json(struct text *out, const struct tow_stats *stats)
+{
+	struct text nothing = { 0 };
+
+	stats_json_more(out, stats, &nothing);
 }
 
 static int write_whole(FILE *file, const struct text *text)
@@ -196,17 +207,25 @@ int stats_check(const char *path, const char *command)
 	return -errno;
 }
 
-int stats_save(const char *path, const struct tow_stats *stats,
-	       const char *command)
+int stats_save_more(const char *path, const struct tow_stats *stats,
+		    const struct text *more, const char *command)
 {
 	struct text text = { 0 };
 	int error;
 
-	stats_json(&text, stats);
+	stats_json_more(&text, stats, more);
 	error = stats_write(path, &text);
 	text_free(&text);
 	if (error)
 		fprintf(stderr, "tow %s: writing %s: %s\n", command, path,
 			strerror(-error));
 	return error == -ENXIO ? 0 : error; /* a FIFO that nobody reads */
+}
+
+int stats_save(const char *path, const struct tow_stats *stats,
+	       const char *command)
+{
+	struct text nothing = { 0 };
+
+	return stats_save_more(path, stats, &nothing, command);
 }
