@@ -313,6 +313,7 @@ static void draw_place(struct world *world, struct tow_sim_place *place)
 	place->truncated_ppm = fault(dice, 50000);
 	place->withdrawn_ppm = fault(dice, 50000);
 	place->moved_ppm = fault(dice, 50000);
+	place->foreign_ppm = fault(dice, 50000);
 }
 
 static void draw_odd_link(struct world *world, struct tow_sim_port *port)

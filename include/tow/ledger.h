@@ -118,8 +118,10 @@
 	X(TCP_TIME_WAIT_REUSED, "tcp_time_wait_reused",                       \
 	  "TIME-WAIT taken over (RFC 6191)")                                  \
 	X(PLACE_ARMED, "place_armed", "placement began, or began again")      \
-	X(PLACE_HITS, "place_hits", "segments that the device placed")        \
-	X(PLACE_MISSES, "place_misses", "segments that came otherwise")       \
+	X(PLACE_HITS, "place_hits",                                           \
+	  "segments and datagrams that the device placed")                    \
+	X(PLACE_MISSES, "place_misses",                                       \
+	  "segments and datagrams that came otherwise")                       \
 	X(PLACE_DEVICE, "place_device", "not placed: the device cannot")      \
 	X(PLACE_REFUSED, "place_refused",                                     \
 	  "not placed: the device cannot keep the flow apart")                \

@@ -55,8 +55,8 @@ struct tow_config {
 	uint32_t tx_bufs;     /* frames being sent */
 	uint32_t loans;	      /* spans queued for sending, lent or copied */
 	uint32_t segments;    /* segments in flight, of all connections */
-	uint32_t posts;	      /* posted buffers of all connections, and the
-			       * same again of all UDP sockets; may be 0 */
+	uint32_t posts;	      /* posted buffers of all connections, not of
+			       * UDP sockets; may be 0 */
 
 	uint32_t send_bytes;	 /* per connection: queued before EAGAIN */
 	uint32_t recv_bytes;	 /* per connection: first receive window */

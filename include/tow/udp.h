@@ -8,6 +8,7 @@
 #include <tow/error.h>
 #include <tow/ledger.h>
 #include <tow/mark.h>
+#include <tow/place.h>
 #include <tow/span.h>
 
 /*
@@ -54,8 +55,6 @@ struct tow_udp_message {
 
 /* Bytes of a datagram that may stay out of its slot. */
 #define TOW_UDP_HEADER_MAX 32
-/* Posts of one socket, until their events were taken. */
-#define TOW_UDP_POSTS_MAX 8
 
 /* A datagram that lies in a slot of a posted buffer. */
 struct tow_udp_slot {
@@ -157,7 +156,7 @@ TOW_API void tow_udp_return(struct tow_udp *udp, unsigned datagrams);
  *
  * Owns:    the stack, to write to it, until TOW_EVENT_POST, unpost or close.
  * Returns: 0, TOW_EINVAL (no whole slot, @header_bytes too many),
- *          TOW_ENOTCONN, TOW_ENOBUFS (TOW_UDP_POSTS_MAX are not done yet).
+ *          TOW_ENOTCONN, TOW_ENOBUFS (TOW_POSTS_MAX are not done yet).
  * Cost:    one call of the device; copies what was unread.
  * Example: examples/udp-blast.c
  */
@@ -184,6 +183,9 @@ TOW_API int tow_udp_posted(struct tow_udp *udp, struct tow_udp_slot *out,
  * The memory is the program's when this returns. Cannot fail.
  */
 TOW_API void tow_udp_unpost(struct tow_udp *udp);
+
+/* Whether a device places what is posted, and if not, why. */
+TOW_API enum tow_placement tow_udp_placement(const struct tow_udp *udp);
 
 TOW_API void tow_udp_close(struct tow_udp *udp);
 TOW_API void tow_udp_set_user(struct tow_udp *udp, void *user);

@@ -111,18 +111,31 @@ static void copy_header(struct tow_udp *s, const struct tow_buf *buf,
 			     piece.len);
 }
 
+static void learn(struct tow_udp *s, bool hit)
+{
+	struct udp_hint *hint = &s->landing.hint;
+
+	if (!hint->link)
+		return;
+	net_count(s->host->net,
+		  hit ? TOW_COUNTER_PLACE_HITS : TOW_COUNTER_PLACE_MISSES);
+	if (hit)
+		hint->hits++;
+	else
+		hint->misses++;
+}
+
 static void account(struct tow_udp *s, struct udp_post *post,
 		    const struct tow_udp_slot *slot, enum tow_copy why)
 {
-	if (slot->placed) {
-		post->placed_bytes += slot->bytes;
-		s->ledger.rx_placed_bytes += slot->bytes;
-		s->host->net->stats.ledger.rx_placed_bytes += slot->bytes;
-		s->landing.hint.hits++;
-	} else {
+	learn(s, slot->placed);
+	if (!slot->placed) {
 		post->copied_why |= 1u << why;
-		s->landing.hint.misses++;
+		return;
 	}
+	post->placed_bytes += slot->bytes;
+	s->ledger.rx_placed_bytes += slot->bytes;
+	s->host->net->stats.ledger.rx_placed_bytes += slot->bytes;
 }
 
 /* The next datagram of a buffer goes into the next slot; it fits. */

@@ -50,10 +50,11 @@ static uint64_t make_token(struct tow_udp *s)
 static struct tow_udp *socket_of(struct udp_host *udp, uint64_t token)
 {
 	uint32_t index = (uint32_t)token;
-	struct tow_udp *s = &udp->sockets[index];
+	struct tow_udp *s;
 
 	if (token >> TOKEN_PROTOCOL != NET_UDP || index >= udp->socket_max)
 		return NULL;
+	s = &udp->sockets[index];
 	return s->landing.hint.link && s->landing.hint.token == token ? s
 								      : NULL;
 }
@@ -247,13 +248,19 @@ static void add_spans(struct tow_udp *s, struct tow_place *place,
 	place->spans = spans;
 }
 
+/* What the device said no to is not asked for again at once. */
 static void refused(struct udp_hint *hint, uint64_t now_us, int error)
 {
-	hint->retry_us = UINT64_MAX; /* TOW_EOPNOTSUPP: never for this flow */
-	if (error == TOW_EBUSY)
+	hint->why_not = TOW_PLACEMENT_REFUSED;
+	hint->retry_us = now_us + REFUSED_US;
+	if (error == TOW_EBUSY) {
+		hint->why_not = TOW_PLACEMENT_BUSY;
 		hint->retry_us = now_us + BUSY_US;
-	else if (error != TOW_EOPNOTSUPP)
-		hint->retry_us = now_us + REFUSED_US;
+	} else if (error == TOW_EEXIST) {
+		hint->why_not = TOW_PLACEMENT_SHARED;
+	} else if (error == TOW_EOPNOTSUPP) {
+		hint->retry_us = UINT64_MAX; /* never for such a flow */
+	}
 }
 
 /* From position @from on: where the next datagram will belong. */
@@ -324,25 +331,57 @@ static void judge_misses(struct udp_hint *hint, uint64_t now_us)
 		hint->pause_us = MIN(MAX(2 * hint->pause_us, PAUSE_US_MIN),
 				     PAUSE_US_MAX);
 		hint->retry_us = now_us + hint->pause_us;
+		hint->why_not = TOW_PLACEMENT_MISSES;
 	} else {
 		hint->pause_us = 0;
 	}
 	hint->hits = hint->misses = 0;
 }
 
-/* The link whose device should place now, or NULL. */
-static struct net_link *wanted(struct tow_udp *s)
+/* May there be a hint, and whose device is it? ARMED if so. */
+static enum tow_placement decide(struct tow_udp *s, struct net_link **link)
 {
 	struct udp_hint *hint = &s->landing.hint;
 	uint64_t now_us = s->host->net->now_us;
 
+	*link = NULL;
 	if (hint->link)
 		judge_misses(hint, now_us);
 	else
 		hint->hits = hint->misses = 0;
-	if (!udp_has_posts(s) || now_us < hint->retry_us || is_shared(s))
-		return NULL;
-	return link_of(s);
+	if (!udp_has_posts(s))
+		return TOW_PLACEMENT_NONE;
+	if (is_shared(s))
+		return TOW_PLACEMENT_SHARED;
+	if (now_us < hint->retry_us)
+		return (enum tow_placement)hint->why_not;
+	*link = link_of(s);
+	return *link ? TOW_PLACEMENT_ARMED : TOW_PLACEMENT_DEVICE;
+}
+
+static const enum tow_counter state_counters[TOW_PLACEMENT_KINDS] = {
+	[TOW_PLACEMENT_ARMED] = TOW_COUNTER_PLACE_ARMED,
+	[TOW_PLACEMENT_DEVICE] = TOW_COUNTER_PLACE_DEVICE,
+	[TOW_PLACEMENT_REFUSED] = TOW_COUNTER_PLACE_REFUSED,
+	[TOW_PLACEMENT_BUSY] = TOW_COUNTER_PLACE_BUSY,
+	[TOW_PLACEMENT_SHARED] = TOW_COUNTER_PLACE_SHARED,
+	[TOW_PLACEMENT_MISSES] = TOW_COUNTER_PLACE_PAUSED,
+};
+
+static void enter(struct tow_udp *s, enum tow_placement state)
+{
+	struct udp_hint *hint = &s->landing.hint;
+
+	if (state == hint->state)
+		return;
+	hint->state = (uint8_t)state;
+	if (state_counters[state])
+		net_count(s->host->net, state_counters[state]);
+}
+
+enum tow_placement tow_udp_placement(const struct tow_udp *udp)
+{
+	return (enum tow_placement)udp->landing.hint.state;
 }
 
 /* Strays are about to be put into the next slots: the device must not. */
@@ -376,17 +415,22 @@ static bool is_right(struct tow_udp *s, const struct net_link *link)
 void udp_place(struct tow_udp *s)
 {
 	struct udp_hint *hint = &s->landing.hint;
+	enum tow_placement state;
 	struct net_link *link;
 
 	if (s->landing.strays.first) {
 		make_way(s);
 		udp_land_strays(s);
 	}
-	link = wanted(s);
+	state = decide(s, &link);
 	if (hint->link && hint->link != link)
 		udp_place_withdraw(s);
-	if (link && !is_right(s, link))
+	if (link && !is_right(s, link)) {
 		arm(s, link, udp_cursor(s));
+		if (!hint->link)
+			state = (enum tow_placement)hint->why_not;
+	}
+	enter(s, state);
 }
 
 void udp_place_later(struct tow_udp *s)

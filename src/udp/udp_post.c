@@ -54,7 +54,7 @@ int tow_udp_post(struct tow_udp *udp, const struct tow_span *memory,
 		return TOW_EINVAL;
 	if (!udp->connected)
 		return TOW_ENOTCONN;
-	if (l->end - l->first == TOW_UDP_POSTS_MAX)
+	if (l->end - l->first == TOW_POSTS_MAX)
 		return TOW_ENOBUFS;
 	append(udp, memory, slot_bytes, header_bytes, token);
 	udp_land_early(udp);

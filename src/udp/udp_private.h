@@ -84,7 +84,9 @@ struct udp_hint {
 	bool rests;	    /* the device waits for a word from us */
 	uint32_t hits, misses;
 	uint32_t pause_us;   /* the last one's length */
-	uint64_t retry_us;   /* no hint before then */
+	uint64_t retry_us;   /* no hint before then, */
+	uint8_t why_not;     /* enum tow_placement: why */
+	uint8_t state;	     /* enum tow_placement: now */
 	uint32_t ports_seen; /* host's ports_changed when last looked at */
 	bool shared;	     /* somebody else has the port, too */
 };
@@ -97,8 +99,8 @@ struct udp_hint {
  *	         first             active                       end
  */
 struct udp_landing {
-	struct udp_post posts[TOW_UDP_POSTS_MAX];
-	uint32_t first, active, end; /* counted on; modulo TOW_UDP_POSTS_MAX */
+	struct udp_post posts[TOW_POSTS_MAX];
+	uint32_t first, active, end; /* counted on; modulo TOW_POSTS_MAX */
 	uint64_t position;	     /* where the next post begins */
 	uint64_t dirty; /* up to here a device wrote, right or wrong */
 	struct udp_record *records, **records_tail;
@@ -259,7 +261,7 @@ static inline bool udp_has_posts(const struct tow_udp *s)
 
 static inline struct udp_post *udp_post_at(struct tow_udp *s, uint32_t i)
 {
-	return &s->landing.posts[i % TOW_UDP_POSTS_MAX];
+	return &s->landing.posts[i % TOW_POSTS_MAX];
 }
 
 /* Where the next datagram goes. */

@@ -256,7 +256,7 @@ TEST(peer_cannot_change_under_a_post)
 TEST(posts_of_a_socket_have_a_limit)
 {
 	set_up();
-	for (unsigned i = 0; i < TOW_UDP_POSTS_MAX; i++)
+	for (unsigned i = 0; i < TOW_POSTS_MAX; i++)
 		CHECK_EQ(post(i % 2, 1, 0), 0);
 	CHECK_EQ(post(0, 1, 0), TOW_ENOBUFS);
 	tow_udp_unpost(udp); /* the events are still owed */
@@ -586,6 +586,7 @@ TEST(shared_port_is_not_placed_and_comes_back)
 	put(1, 100, PLACED);
 	stack_host_poll(&s);
 	CHECK(!armed());
+	CHECK_EQ(tow_udp_placement(udp), TOW_PLACEMENT_SHARED);
 	put(2, 100, IN_CHUNKS);
 	stack_host_poll(&s);
 	tow_udp_close(other);
@@ -607,6 +608,7 @@ TEST(device_that_refuses_is_asked_again_later)
 	put(1, 100, IN_CHUNKS);
 	stack_host_poll(&s);
 	CHECK_EQ(hint.calls, 1);
+	CHECK_EQ(tow_udp_placement(udp), TOW_PLACEMENT_REFUSED);
 	hint.result = 0;
 	s.now_us += 1000000;
 	put(2, 100, IN_CHUNKS);
@@ -633,6 +635,7 @@ TEST(hint_pauses_when_too_much_misses)
 	put(1, 50, IN_CHUNKS);
 	stack_host_poll(&s);
 	CHECK(!armed());
+	CHECK_EQ(tow_udp_placement(udp), TOW_PLACEMENT_MISSES);
 	s.now_us += 60000;
 	put(1, 50, IN_CHUNKS);
 	stack_host_poll(&s);
