@@ -85,13 +85,19 @@ struct path {
 	unsigned spans_max;
 };
 
+/* That the device inside follows. */
+struct hint {
+	struct tow_place flow; /* as it is withdrawn */
+	uint64_t bytes_left;
+};
+
 struct fault {
 	struct wrap wrap;
 	struct fault_options options;
 	struct path rx, tx;
 	struct tow_buf *pending[PENDING_MAX]; /* tx: due, in order */
 	unsigned pending_count;
-	struct tow_place hints[HINTS_MAX]; /* flows that have one; no bytes */
+	struct hint hints[HINTS_MAX];
 	unsigned hint_count;
 	uint8_t frame[FRAME_BYTES_MAX];
 };
@@ -220,19 +226,37 @@ static uint8_t *byte_at(const struct tow_buf *buf, size_t offset)
 	return (uint8_t *)(uintptr_t)span->ptr + offset;
 }
 
+static struct hint *hint_of(struct fault *f, const struct tow_buf *buf)
+{
+	for (unsigned i = 0; i < f->hint_count; i++)
+		if (f->hints[i].flow.token == buf->place)
+			return &f->hints[i];
+	return NULL;
+}
+
 /* It is not what was foreseen: nothing more goes behind it. */
 static void let_rest(struct fault *f, struct tow_buf *buf)
 {
 	struct tow_dev *inner = f->wrap.inner;
+	struct hint *hint = hint_of(f, buf);
 
 	buf->flags &= (uint8_t)~TOW_BUF_FORESEEN;
-	for (unsigned i = 0; i < f->hint_count; i++) {
-		if (f->hints[i].token != buf->place)
-			continue;
-		(void)inner->ops->place(inner, &f->hints[i]);
-		f->hints[i] = f->hints[--f->hint_count];
+	if (!hint)
 		return;
-	}
+	(void)inner->ops->place(inner, &hint->flow);
+	*hint = f->hints[--f->hint_count];
+}
+
+/* Has the stack to see this one before the next is asked for? */
+static bool hint_ends(struct fault *f, const struct tow_buf *buf)
+{
+	struct hint *hint = hint_of(f, buf);
+	uint64_t payload = buf->bytes - buf->spans[0].len;
+
+	if (!hint || !(buf->flags & TOW_BUF_FORESEEN))
+		return true;
+	hint->bytes_left -= MIN(hint->bytes_left, payload);
+	return hint->bytes_left < payload;
 }
 
 /* As corrupt() does it, but where it lies. */
@@ -295,22 +319,22 @@ static bool same_flow(const struct tow_place *a, const struct tow_place *b)
 static int fault_place(struct tow_dev *dev, const struct tow_place *place)
 {
 	struct fault *f = fault_of(dev);
-	struct tow_place flow = *place;
+	struct hint hint = { *place, place->bytes };
 	int error;
 
-	flow.span_count = 0;
-	flow.spans = NULL;
-	flow.bytes = 0;
+	hint.flow.span_count = 0;
+	hint.flow.spans = NULL;
+	hint.flow.bytes = 0;
 	for (unsigned i = 0; i < f->hint_count; i++)
-		if (same_flow(&f->hints[i], place))
+		if (same_flow(&f->hints[i].flow, place))
 			f->hints[i--] = f->hints[--f->hint_count];
 	if (place->bytes && f->hint_count == HINTS_MAX) {
-		(void)wrap_place(dev, &flow);
+		(void)wrap_place(dev, &hint.flow);
 		return TOW_EBUSY;
 	}
 	error = wrap_place(dev, place);
 	if (!error && place->bytes)
-		f->hints[f->hint_count++] = flow;
+		f->hints[f->hint_count++] = hint;
 	return error;
 }
 
@@ -386,6 +410,8 @@ static int fetch_placing(struct fault *f, struct tow_buf **bufs, unsigned n,
 		if (f->rx.faulty)
 			judge_placed(f, buf);
 		bufs[(*count)++] = buf;
+		if (hint_ends(f, buf))
+			break;
 	}
 	return got;
 }

@@ -328,20 +328,31 @@ static struct tow_buf *receive_frame(struct tap *t, struct tap_queue *q)
 	return buf;
 }
 
+/*
+ * Has the stack to see what came before more is read? Its hint rests, or has no
+ * room for another frame like the last.
+ */
+static bool hint_ends(const struct tap_queue *q, const struct tow_buf *last)
+{
+	return !tap_hint_holds(q) ||
+	       q->hint.bytes + q->hint.header_bytes < last->bytes;
+}
+
 unsigned tap_read_queue(struct tap *t, struct tap_queue *q,
 			struct tow_buf **bufs, unsigned n, bool *empty)
 {
-	bool placed = tap_hint_holds(q);
-	unsigned got;
+	bool placing = tap_hint_holds(q);
+	unsigned got = 0;
 
-	for (got = 0; got < n; got++) {
-		if (placed && !tap_hint_holds(q))
-			break; /* first the stack has to see what came */
+	*empty = false;
+	while (got < n && !*empty) {
 		bufs[got] = receive_frame(t, q);
 		if (!bufs[got])
 			break;
+		*empty = placing && hint_ends(q, bufs[got]);
+		got++;
 	}
-	*empty = got < n || (placed && !tap_hint_holds(q));
+	*empty |= got < n;
 	return got;
 }
 

@@ -15,7 +15,8 @@
  * it belongs; the hint goes on behind it. Any other one that left bytes in
  * posted memory is handed up as it lies, and the hint rests: the queue is left
  * alone until the stack has seen the frame, and is then read into chunks until
- * the next hint comes. So it is when a hint has come to its end.
+ * the next hint comes. So it is when a hint comes to its end: as soon as it has
+ * no room for another frame like the last, the stack may lengthen it first.
  *
  * Order over a change of queues. Frames that the kernel put into queue 0
  * before a flow was steered come before those in its own queue; what is left

@@ -122,13 +122,15 @@ static void look(struct seen *seen, const struct tow_buf *buf)
 static void receive_all(struct net2 *net, struct seen *seen)
 {
 	struct tow_buf *bufs[32];
-	int n = net->b->ops->rx(net->b, bufs, 32);
+	int n;
 
-	CHECK_GE(n, 0);
-	for (int i = 0; i < n; i++) {
-		look(seen, bufs[i]);
-		tow_buf_give(bufs[i]);
+	while ((n = net->b->ops->rx(net->b, bufs, 32)) > 0) {
+		for (int i = 0; i < n; i++) {
+			look(seen, bufs[i]);
+			tow_buf_give(bufs[i]);
+		}
 	}
+	CHECK_EQ(n, 0);
 }
 
 /* Frames come by threes; the hint is armed again when it rests. */
