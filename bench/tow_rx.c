@@ -103,7 +103,7 @@ int main(int argc, char **argv)
 {
 	struct receiver receiver = { 0 };
 	struct bench_args args;
-	char ledger[512];
+	char ledger[BENCH_LEDGER_BYTES];
 
 	bench_args_parse(&args, argc, argv, "borrow|copy");
 	if (strcmp(args.mode, "copy") == 0) {

@@ -100,7 +100,7 @@ int main(int argc, char **argv)
 	struct sender sender = { 0 };
 	struct bench_args args;
 	struct tow_endpoint peer;
-	char ledger[512];
+	char ledger[BENCH_LEDGER_BYTES];
 	bool lend;
 	int error;
 

@@ -160,7 +160,7 @@ int main(int argc, char **argv)
 	static struct datagrams d;
 	struct tow_endpoint local = { 0 };
 	struct bench_args args;
-	char ledger[512];
+	char ledger[BENCH_LEDGER_BYTES];
 	bool receives;
 	int error;
 

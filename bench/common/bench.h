@@ -36,6 +36,7 @@ struct bench_args {
 	unsigned batch;	    /* datagrams per call, or segments per train */
 	bool gro;	    /* UDP receiver takes trains whole */
 	bool hot;	    /* source stays in the cache */
+	unsigned flows;	    /* connections at once */
 	unsigned pause_us;  /* of a slow reader, after each read */
 };
 

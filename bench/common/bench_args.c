@@ -32,6 +32,7 @@ enum {
 	OPT_GRO,
 	OPT_HOT,
 	OPT_PAUSE,
+	OPT_FLOWS,
 };
 
 static const struct option options[] = {
@@ -49,6 +50,7 @@ static const struct option options[] = {
 	{ "gro", no_argument, NULL, OPT_GRO },
 	{ "hot", no_argument, NULL, OPT_HOT },
 	{ "pause", required_argument, NULL, OPT_PAUSE },
+	{ "flows", required_argument, NULL, OPT_FLOWS },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -152,6 +154,9 @@ static void take(struct bench_args *args, int option)
 	case OPT_PAUSE:
 		args->pause_us = (unsigned)number_of(optarg, 1000000);
 		break;
+	case OPT_FLOWS:
+		args->flows = (unsigned)number_of(optarg, 1000);
+		break;
 	case OPT_HOT:
 		args->hot = true;
 		break;
@@ -172,6 +177,7 @@ void bench_args_parse(struct bench_args *args, int argc, char **argv,
 		.source_fd = -1,
 		.block_bytes = 256 << 10,
 		.batch = 1,
+		.flows = 1,
 	};
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		take(args, option);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The benchmarks by name."""
 import bench_http
+import bench_place
 import bench_scale
 import bench_sizes
 import bench_tcp
@@ -9,6 +10,7 @@ import bench_udp
 ALL = {
     "tx": bench_tcp.tx,
     "rx": bench_tcp.rx,
+    "place": bench_place.place,
     "sizes": bench_sizes.sizes,
     "udp": bench_udp.udp,
     "http": bench_http.http,

@@ -48,6 +48,9 @@ COLUMNS = (
     ("ns_per_segment", "ns/segment", "{:.0f}", True),
     ("bytes_per_connection", "bytes/connection", "{:.0f}", False),
     ("loss", "lost", "{:.1%}", False),
+    ("placed", "placed", "{:.1%}", False),
+    ("lent", "lent", "{:.1%}", False),
+    ("copied", "copied", "{:.2%}", False),
 )
 
 

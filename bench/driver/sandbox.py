@@ -14,6 +14,7 @@ or SIGKILL of either process.
       near                                   far
       kernel's sockets of the clients        kernel's sockets of the peers
       10.77.0.1 tow0 (tap) -- .2 a stack in user space
+      10.79.0.1 tow1 (tap with several queues) -- .2 a stack in user space
       10.78.0.1 near0 ============ veth ============ far0 10.78.0.2
 """
 import ctypes
@@ -39,6 +40,10 @@ VETH_NEAR = "10.78.0.1"
 VETH_FAR = "10.78.0.2"
 RAW_MAC = "02:72:61:77:00:01"  # as in peers/raw_tap.c
 TAP = "tow0"
+PLACE_NEAR = "10.79.0.1"
+PLACE_STACK = "10.79.0.2"
+PLACE_RAW = "10.79.0.3"
+PLACE_TAP = "tow1"
 
 
 def check(result, what):
@@ -134,7 +139,8 @@ class Network:
         for namespace in (self.near, self.far):
             namespace.ip("link set lo up")
         self.make_veth()
-        self.make_tap()
+        self.make_tap(TAP, NEAR, RAW)
+        self.make_tap(PLACE_TAP, PLACE_NEAR, PLACE_RAW, "multi_queue")
 
     def make_veth(self):
         near, far = self.near, self.far
@@ -151,17 +157,18 @@ class Network:
         near.ip("route replace 10.78.0.0/24 dev near0 congctl cubic")
         far.ip("route replace 10.78.0.0/24 dev far0 congctl cubic")
 
-    def make_tap(self):
+    def make_tap(self, tap, address, raw, more=""):
         near = self.near
-        near.ip(f"tuntap add dev {TAP} mode tap vnet_hdr")
-        near.ip(f"addr add {NEAR}/24 dev {TAP}")
-        near.ip(f"link set {TAP} txqueuelen 2000 up")
-        near.ip("route replace 10.77.0.0/24 dev tow0 congctl cubic")
-        near.ip(f"neigh replace {RAW} lladdr {RAW_MAC} nud permanent "
-                f"dev {TAP}")
+        subnet = address.rsplit(".", 1)[0] + ".0/24"
+        near.ip(f"tuntap add dev {tap} mode tap vnet_hdr {more}")
+        near.ip(f"addr add {address}/24 dev {tap}")
+        near.ip(f"link set {tap} txqueuelen 2000 up")
+        near.ip(f"route replace {subnet} dev {tap} congctl cubic")
+        near.ip(f"neigh replace {raw} lladdr {RAW_MAC} nud permanent "
+                f"dev {tap}")
 
-    def tap_mac(self):
-        words = self.near.ip(f"-o link show dev {TAP}").split()
+    def tap_mac(self, tap=TAP):
+        words = self.near.ip(f"-o link show dev {tap}").split()
         return words[words.index("link/ether") + 1]
 
     def veth_offloads(self, on):

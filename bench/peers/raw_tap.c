@@ -4,8 +4,9 @@
  *
  *	tx   connect to the kernel, then writev() of one header and 64 KiB of
  *	     the source per frame (TSO), as long as the window has room
- *	rx   accept the kernel's connection, then readv() with the headers in
- *	     one place and the payload in another, an ACK every 4 frames
+ *	rx   accept the kernel's connection, or --flows of them, then readv()
+ *	     with the headers in one place and the payload in another, an ACK
+ *	     every 4 frames of a connection
  *
  *	      this program                 the kernel, same namespace
  *	   [vnet|eth|ip|tcp] + payload --> tap --> TCP --> read()
@@ -19,10 +20,10 @@
  *  - loss recovery: when nothing moves for 200 ms it begins again at the last
  *    acknowledged byte and counts that as a "resend"; received bytes out of
  *    order are thrown away;
- *  - bookkeeping of what is in flight, timers, several connections, lookup,
- *    checks of addresses, checksums and timestamps, SACK, neighbours, IPv6;
- *  - consumers: received payload falls into a small ring that stays in the
- *    cache, and nobody gets it.
+ *  - bookkeeping of what is in flight, timers, checks of addresses, checksums
+ *    and timestamps, SACK, neighbours, IPv6;
+ *  - consumers: received payload falls into one ring, a MiB for each flow,
+ *    whichever flow it is of, and nobody gets it.
  */
 #include "bench.h"
 
@@ -41,7 +42,8 @@
 
 #define MSS		1448	   /* 1500 - IPv4 20 - TCP 20 - timestamps 12 */
 #define FRAME_PAYLOAD	(45 * MSS) /* the most whole segments in 64 KiB */
-#define RING_BYTES	(1u << 20)
+#define RING_BYTES	(1u << 20) /* for each flow */
+#define FLOWS_MAX	16
 #define ACK_EVERY	4 /* frames received */
 #define READ_ACKS_EVERY 8 /* frames sent */
 #define SPIN_NS		50000
@@ -87,6 +89,8 @@ struct raw {
 	uint32_t ts_base_ms;
 	uint64_t resends;
 	uint64_t discarded;
+	unsigned owed; /* frames that no ACK was sent for */
+	bool over;
 };
 
 static uint32_t clock_ms(void)
@@ -109,8 +113,11 @@ static void open_tap(struct raw *raw, const char *name)
 	if (raw->fd < 0)
 		bench_fail("/dev/net/tun: %m");
 	strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-	if (ioctl(raw->fd, TUNSETIFF, &request) < 0)
-		bench_fail("%s: %m", name);
+	if (ioctl(raw->fd, TUNSETIFF, &request) < 0) {
+		request.ifr_flags |= IFF_MULTI_QUEUE; /* as it was made */
+		if (ioctl(raw->fd, TUNSETIFF, &request) < 0)
+			bench_fail("%s: %m", name);
+	}
 	if (ioctl(raw->fd, TUNSETOFFLOAD, offload) < 0)
 		bench_fail("TUNSETOFFLOAD: %m");
 }
@@ -333,14 +340,15 @@ static void take_timestamp(struct raw *raw, const struct header *h)
 
 /* --- The handshake ------------------------------------------------------- */
 
-static void await_syn(struct raw *raw, uint8_t flags, struct header *h)
+static void await_syn_ack(struct raw *raw, struct header *h)
 {
 	uint8_t rest[2048];
 	unsigned tries = 0;
 
 	for (;;) {
 		if (read_frame(raw, h, rest, sizeof(rest)) >= 0) {
-			if ((h->flags & (TCP_SYN | TCP_ACK)) == flags)
+			if ((h->flags & (TCP_SYN | TCP_ACK)) ==
+			    (TCP_SYN | TCP_ACK))
 				break;
 		} else if (!wait_frame(raw) && ++tries == 50) {
 			bench_fail("no handshake within ten seconds");
@@ -359,20 +367,20 @@ static void connect_kernel(struct raw *raw, const struct bench_args *args)
 	raw->header.dst_port = htons(args->port);
 	raw->snd_una = raw->snd_nxt = (uint32_t)bench_now_ns();
 	send_frame(raw, TCP_SYN, NULL, 0);
-	await_syn(raw, TCP_SYN | TCP_ACK, &h);
+	await_syn_ack(raw, &h);
 	raw->snd_una = ++raw->snd_nxt;
 	raw->window = ntohs(h.window);
 	send_frame(raw, TCP_ACK, NULL, 0);
 }
 
-static void accept_kernel(struct raw *raw)
+/* @rest: what came behind the frame's fixed header */
+static void accept_kernel(struct raw *raw, const struct header *h,
+			  const uint8_t *rest)
 {
-	struct header h;
-
-	bench_ready();
-	await_syn(raw, TCP_SYN, &h);
-	raw->header.src_port = h.dst_port;
-	raw->header.dst_port = h.src_port;
+	raw->rcv_nxt = ntohl(h->seq) + 1;
+	take_syn_options(raw, h, rest);
+	raw->header.src_port = h->dst_port;
+	raw->header.dst_port = h->src_port;
 	raw->snd_una = raw->snd_nxt = (uint32_t)bench_now_ns();
 	send_frame(raw, TCP_SYN | TCP_ACK, NULL, 0);
 	raw->snd_una = ++raw->snd_nxt;
@@ -449,38 +457,99 @@ static bool take_data(struct raw *raw, const struct header *h, ssize_t bytes,
 	return !(h->flags & TCP_FIN);
 }
 
-static void receive(struct raw *raw, struct meter *meter)
+struct flows {
+	struct raw each[FLOWS_MAX];
+	unsigned count, wanted, over;
+};
+
+static struct raw *find_flow(struct flows *flows, const struct header *h)
 {
-	uint8_t *ring = aligned_alloc(4096, RING_BYTES);
-	size_t at = 0;
-	unsigned owed = 0;
+	unsigned i;
+
+	for (i = 0; i < flows->count; i++)
+		if (flows->each[i].header.dst_port == h->src_port)
+			return &flows->each[i];
+	return NULL;
+}
+
+static struct raw *add_flow(struct flows *flows, const struct raw *raw,
+			    const struct header *h, const uint8_t *rest)
+{
+	struct raw *flow = &flows->each[flows->count];
+
+	if ((h->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN ||
+	    flows->count == flows->wanted)
+		return NULL;
+	flows->count++;
+	*flow = *raw;
+	accept_kernel(flow, h, rest);
+	return NULL; /* the SYN has done its work */
+}
+
+static void acknowledge(struct raw *flow)
+{
+	if (!flow->over)
+		send_frame(flow, TCP_ACK, NULL, 0);
+	flow->owed = 0;
+}
+
+static bool acknowledge_all(struct flows *flows)
+{
+	bool any = false;
+	unsigned i;
+
+	for (i = 0; i < flows->count; i++) {
+		if (!flows->each[i].owed)
+			continue;
+		acknowledge(&flows->each[i]);
+		any = true;
+	}
+	return any;
+}
+
+static void end_flow(struct flows *flows, struct raw *flow)
+{
+	flow->rcv_nxt++;
+	send_frame(flow, TCP_FIN | TCP_ACK, NULL, 0);
+	flow->over = true;
+	flows->over++;
+}
+
+static void receive(struct raw *raw, unsigned wanted, struct meter *meter)
+{
+	size_t ring_bytes = (size_t)RING_BYTES * wanted, at = 0;
+	uint8_t *ring = aligned_alloc(4096, ring_bytes);
+	struct flows flows = { .wanted = wanted };
 	struct header h;
 	ssize_t bytes;
 
 	if (!ring)
 		bench_fail("out of memory");
-	accept_kernel(raw);
-	for (;;) {
-		if (RING_BYTES - at < 65536)
+	bench_ready();
+	while (!flows.count || flows.over < flows.count) {
+		struct raw *flow;
+
+		if (ring_bytes - at < 65536)
 			at = 0;
 		bytes = read_frame(raw, &h, ring + at, 65536);
-		if (bytes < 0 && owed == 0) {
-			wait_frame(raw);
+		if (bytes < 0) {
+			if (!acknowledge_all(&flows))
+				wait_frame(raw);
 			continue;
 		}
-		if (bytes >= 0) {
-			if (!take_data(raw, &h, bytes, meter))
-				break;
-			at += (size_t)bytes;
-			owed++;
+		flow = find_flow(&flows, &h);
+		if (!flow)
+			flow = add_flow(&flows, raw, &h, ring + at);
+		if (!flow || flow->over)
+			continue;
+		if (!take_data(flow, &h, bytes, meter)) {
+			end_flow(&flows, flow);
+			continue;
 		}
-		if (bytes < 0 || owed >= ACK_EVERY) {
-			send_frame(raw, TCP_ACK, NULL, 0);
-			owed = 0;
-		}
+		at += (size_t)bytes;
+		if (++flow->owed >= ACK_EVERY)
+			acknowledge(flow);
 	}
-	raw->rcv_nxt++;
-	send_frame(raw, TCP_FIN | TCP_ACK, NULL, 0);
 	meter_stop(meter);
 	free(ring);
 }
@@ -493,13 +562,15 @@ int main(int argc, char **argv)
 	char more[64];
 
 	bench_args_parse(&args, argc, argv, "tx|rx");
+	if (!args.flows || args.flows > FLOWS_MAX)
+		bench_fail("--flows 1 to %d", FLOWS_MAX);
 	meter_init(&meter, &args);
 	make_template(&raw, &args);
 	open_tap(&raw, args.dev);
 	if (strcmp(args.mode, "tx") == 0)
 		send_source(&raw, &args, &meter);
 	else if (strcmp(args.mode, "rx") == 0)
-		receive(&raw, &meter);
+		receive(&raw, args.flows, &meter);
 	else
 		bench_fail("%s: no such mode", args.mode);
 	snprintf(more, sizeof(more), "\"resends\":%llu,\"discarded\":%llu,",

@@ -70,13 +70,23 @@ void bench_stack_ledger(struct tow_host *host, char *out, size_t bytes)
 {
 	const struct tow_stats *stats = tow_stats(tow_host_stack(host));
 	const struct tow_ledger *ledger = &stats->ledger;
+	size_t at = 0;
 
-	snprintf(out, bytes,
-		 "\"lent_bytes\":%" PRIu64 ",\"copied_bytes\":%" PRIu64
-		 ",\"touched_bytes\":%" PRIu64 ",\"retransmits\":%" PRIu64
-		 ",\"drops\":%" PRIu64 ",\"segments_out\":%" PRIu64
-		 ",\"segments_in\":%" PRIu64 ",",
+	for (unsigned i = 0; i < TOW_COPY_REASONS && at < bytes; i++)
+		if (ledger->copied_bytes[i])
+			at += (size_t)snprintf(
+				out + at, bytes - at,
+				"\"copied_%s_bytes\":%" PRIu64 ",",
+				tow_copy_name(i), ledger->copied_bytes[i]);
+	if (at >= bytes)
+		bench_fail("no room for the ledger");
+	snprintf(out + at, bytes - at,
+		 "\"lent_bytes\":%" PRIu64 ",\"placed_bytes\":%" PRIu64
+		 ",\"copied_bytes\":%" PRIu64 ",\"touched_bytes\":%" PRIu64
+		 ",\"retransmits\":%" PRIu64 ",\"drops\":%" PRIu64
+		 ",\"segments_out\":%" PRIu64 ",\"segments_in\":%" PRIu64 ",",
 		 ledger->tx_lent_bytes + ledger->rx_lent_bytes,
+		 ledger->rx_placed_bytes,
 		 sum(ledger->copied_bytes, TOW_COPY_REASONS),
 		 ledger->tx_touched_bytes + ledger->rx_touched_bytes,
 		 stats->counters[TOW_COUNTER_TCP_RETRANS_SEGS],

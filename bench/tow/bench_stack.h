@@ -23,9 +23,10 @@ int bench_stack_turn(struct tow_host *host, struct tow_event *events, int max);
 void bench_stack_close(struct tow_host *host);
 
 /*
- * What the ledger says, as text for meter_print(): lent, copied and touched
- * bytes, retransmissions, drops.
+ * What the ledger says, as text for meter_print(): lent, placed, copied (also
+ * by reason) and touched bytes, retransmissions, drops.
  */
+#define BENCH_LEDGER_BYTES 2048
 void bench_stack_ledger(struct tow_host *host, char *out, size_t bytes);
 
 struct tow_endpoint bench_peer(const struct bench_args *args);
