@@ -5,20 +5,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
+#include <tow/file.h>
 #include <tow/host.h>
 #include <tow/tcp.h>
 #include "access_log.h"
 #include "base/list.h"
 #include "file_map.h"
 #include "host/workers.h"
-#include "text.h"
 
 /*
  * The file server, without the command around it: what its services share.
  *
  *	serve.c          options, loop, signals, draining
  *	serve_http.h     HTTP
- *	serve_ftp.h      FTP
  *	file_send.c      pages of files on their way out, by loans
  *	file_map.c       pages that are lent
  *
@@ -43,9 +42,9 @@ struct serve_settings {
 struct server {
 	struct serve_settings settings;
 	struct tow_stack *stack;
-	struct workers *workers;  /* for what is short: opening, listing, log */
-	struct workers *movers;	  /* for what is long: reading in, uploads */
-	struct workers *checkers; /* one thread, for passwords; or NULL */
+	struct tow_disk *disk;	 /* what clients write goes there */
+	struct workers *workers; /* for what is short: opening, listing, log */
+	struct workers *movers;	 /* for what is long: reading in */
 	struct file_maps *maps;
 	struct file_loan *free_loans;
 	struct access_log *log; /* NULL: quiet */
@@ -71,6 +70,14 @@ struct handler {
 };
 
 /*
+ * Whoever writes a file: the user pointer of each sink points to one, which is
+ * told once a round if the sink has changed.
+ */
+struct sink_user {
+	void (*changed)(struct sink_user *user);
+};
+
+/*
  * Service: a protocol by which files are served. All of them share one stack
  * and one loop, which calls these in the order in which they stand here.
  */
@@ -92,24 +99,7 @@ struct service {
 	void (*end)(struct service *service);
 	/* The stack is closed: take back what is still on loan, and free. */
 	void (*close)(struct service *service);
-	/* NULL, or append what was counted: "a": 1, "b": 2 */
-	void (*counts)(const struct service *service, struct text *out);
 };
-
-/*
- * serve_moves() - whether a transfer makes so much progress that it may go on
- * @bytes: that have moved so far
- * @mark:  as many as had moved at @since_us; both are kept here
- */
-static inline bool serve_moves(const struct server *server, uint64_t bytes,
-			       uint64_t *mark, uint64_t *since_us)
-{
-	if (bytes - *mark >= SERVE_PROGRESS_MIN) {
-		*mark = bytes;
-		*since_us = server->now_us;
-	}
-	return server->now_us - *since_us < SERVE_STALL_US;
-}
 
 /* serve_open.c */
 int open_beneath(int dir_fd, const char *path, uint64_t flags,

@@ -126,7 +126,7 @@ void conn_enter(struct conn *c, enum conn_state state)
 {
 	c->state = state;
 	c->since_us = c->server->now_us;
-	c->mark = state == CONN_RECEIVING ? c->request.body_bytes
+	c->mark = state == CONN_RECEIVING ? upload_progress(c)
 					  : conn_acked_bytes(c);
 }
 
@@ -303,7 +303,14 @@ uint64_t conn_acked_bytes(const struct conn *c)
 /* True when @bytes is so much more than before that waiting goes on. */
 static bool makes_progress(struct conn *c, uint64_t bytes)
 {
-	return serve_moves(c->server, bytes, &c->mark, &c->since_us);
+	uint64_t now_us = c->server->now_us;
+
+	if (bytes - c->mark >= SERVE_PROGRESS_MIN) {
+		c->mark = bytes;
+		c->since_us = now_us;
+		return true;
+	}
+	return now_us - c->since_us < SERVE_STALL_US;
 }
 
 static void check_reading(struct conn *c)
@@ -355,9 +362,9 @@ static void check_sending(struct conn *c)
 
 static void check_receiving(struct conn *c)
 {
-	if (upload_holds_input(c)) /* it waits for our disk */
+	if (upload_waits(c))
 		c->since_us = c->server->now_us;
-	else if (!makes_progress(c, c->request.body_bytes))
+	else if (!makes_progress(c, upload_progress(c)))
 		conn_end(c, true);
 }
 

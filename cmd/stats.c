@@ -41,9 +41,11 @@ static void add_ledger(struct text *out, const struct tow_ledger *l)
 		    l->tx_lent_bytes, l->tx_touched_bytes);
 	add_copies(out, l, 0, TOW_COPY_RX_FIRST);
 	text_printf(out,
-		    "},\n    \"rx\": {\"lent_bytes\": %" PRIu64
+		    "},\n    \"rx\": {\"placed_bytes\": %" PRIu64
+		    ", \"lent_bytes\": %" PRIu64 ", \"passed_bytes\": %" PRIu64
 		    ", \"touched_bytes\": %" PRIu64 ", ",
-		    l->rx_lent_bytes, l->rx_touched_bytes);
+		    l->rx_placed_bytes, l->rx_lent_bytes, l->passed_bytes,
+		    l->rx_touched_bytes);
 	add_copies(out, l, TOW_COPY_RX_FIRST, TOW_COPY_REASONS);
 	text_add(out, "}\n  },\n");
 }
@@ -112,8 +114,7 @@ static void add_group(struct text *out, unsigned first,
 	text_add(out, "}");
 }
 
-void stats_json_more(struct text *out, const struct tow_stats *stats,
-		     const struct text *more)
+void stats_json(struct text *out, const struct tow_stats *stats)
 {
 	unsigned i;
 
@@ -123,17 +124,7 @@ void stats_json_more(struct text *out, const struct tow_stats *stats,
 	for (i = 0; i < TOW_COUNTER_KINDS; i++)
 		if (begins_group(i))
 			add_group(out, i, stats->counters);
-	if (more->length > 0)
-		text_printf(out, ",\n  %s", more->bytes);
 	text_add(out, "\n}\n");
-	out->failed |= more->failed;
-}
-
-void stats_json(struct text *out, const struct tow_stats *stats)
-{
-	struct text nothing = { 0 };
-
-	stats_json_more(out, stats, &nothing);
 }
 
 static int write_whole(FILE *file, const struct text *text)
@@ -207,25 +198,17 @@ int stats_check(const char *path, const char *command)
 	return -errno;
 }
 
-int stats_save_more(const char *path, const struct tow_stats *stats,
-		    const struct text *more, const char *command)
+int stats_save(const char *path, const struct tow_stats *stats,
+	       const char *command)
 {
 	struct text text = { 0 };
 	int error;
 
-	stats_json_more(&text, stats, more);
+	stats_json(&text, stats);
 	error = stats_write(path, &text);
 	text_free(&text);
 	if (error)
 		fprintf(stderr, "tow %s: writing %s: %s\n", command, path,
 			strerror(-error));
 	return error == -ENXIO ? 0 : error; /* a FIFO that nobody reads */
-}
-
-int stats_save(const char *path, const struct tow_stats *stats,
-	       const char *command)
-{
-	struct text nothing = { 0 };
-
-	return stats_save_more(path, stats, &nothing, command);
 }

@@ -24,10 +24,6 @@
  */
 void stats_json(struct text *out, const struct tow_stats *stats);
 
-/* The same with @more members behind: "a": {…}, "b": {…}. */
-void stats_json_more(struct text *out, const struct tow_stats *stats,
-		     const struct text *more);
-
 /*
  * stats_write() - replace a file by some text, never showing half of it
  *
@@ -41,7 +37,5 @@ int stats_check(const char *path, const char *command);
 /* Both together, with a message on stderr when it fails. */
 int stats_save(const char *path, const struct tow_stats *stats,
 	       const char *command);
-int stats_save_more(const char *path, const struct tow_stats *stats,
-		    const struct text *more, const char *command);
 
 #endif
