@@ -36,9 +36,10 @@ static void add_copies(struct text *out, const struct tow_ledger *ledger,
 static void add_ledger(struct text *out, const struct tow_ledger *l)
 {
 	text_printf(out,
-		    "  \"ledger\": {\n    \"tx\": {\"lent_bytes\": %" PRIu64
+		    "  \"ledger\": {\n    \"passed_bytes\": %" PRIu64
+		    ",\n    \"tx\": {\"lent_bytes\": %" PRIu64
 		    ", \"touched_bytes\": %" PRIu64 ", ",
-		    l->tx_lent_bytes, l->tx_touched_bytes);
+		    l->passed_bytes, l->tx_lent_bytes, l->tx_touched_bytes);
 	add_copies(out, l, 0, TOW_COPY_RX_FIRST);
 	text_printf(out,
 		    "},\n    \"rx\": {\"placed_bytes\": %" PRIu64

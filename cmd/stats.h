@@ -11,6 +11,7 @@
  *
  *	{
  *	  "ledger": {
+ *	    "passed_bytes": 0,
  *	    "tx": { "lent_bytes": 1, "copied_bytes": { "send": 2, … },
  *	            "touched_bytes": 3 },
  *	    "rx": { … }
