@@ -81,6 +81,7 @@ static inline struct tow_stack *pair_stack(struct pair *p, int segment,
 	p->memory[last_byte - 1] = aligned_alloc(64, bytes);
 	must(tow_open(&stack, &cfg, p->memory[last_byte - 1], bytes), "stack");
 	tow_sim_port_default(&port);
+	port.caps |= TOW_DEV_PLACE;
 	port.up.delay_us = 100;
 	port.up.loss_ppm = 1000;
 	must(tow_sim_port_open(p->sim, segment, &port, &dev), "port");
