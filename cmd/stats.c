@@ -36,17 +36,16 @@ static void add_copies(struct text *out, const struct tow_ledger *ledger,
 static void add_ledger(struct text *out, const struct tow_ledger *l)
 {
 	text_printf(out,
-		    "  \"ledger\": {\n    \"passed_bytes\": %" PRIu64
-		    ",\n    \"tx\": {\"lent_bytes\": %" PRIu64
+		    "  \"ledger\": {\n    \"tx\": {\"lent_bytes\": %" PRIu64
+		    ", \"passed_bytes\": %" PRIu64
 		    ", \"touched_bytes\": %" PRIu64 ", ",
-		    l->passed_bytes, l->tx_lent_bytes, l->tx_touched_bytes);
+		    l->tx_lent_bytes, l->passed_bytes, l->tx_touched_bytes);
 	add_copies(out, l, 0, TOW_COPY_RX_FIRST);
 	text_printf(out,
 		    "},\n    \"rx\": {\"placed_bytes\": %" PRIu64
-		    ", \"lent_bytes\": %" PRIu64 ", \"passed_bytes\": %" PRIu64
-		    ", \"touched_bytes\": %" PRIu64 ", ",
-		    l->rx_placed_bytes, l->rx_lent_bytes, l->passed_bytes,
-		    l->rx_touched_bytes);
+		    ", \"lent_bytes\": %" PRIu64 ", \"touched_bytes\": %" PRIu64
+		    ", ",
+		    l->rx_placed_bytes, l->rx_lent_bytes, l->rx_touched_bytes);
 	add_copies(out, l, TOW_COPY_RX_FIRST, TOW_COPY_REASONS);
 	text_add(out, "}\n  },\n");
 }
@@ -115,7 +114,8 @@ static void add_group(struct text *out, unsigned first,
 	text_add(out, "}");
 }
 
-void stats_json(struct text *out, const struct tow_stats *stats)
+void stats_json_more(struct text *out, const struct tow_stats *stats,
+		     const struct text *more)
 {
 	unsigned i;
 
@@ -125,7 +125,17 @@ void stats_json(struct text *out, const struct tow_stats *stats)
 	for (i = 0; i < TOW_COUNTER_KINDS; i++)
 		if (begins_group(i))
 			add_group(out, i, stats->counters);
+	if (more->length > 0)
+		text_printf(out, ",\n  %s", more->bytes);
 	text_add(out, "\n}\n");
+	out->failed |= more->failed;
+}
+
+void stats_json(struct text *out, const struct tow_stats *stats)
+{
+	struct text nothing = { 0 };
+
+	stats_json_more(out, stats, &nothing);
 }
 
 static int write_whole(FILE *file, const struct text *text)
@@ -199,17 +209,25 @@ int stats_check(const char *path, const char *command)
 	return -errno;
 }
 
-int stats_save(const char *path, const struct tow_stats *stats,
-	       const char *command)
+int stats_save_more(const char *path, const struct tow_stats *stats,
+		    const struct text *more, const char *command)
 {
 	struct text text = { 0 };
 	int error;
 
-	stats_json(&text, stats);
+	stats_json_more(&text, stats, more);
 	error = stats_write(path, &text);
 	text_free(&text);
 	if (error)
 		fprintf(stderr, "tow %s: writing %s: %s\n", command, path,
 			strerror(-error));
 	return error == -ENXIO ? 0 : error; /* a FIFO that nobody reads */
+}
+
+int stats_save(const char *path, const struct tow_stats *stats,
+	       const char *command)
+{
+	struct text nothing = { 0 };
+
+	return stats_save_more(path, stats, &nothing, command);
 }
