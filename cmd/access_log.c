@@ -131,11 +131,13 @@ void access_log_add(struct access_log *log, time_t now,
 		text_printf(out, "(%" PRIu64 " lines left out)\n",
 			    log->left_out);
 	log->left_out = 0;
-	text_printf(out, "%s - - [%s] \"", e->peer, stamp(log, now));
+	text_printf(out, "%s - ", e->peer);
+	add_escaped(out, e->user ? e->user : "-");
+	text_printf(out, " [%s] \"", stamp(log, now));
 	if (e->method) {
 		text_printf(out, "%s ", e->method);
 		add_escaped(out, e->target);
-		text_printf(out, " HTTP/1.%d", e->http_minor);
+		text_printf(out, " %s", e->protocol);
 	} else {
 		text_add(out, "-");
 	}

@@ -11,6 +11,7 @@
  * Access log: a line per response in the common log format, to stdout.
  *
  *	10.98.0.1 - - [23/Nov/2026:16:20:01 +0000] "GET /a HTTP/1.1" 200 4096
+ *	10.98.0.1 - ann [23/Nov/2026:16:20:02 +0000] "STOR /a FTP" 226 4096
  *
  * A reader of stdout that is slow must not make the server slow: lines are
  * collected and written by a worker, and when too many wait they are left out,
@@ -20,8 +21,9 @@ struct access_log;
 
 struct access_entry {
 	const char *peer;
+	const char *user;	     /* NULL: nobody in particular */
 	const char *method, *target; /* as the client wrote them */
-	int http_minor;
+	const char *protocol;	     /* "HTTP/1.1" */
 	int status;
 	uint64_t body_bytes;
 };

@@ -10,7 +10,6 @@
 #include "http_listing.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include "http_target.h"
 
@@ -33,23 +32,6 @@ static const char page_style[] =
 	".n{text-align:right;white-space:nowrap;"
 	"font-variant-numeric:tabular-nums}\n"
 	"</style></head>\n<body>\n";
-
-static int compare(const void *a, const void *b)
-{
-	const struct listing_entry *x = a, *y = b;
-	int order;
-
-	if (x->directory != y->directory)
-		return x->directory ? -1 : 1;
-	order = strverscmp(x->name, y->name);
-	return order ? order : strcmp(x->name, y->name);
-}
-
-void http_listing_sort(struct listing_entry *entries, size_t count)
-{
-	if (count > 1)
-		qsort(entries, count, sizeof(*entries), compare);
-}
 
 /* "0 B", "999 B", "1.0 KiB", "12 MiB": three digits say enough. */
 static void add_size(struct text *out, uint64_t bytes)
@@ -84,7 +66,7 @@ static void add_time(struct text *out, time_t when)
 		text_add(out, text);
 }
 
-static void add_entry(struct text *out, const struct listing_entry *e)
+static void add_entry(struct text *out, const struct dir_entry *e)
 {
 	const char *slash = e->directory ? "/" : "";
 
@@ -110,7 +92,7 @@ static void add_heading(struct text *out, const char *path)
 }
 
 void http_listing(struct text *out, const char *path,
-		  const struct listing_entry *entries, size_t count,
+		  const struct dir_entry *entries, size_t count,
 		  size_t left_out)
 {
 	size_t i;

@@ -30,7 +30,7 @@ struct net_options {
 	  OPTION_TEXT,                                                        \
 	  offsetof(struct type, member.dev),                                  \
 	  "SPEC",                                                             \
-	  "the device: tap[:name=tow0,mtu=1500,…],\n"                       \
+	  "the device: tap[:name=tow0,mtu=1500,…], shm:path=F,\n"           \
 	  "pcap:file=F:SPEC, fault:loss=1%:SPEC (a new tap)",                 \
 	  0,                                                                  \
 	  0 },                                                                \

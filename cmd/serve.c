@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tow serve: a directory, by HTTP.
+ * tow serve: a directory, by HTTP and by FTP.
  *
  * Theory of operation. One thread runs the stack and all connections; it never
  * waits for anything but the host's wait, where devices, signals and finished
@@ -34,7 +34,9 @@
 #include "guard.h"
 #include "net_setup.h"
 #include "options.h"
+#include "serve_ftp.h"
 #include "serve_http.h"
+#include "serve_tftp.h"
 #include "stats.h"
 
 #define EVENTS_MAX    64
@@ -46,6 +48,9 @@
 struct serve_options {
 	struct net_options net;
 	struct serve_settings settings;
+	struct ftp_settings ftp; /* port 0: none */
+	const char *ftp_ports;
+	struct tftp_settings tftp;
 	uint64_t port;
 	const char *stats;
 	bool quiet;
@@ -64,6 +69,31 @@ static const struct option option_table[] = {
 	{ "max-connections", 0, OPTION_NUMBER,
 	  offsetof(struct serve_options, settings.connections_max), "N",
 	  "serve at most N clients at a time (1024)", 1, 100000 },
+	{ "ftp", 0, OPTION_NUMBER, offsetof(struct serve_options, ftp.port),
+	  "N", "serve by FTP, too, on port N", 1, 65535 },
+	{ "ftp-ports", 0, OPTION_TEXT,
+	  offsetof(struct serve_options, ftp_ports), "N-M",
+	  "choose data connections' ports from N to M (49152-65535)", 0, 0 },
+	{ "ftp-users", 0, OPTION_TEXT,
+	  offsetof(struct serve_options, ftp.users), "FILE",
+	  "let in who is in FILE, not anonymous; lines: user:hash", 0, 0 },
+	{ "ftp-sessions", 0, OPTION_NUMBER,
+	  offsetof(struct serve_options, ftp.sessions_max), "N",
+	  "serve at most N FTP sessions at a time (256)", 1, 10000 },
+	{ "ftp-per-client", 0, OPTION_NUMBER,
+	  offsetof(struct serve_options, ftp.client_max), "N",
+	  "of these at most N from one address (64)", 1, 10000 },
+	{ "ftp-idle", 0, OPTION_NUMBER,
+	  offsetof(struct serve_options, ftp.idle_s), "S",
+	  "end sessions that say nothing for S seconds (300)", 1, 86400 },
+	{ "tftp", 0, OPTION_NUMBER, offsetof(struct serve_options, tftp.port),
+	  "N", "serve by TFTP, too, on port N (usually 69)", 1, 65535 },
+	{ "tftp-transfers", 0, OPTION_NUMBER,
+	  offsetof(struct serve_options, tftp.transfers_max), "N",
+	  "have at most N TFTP transfers at a time (256)", 1, 10000 },
+	{ "tftp-per-client", 0, OPTION_NUMBER,
+	  offsetof(struct serve_options, tftp.client_max), "N",
+	  "of these at most N with one address (32)", 1, 10000 },
 	{ "copy", 0, OPTION_FLAG, offsetof(struct serve_options, settings.copy),
 	  NULL, "copy files to the stack instead of lending them", 0, 0 },
 	{ "stats", 0, OPTION_TEXT, offsetof(struct serve_options, stats),
@@ -77,8 +107,9 @@ static const struct grammar grammar = {
 	.arguments = "DIR",
 	.arguments_min = 1,
 	.arguments_max = 1,
-	.purpose = "Serves the files below DIR by HTTP/1.1. They go out of the "
-		   "page cache\nwithout being copied in this process.",
+	.purpose = "Serves the files below DIR by HTTP/1.1, and by FTP if it "
+		   "is asked to. They\ngo out of the page cache without being "
+		   "copied in this process.",
 	.notes = "Without --addr and --peer the kernel's end of the tap gets "
 		 "10.98.N.1 and\nfd98:0:0:N::1, and the server the .2 and ::2 "
 		 "beside them.\n\nSIGTERM and SIGINT end the server after the "
@@ -91,6 +122,9 @@ struct serve {
 	struct serve_options options;
 	struct server server;
 	struct http_server http;
+	struct ftp_server ftp;
+	struct ftp_users *ftp_users; /* read, and not the server's yet */
+	struct tftp_server tftp;
 	struct service *services[SERVICES_MAX];
 	unsigned service_count;
 	struct tow_host *host;
@@ -144,6 +178,12 @@ static struct tow_config choose_config(const struct serve_options *o)
 	struct tow_config cfg;
 
 	tow_config_default(&cfg);
+	if (o->ftp.port) { /* each session has two, and a listener */
+		connections += 2 * (uint32_t)o->ftp.sessions_max;
+		cfg.listener_max += (uint32_t)o->ftp.sessions_max;
+	}
+	if (o->tftp.port) /* and as many that wait for their loans */
+		cfg.udp_max += 2 * (uint32_t)o->tftp.transfers_max;
 	cfg.tcp_max = 2 * connections + TIME_WAIT_MAX;
 	cfg.tx_chunks += 2 * connections; /* heads of responses */
 	cfg.loans += 8 * connections;
@@ -213,6 +253,11 @@ static int open_server(struct serve *s)
 	error = workers_open(&server->workers, SERVE_WORKERS);
 	if (!error)
 		error = workers_open(&server->movers, SERVE_WORKERS);
+	if (!error && s->options.ftp.users)
+		error = workers_open(&server->checkers, 1);
+	if (!error && server->checkers)
+		error = tow_host_watch(s->host, workers_fd(server->checkers),
+				       POLLIN);
 	if (!error)
 		error = file_maps_open(&server->maps, server->movers,
 				       server->workers, retry_waiters);
@@ -245,6 +290,16 @@ static int choose_services(struct serve *s)
 	http_server_init(&s->http, &s->server, (uint16_t)s->options.port,
 			 boundary);
 	add_service(s, &s->http.service);
+	if (s->options.ftp.port) {
+		ftp_server_init(&s->ftp, &s->server, &s->options.ftp,
+				s->ftp_users);
+		s->ftp_users = NULL;
+		add_service(s, &s->ftp.service);
+	}
+	if (s->options.tftp.port) {
+		tftp_server_init(&s->tftp, &s->server, &s->options.tftp);
+		add_service(s, &s->tftp.service);
+	}
 	return EXIT_OK;
 }
 
@@ -271,6 +326,40 @@ static int open_host(struct serve *s)
 	return EXIT_OK;
 }
 
+/* "50000-50099", or one port. */
+static bool parse_ports(const char *text, struct ftp_settings *ftp)
+{
+	unsigned first, last;
+	int used = 0;
+
+	if (sscanf(text, "%5u-%5u%n", &first, &last, &used) != 2 || text[used])
+		return false;
+	ftp->port_first = first;
+	ftp->port_last = last;
+	return first > 0 && first <= last && last <= 65535;
+}
+
+/* What is wrong about the options is said before anything is made. */
+static int prepare_ftp(struct serve *s)
+{
+	struct ftp_settings *ftp = &s->options.ftp;
+	char error[256];
+
+	if (s->options.ftp_ports && !parse_ports(s->options.ftp_ports, ftp)) {
+		fprintf(stderr,
+			"tow serve: --ftp-ports %s: not two ports as "
+			"in 50000-50099\n",
+			s->options.ftp_ports);
+		return EXIT_USAGE;
+	}
+	if (ftp->port &&
+	    ftp_users_open(&s->ftp_users, ftp->users, error, sizeof(error))) {
+		fprintf(stderr, "tow serve: --ftp-users: %s\n", error);
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
+}
+
 /* Signals before threads, so that threads inherit the mask. */
 static int set_up(struct serve *s, const char *directory)
 {
@@ -281,6 +370,8 @@ static int set_up(struct serve *s, const char *directory)
 	if (status == EXIT_OK && s->options.stats &&
 	    stats_check(s->options.stats, "serve") != 0)
 		status = EXIT_FAILED;
+	if (status == EXIT_OK)
+		status = prepare_ftp(s);
 	if (status == EXIT_OK)
 		status = open_host(s);
 	if (status == EXIT_OK)
@@ -333,10 +424,26 @@ static void print_urls(const struct serve *s, const char *directory)
 
 static int save_stats(const struct serve *s)
 {
+	struct text more = { 0 };
+	int error;
+	unsigned i;
+
 	if (!s->options.stats)
 		return 0;
-	return stats_save(s->options.stats, tow_stats(s->server.stack),
-			  "serve");
+	for (i = 0; i < s->service_count; i++) {
+		const struct service *service = s->services[i];
+
+		if (!service->counts)
+			continue;
+		text_printf(&more, "%s\"%s\": {", more.length ? ",\n  " : "",
+			    service->scheme);
+		service->counts(service, &more);
+		text_add(&more, "}");
+	}
+	error = stats_save_more(s->options.stats, tow_stats(s->server.stack),
+				&more, "serve");
+	text_free(&more);
+	return error;
 }
 
 static void begin_drain(struct serve *s)
@@ -427,7 +534,7 @@ static void dispatch(struct serve *s, const struct tow_event *event)
 
 static void collect(struct serve *s, struct workers *workers)
 {
-	if (tow_host_ready(s->host, workers_fd(workers)))
+	if (workers && tow_host_ready(s->host, workers_fd(workers)))
 		workers_collect(workers);
 }
 
@@ -456,6 +563,7 @@ static void run_once(struct serve *s, int64_t timeout_us)
 		dispatch(s, &events[i]);
 	collect(s, server->workers);
 	collect(s, server->movers);
+	collect(s, server->checkers);
 	if (server->disk)
 		run_disk(server->disk);
 	check_faults(s);
@@ -514,6 +622,8 @@ static void end_connections(struct serve *s)
 		run_once(s, FLUSH_US / 10);
 	if (server->log)
 		access_log_end(server->log);
+	if (server->checkers)
+		workers_drain(server->checkers);
 	workers_drain(server->movers);
 	workers_drain(server->workers);
 }
@@ -534,6 +644,10 @@ static void tear_down(struct serve *s)
 	file_send_free_loans(server);
 	if (server->maps)
 		file_maps_close(server->maps);
+	if (s->ftp_users)
+		ftp_users_close(s->ftp_users);
+	if (server->checkers)
+		workers_close(server->checkers);
 	if (server->movers)
 		workers_close(server->movers);
 	if (server->workers)
@@ -551,6 +665,15 @@ int cmd_serve(int argc, char **argv)
 
 	s->options.net.wrap = guard_open;
 	s->options.port = 80;
+	s->options.ftp = (struct ftp_settings){
+		.port_first = 49152,
+		.port_last = 65535,
+		.sessions_max = 256,
+		.client_max = 64,
+		.idle_s = 300,
+	};
+	s->options.tftp.transfers_max = TFTP_TRANSFERS_MAX;
+	s->options.tftp.client_max = TFTP_CLIENT_MAX;
 	s->options.settings.connections_max = 1024;
 	s->server.root_fd = -1;
 	switch (options_parse(&grammar, argc, argv, &s->options, &arguments)) {

@@ -12,12 +12,15 @@
 #include "base/list.h"
 #include "file_map.h"
 #include "host/workers.h"
+#include "text.h"
 
 /*
  * The file server, without the command around it: what its services share.
  *
  *	serve.c          options, loop, signals, draining
  *	serve_http.h     HTTP
+ *	serve_ftp.h      FTP
+ *	serve_tftp.h     TFTP
  *	file_send.c      pages of files on their way out, by loans
  *	file_map.c       pages that are lent
  *
@@ -42,9 +45,10 @@ struct serve_settings {
 struct server {
 	struct serve_settings settings;
 	struct tow_stack *stack;
-	struct tow_disk *disk;	 /* what clients write goes there */
-	struct workers *workers; /* for what is short: opening, listing, log */
-	struct workers *movers;	 /* for what is long: reading in */
+	struct tow_disk *disk;	  /* what clients write goes there */
+	struct workers *workers;  /* for what is short: opening, listing, log */
+	struct workers *movers;	  /* for what is long: reading in, uploads */
+	struct workers *checkers; /* one thread, for passwords; or NULL */
 	struct file_maps *maps;
 	struct file_loan *free_loans;
 	struct access_log *log; /* NULL: quiet */
@@ -99,7 +103,24 @@ struct service {
 	void (*end)(struct service *service);
 	/* The stack is closed: take back what is still on loan, and free. */
 	void (*close)(struct service *service);
+	/* NULL, or append what was counted: "a": 1, "b": 2 */
+	void (*counts)(const struct service *service, struct text *out);
 };
+
+/*
+ * serve_moves() - whether a transfer makes so much progress that it may go on
+ * @bytes: that have moved so far
+ * @mark:  as many as had moved at @since_us; both are kept here
+ */
+static inline bool serve_moves(const struct server *server, uint64_t bytes,
+			       uint64_t *mark, uint64_t *since_us)
+{
+	if (bytes - *mark >= SERVE_PROGRESS_MIN) {
+		*mark = bytes;
+		*since_us = server->now_us;
+	}
+	return server->now_us - *since_us < SERVE_STALL_US;
+}
 
 /* serve_open.c */
 int open_beneath(int dir_fd, const char *path, uint64_t flags,

@@ -126,7 +126,7 @@ void conn_enter(struct conn *c, enum conn_state state)
 {
 	c->state = state;
 	c->since_us = c->server->now_us;
-	c->mark = state == CONN_RECEIVING ? upload_progress(c)
+	c->mark = state == CONN_RECEIVING ? c->request.body_bytes
 					  : conn_acked_bytes(c);
 }
 
@@ -303,14 +303,7 @@ uint64_t conn_acked_bytes(const struct conn *c)
 /* True when @bytes is so much more than before that waiting goes on. */
 static bool makes_progress(struct conn *c, uint64_t bytes)
 {
-	uint64_t now_us = c->server->now_us;
-
-	if (bytes - c->mark >= SERVE_PROGRESS_MIN) {
-		c->mark = bytes;
-		c->since_us = now_us;
-		return true;
-	}
-	return now_us - c->since_us < SERVE_STALL_US;
+	return serve_moves(c->server, bytes, &c->mark, &c->since_us);
 }
 
 static void check_reading(struct conn *c)
@@ -362,9 +355,9 @@ static void check_sending(struct conn *c)
 
 static void check_receiving(struct conn *c)
 {
-	if (upload_waits(c))
+	if (upload_holds_input(c)) /* it waits for our disk */
 		c->since_us = c->server->now_us;
-	else if (!makes_progress(c, upload_progress(c)))
+	else if (!makes_progress(c, c->request.body_bytes))
 		conn_end(c, true);
 }
 

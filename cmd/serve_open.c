@@ -18,7 +18,6 @@
  */
 #include "serve_http.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -27,6 +26,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "directory.h"
 #include "http_listing.h"
 
 #define INDEX	   "index.html"
@@ -148,106 +148,20 @@ struct open_job {
 	struct text page;
 };
 
-struct entries {
-	struct listing_entry *list;
-	size_t count, room, left_out;
-	bool failed;
-};
-
-/* What a link leads to, if it can be had: the size of others is a secret. */
-static bool follow_link(const struct open_job *j, const char *name,
-			struct stat *st)
-{
-	char path[HTTP_PATH_MAX];
-	bool found;
-	int fd;
-
-	if (snprintf(path, sizeof(path), "%s/%s", j->path, name) >=
-	    (int)sizeof(path))
-		return false;
-	fd = open_beneath(j->root_fd, path, O_PATH | O_CLOEXEC, 0);
-	if (fd < 0)
-		return false;
-	found = fstat(fd, st) == 0;
-	close(fd);
-	return found;
-}
-
-/* Gone again, a link out or to nowhere, a device: not for a listing. */
-static bool can_be_had(const struct open_job *j, int dir_fd, const char *name,
-		       struct stat *st)
-{
-	if (fstatat(dir_fd, name, st, AT_SYMLINK_NOFOLLOW) != 0)
-		return false;
-	if (S_ISLNK(st->st_mode) && !follow_link(j, name, st))
-		return false;
-	return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
-}
-
-static void add_entry(struct entries *e, const struct open_job *j, int dir_fd,
-		      const char *name)
-{
-	struct listing_entry *entry;
-	struct stat st;
-
-	if (e->count == SERVE_LISTING_MAX) {
-		e->left_out++;
-		return;
-	}
-	if (!can_be_had(j, dir_fd, name, &st))
-		return;
-	if (e->count == e->room) {
-		size_t room = e->room ? e->room * 2 : 64;
-		void *list = realloc(e->list, room * sizeof(*e->list));
-
-		if (!list) {
-			e->failed = true;
-			return;
-		}
-		e->list = list;
-		e->room = room;
-	}
-	entry = &e->list[e->count];
-	entry->name = strdup(name);
-	entry->directory = S_ISDIR(st.st_mode);
-	entry->size = (uint64_t)st.st_size;
-	entry->modified = st.st_mtim.tv_sec;
-	if (entry->name)
-		e->count++;
-	else
-		e->failed = true;
-}
-
-/* Names that begin with a dot are served when asked for, but not shown. */
-static void read_entries(struct entries *e, const struct open_job *j, DIR *dir)
-{
-	struct dirent *d;
-
-	while (!e->failed && (d = readdir(dir)))
-		if (d->d_name[0] != '.')
-			add_entry(e, j, dirfd(dir), d->d_name);
-}
-
 static int make_listing(struct open_job *j, int fd)
 {
-	struct entries e = { 0 };
-	DIR *dir = fdopendir(fd);
-	size_t i;
+	struct directory_query all = { .root_fd = j->root_fd, .path = j->path };
+	struct directory d;
+	int error = directory_read(&d, &all, fd);
 
-	if (!dir) {
-		close(fd);
-		return 500;
+	if (!error) {
+		directory_sort(d.entries, d.count);
+		http_listing(&j->page, j->path, d.entries, d.count, d.left_out);
 	}
-	read_entries(&e, j, dir);
-	closedir(dir);
-	if (!e.failed) {
-		http_listing_sort(e.list, e.count);
-		http_listing(&j->page, j->path, e.list, e.count, e.left_out);
-	}
-	for (i = 0; i < e.count; i++)
-		free(e.list[i].name);
-	free(e.list);
-	return e.failed || !text_ok(&j->page) ? 503 : 200;
+	directory_free(&d);
+	if (error)
+		return error == -ENOMEM ? 503 : 500;
+	return text_ok(&j->page) ? 200 : 503;
 }
 
 static int make_pages(struct open_job *j, int fd, const struct stat *st)

@@ -213,7 +213,7 @@ void request_log(struct conn *c)
 					    (enum http_method)m->parser.method)
 				  : NULL,
 		.target = m->target.bytes,
-		.http_minor = m->parser.http_minor,
+		.protocol = m->parser.http_minor ? "HTTP/1.1" : "HTTP/1.0",
 		.status = c->reply.status,
 		.body_bytes = body_bytes_sent(c),
 	};

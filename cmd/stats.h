@@ -11,7 +11,6 @@
  *
  *	{
  *	  "ledger": {
- *	    "passed_bytes": 0,
  *	    "tx": { "lent_bytes": 1, "copied_bytes": { "send": 2, … },
  *	            "touched_bytes": 3 },
  *	    "rx": { … }
@@ -24,6 +23,10 @@
  * itself. A counter's group is its name up to the first underscore.
  */
 void stats_json(struct text *out, const struct tow_stats *stats);
+
+/* The same with @more members behind: "a": {…}, "b": {…}. */
+void stats_json_more(struct text *out, const struct tow_stats *stats,
+		     const struct text *more);
 
 /*
  * stats_write() - replace a file by some text, never showing half of it
@@ -38,5 +41,7 @@ int stats_check(const char *path, const char *command);
 /* Both together, with a message on stderr when it fails. */
 int stats_save(const char *path, const struct tow_stats *stats,
 	       const char *command);
+int stats_save_more(const char *path, const struct tow_stats *stats,
+		    const struct text *more, const char *command);
 
 #endif

@@ -13,11 +13,12 @@
 
 # shellcheck disable=SC2034 # read by name
 {
-deps_build=(gcc libc6-dev linux-libc-dev binutils make pkg-config
+deps_build=(gcc libc6-dev linux-libc-dev libcrypt-dev binutils make pkg-config
 	libhttp-parser-dev liburing-dev)
 deps_test=(clang clang-14 libclang-rt-14-dev libfuzzer-14-dev clang-format-14
 	gcc-arm-none-eabi mandoc tshark git perl-base procps iproute2
-	iputils-ping ethtool curl wget python3 ca-certificates)
+	iputils-ping ethtool curl wget lftp tnftp atftp tftp-hpa python3
+	ca-certificates)
 deps_demo=(iproute2 curl procps python3 util-linux)
 deps_bench=(iproute2 ethtool procps curl wrk nginx liblwip-dev
 	gnuplot-nox python3)

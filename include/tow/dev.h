@@ -197,7 +197,8 @@ struct tow_dev {
 	uint32_t gso_bytes_max; /* payload of a large segment, 0 without TSO */
 	uint32_t spans_max;	/* per frame sent, 2..TOW_BUF_SPANS */
 	uint8_t mac[6];
-	struct tow_span arena; /* with TOW_DEV_ARENA */
+	struct tow_span arena; /* with TOW_DEV_ARENA payload must lie there;
+				* without, the driver copies what does not */
 
 	/* Set by the stack. */
 	struct tow_pool *pool;	   /* rx buffers and chunks come from here */

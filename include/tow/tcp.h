@@ -25,10 +25,9 @@
  *                                                     until acknowledged
  *
  * Receiving has three ways out. tow_tcp_recv() copies. tow_tcp_borrow() shows
- * the bytes where the device put them, and tow_tcp_return() gives them back, or
- * tow_tcp_pass() sends them on from there. tow_tcp_post() offers memory that
- * the stream then goes into, by the device itself where it can: see
- * tow/place.h.
+ * the bytes where the device put them, and tow_tcp_return() gives them back.
+ * tow_tcp_post() offers memory that the stream then goes into, by the device
+ * itself where it can: see tow/place.h.
  *
  * Nothing is sent or received by these calls themselves: tow_poll() does it.
  * All calls: only the thread that polls the stack. No system call, no lock, no
@@ -58,14 +57,12 @@ enum tow_tcp_option {
 	TOW_TCP_KEEPALIVE_INTERVAL_S,
 	TOW_TCP_KEEPALIVE_PROBES,
 	TOW_TCP_USER_TIMEOUT_MS, /* unacknowledged that long is fatal, 0 off */
-	TOW_TCP_LINGER_S,    /* -1 off; 0: close() resets (RFC 9293 3.9.1) */
-	TOW_TCP_SEND_BYTES,  /* queued before TOW_EAGAIN */
-	TOW_TCP_RECV_BYTES,  /* fixes the receive buffer, no auto-tuning */
-	TOW_TCP_MSS,	     /* upper bound for both directions, >= 88 */
-	TOW_TCP_CONGESTION,  /* enum tow_tcp_congestion */
-	TOW_TCP_LEND_BYTES,  /* true cost on loan at most, 0: see tow/owner.h */
-	TOW_TCP_RECV_POSTED, /* 0, 1: 1 offers no window but for what is posted
-			      */
+	TOW_TCP_LINGER_S,   /* -1 off; 0: close() resets (RFC 9293 3.9.1) */
+	TOW_TCP_SEND_BYTES, /* queued before TOW_EAGAIN */
+	TOW_TCP_RECV_BYTES, /* fixes the receive buffer, no auto-tuning */
+	TOW_TCP_MSS,	    /* upper bound for both directions, >= 88 */
+	TOW_TCP_CONGESTION, /* enum tow_tcp_congestion */
+	TOW_TCP_LEND_BYTES, /* true cost on loan at most, 0: see tow/owner.h */
 };
 
 enum tow_tcp_congestion {
@@ -206,9 +203,10 @@ TOW_API int64_t tow_tcp_recv(struct tow_tcp *tcp, void *out,
  *          tow_tcp_close() or tow_tcp_abort(), or the poll after
  *          TOW_EVENT_REVOKE was taken.
  * Returns: n > 0            spans filled in @out
- *          0                the peer sent FIN and everything was borrowed *
- * TOW_ENOBUFS      there are bytes, but no more may be on loan: return some of
- * those that are TOW_EAGAIN, TOW_ECONNRESET, TOW_ETIMEDOUT as tow_tcp_recv()
+ *          0                the peer sent FIN and everything was borrowed
+ *          TOW_ENOBUFS      there are bytes, but no more may be on loan until
+ *                           some are returned; TOW_EVENT_READABLE follows
+ *          TOW_EAGAIN, TOW_ECONNRESET, TOW_ETIMEDOUT as tow_tcp_recv()
  * Cost:    O(n).
  * Example: examples/tcp-sink.c
  */
@@ -222,37 +220,6 @@ TOW_API int tow_tcp_borrow(struct tow_tcp *tcp, struct tow_span *out,
  * Cannot fail. Opens the receive window again.
  */
 TOW_API void tow_tcp_return(struct tow_tcp *tcp, size_t bytes);
-
-/*
- * tow_tcp_pass() - send borrowed bytes on, from where they arrived
- * @to:    a connection of the same stack, @from itself included
- * @from:  borrow first: the oldest bytes on loan go
- * @bytes: at most as many as are on loan
- * @flags: TOW_TCP_MORE, as for tow_tcp_send()
- *
- * Nothing is copied: the send queue of @to refers to the received buffers,
- * headers are new, and a buffer goes back when the peer of @to acknowledged and
- * no device refers to it. In the stream of @to the bytes stand in the order of
- * the calls, between what was sent and lent. Bytes passed are no longer on
- * loan: they can't be returned, and the program must not look at them.
- *
- * Until they have arrived they count against the receive window of @from at
- * their true cost. So a peer of @to that reads slowly stops the peer of @from,
- * and memory does not grow. Few bytes (tow_config.lend_bytes_min) and bytes
- * that the device cannot gather are copied, because that is cheaper.
- *
- * Owns:    the stack, even when @from or @to is closed before.
- * Returns: 1..@bytes        how many were taken
- *          TOW_EAGAIN       the send buffer of @to is full; its
- *                           TOW_EVENT_WRITABLE follows
- *          TOW_EINVAL       the two belong to different stacks
- *          TOW_EPIPE, TOW_ECONNRESET, … of @to, as tow_tcp_send(); then the
- *                           bytes stay on loan
- * Cost:    O(buffers).
- * Example: examples/relay.c
- */
-TOW_API int64_t tow_tcp_pass(struct tow_tcp *to, struct tow_tcp *from,
-			     size_t bytes, unsigned flags) TOW_MUST_USE;
 
 /*
  * tow_tcp_post() - offer memory for the next bytes of the stream

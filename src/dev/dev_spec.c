@@ -23,6 +23,7 @@ struct driver {
 
 static const struct driver drivers[] = {
 	{ "tap", tap_open },
+	{ "shm", shm_open_spec },
 	{ "pcap", pcap_open },
 	{ "fault", fault_open },
 };
@@ -36,7 +37,7 @@ static int unknown_driver(struct spec *spec)
 	if (!n)
 		return spec_fail_at(spec, spec->at,
 				    "the name of a device is missing here: "
-				    "tap, pcap:file=F:DEVICE or "
+				    "tap, shm:path=F, pcap:file=F:DEVICE or "
 				    "fault:OPTIONS:DEVICE");
 	if (nearest)
 		return spec_fail_at(spec, spec->at,
@@ -44,8 +45,8 @@ static int unknown_driver(struct spec *spec)
 				    "\"%s\"?",
 				    (int)n, spec->at, nearest);
 	return spec_fail_at(spec, spec->at,
-			    "there is no device \"%.*s\"; there are tap, pcap "
-			    "and fault",
+			    "there is no device \"%.*s\"; there are tap, shm, "
+			    "pcap and fault",
 			    (int)n, spec->at);
 }
 

@@ -57,14 +57,9 @@ static bool may_lend(struct tow_tcp *t)
 	return true;
 }
 
-static int refused(const struct tow_tcp *t)
-{
-	return t->receive.borrowed_bytes ? TOW_ENOBUFS : TOW_EAGAIN;
-}
-
 /*
- * Returns: spans filled in; or when there are bytes, but no more of them may be
- *          on loan, TOW_ENOBUFS to who has some, TOW_EAGAIN to who has not.
+ * Returns: spans filled in, or TOW_ENOBUFS when there are bytes, but no more of
+ *          them may be on loan.
  */
 int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 {
@@ -77,31 +72,26 @@ int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 		} else if (!revoke_at_cursor(t)) {
 			borrower_refuse(&t->borrower,
 					held(t->receive.borrow)->cost);
-			return n ? n : refused(t);
+			return n ? n : TOW_ENOBUFS;
 		}
 	}
 	return n;
 }
 
 /* Auto-tuning: a reader that empties the window each round trip needs more. */
-void receive_tune_over(struct tow_tcp *t, size_t bytes, uint32_t round_trip_us)
+void receive_tune(struct tow_tcp *t, size_t bytes)
 {
 	struct receive *r = &t->receive;
 	uint64_t window = (uint64_t)r->limit * r->ratio / RATIO_ONE;
 
 	r->tune_bytes += (uint32_t)MIN(bytes, UINT32_MAX - r->tune_bytes);
-	if (tcp_now(t) - r->tune_us < round_trip_us)
+	if (tcp_now(t) - r->tune_us < t->rtt.srtt_us)
 		return;
 	if (r->tune_bytes >= window / 2)
 		r->limit =
 			MIN(r->limit * 2, MAX(r->limit, t->set.recv_bytes_max));
 	r->tune_us = tcp_now(t);
 	r->tune_bytes = 0;
-}
-
-void receive_tune(struct tow_tcp *t, size_t bytes)
-{
-	receive_tune_over(t, bytes, t->rtt.srtt_us);
 }
 
 /* The first bytes of the buffer that is lent in part were returned. */
@@ -116,8 +106,8 @@ static void rewind_borrow(struct tow_tcp *t, uint32_t bytes)
 	held_loan_ended(t, r->borrow);
 }
 
-/* The first @bytes leave: the application has done with them. */
-void receive_release(struct tow_tcp *t, size_t bytes)
+/* The application has done with the first @bytes. */
+void receive_returned(struct tow_tcp *t, size_t bytes)
 {
 	struct receive *r = &t->receive;
 	size_t left = bytes;
@@ -143,11 +133,6 @@ void receive_release(struct tow_tcp *t, size_t bytes)
 			r->before = NULL;
 		held_release(t, buf);
 	}
-}
-
-void receive_returned(struct tow_tcp *t, size_t bytes)
-{
-	receive_release(t, bytes);
 	receive_tune(t, bytes);
 }
 

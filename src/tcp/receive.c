@@ -20,7 +20,7 @@
  * it keeps from others, not the bytes in it. The window offered is the room
  * that is left, times the ratio of payload to cost that this peer's segments
  * have had. It never shrinks (RFC 9293 3.8.6), and opens in steps worth sending
- * for (3.8.6.2.2). With TOW_TCP_RECV_POSTED it is not more than what is posted.
+ * for (3.8.6.2.2).
  */
 #include "tcp/held.h"
 
@@ -44,7 +44,6 @@ void receive_init(struct tow_tcp *t)
 	struct receive *r = &t->receive;
 
 	tree_init(&r->holes);
-	list_init(&r->passed);
 	r->limit = t->set.recv_bytes;
 	r->ratio = RATIO_FIRST;
 }
@@ -70,7 +69,7 @@ static void append(struct tow_tcp *t, struct tow_buf *buf)
 	struct tow_buf *before = r->tail;
 
 	buf->next = NULL;
-	held_join(buf);
+	held(buf)->lent_us = 0;
 	if (before)
 		before->next = buf;
 	else
@@ -108,7 +107,6 @@ static void take_from_holes(struct tow_tcp *t)
 		struct seq end = held_end(buf);
 
 		tree_remove(holes, &held(buf)->node);
-		held(buf)->sum_bytes = 0; /* lost in the tree */
 		if (!seq_after(end, t->rcv.nxt)) {
 			held_discard(t, buf);
 			continue;
@@ -301,7 +299,6 @@ static bool pack(struct tow_tcp *t, struct tow_buf *buf)
 			     s->len);
 		to += s->len;
 	}
-	held(tail)->sum_bytes = 0;
 	if (!r->borrow) {
 		r->borrow = tail;
 		r->borrow_offset = tail->bytes - bytes;
@@ -368,20 +365,7 @@ static void take_in_order(struct tow_tcp *t, struct tow_buf *buf, bool again)
 }
 
 /*
- * What we sent to ourselves lies in a buffer that sending needs. Unread bytes
- * must leave some, because reading them may wait for what is to be sent.
- */
-static bool starves_senders(const struct tow_tcp *t, const struct tow_buf *buf)
-{
-	const struct tow_pool *pool = buf->pool;
-
-	return pool != &tcp_net(t)->rx_pool && buf->bytes > 0 &&
-	       pool->bufs_left <= pool->bufs_total / 8;
-}
-
-/*
- * Payload (the whole of @buf) and FIN of an acceptable segment. The notes of
- * the buffer have the payload's sum, see tcp_input.c.
+ * Payload (the whole of @buf) and FIN of an acceptable segment.
  *
  * Owns:    takes the buffer.
  * Returns: true when the stream reached the peer's FIN just now.
@@ -393,11 +377,6 @@ bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 	bool was_done = r->fin_seen && seq_after(t->rcv.nxt, r->fin);
 	struct seq first = seq;
 
-	if (starves_senders(t, buf)) {
-		tcp_drop(t, TOW_DROP_NO_BUFFERS);
-		tow_buf_give(buf);
-		return false;
-	}
 	if (!trim_to_window(t, buf, &seq, &fin)) {
 		tow_buf_give(buf);
 		return false;
@@ -487,7 +466,6 @@ void receive_free(struct tow_tcp *t)
 		tree_remove(&r->holes, &held(buf)->node);
 		held_discard(t, buf);
 	}
-	pass_forget(t);
 	r->tail = r->borrow = r->before = NULL;
 	r->unread_bytes = r->borrowed_bytes = 0;
 	r->sack_count = 0;
@@ -510,10 +488,7 @@ static uint32_t room(const struct tow_tcp *t)
 	uint32_t window = most > r->cost ? window_of(t, most - r->cost) : 0;
 
 	/* A receiver with nothing in hand takes a segment, however costly. */
-	if (!r->cost)
-		window = MAX(window, t->rcv.mss);
-	return t->set.recv_posted ? (uint32_t)MIN(window, t->posts.room)
-				  : window;
+	return r->cost ? window : MAX(window, t->rcv.mss);
 }
 
 /* RFC 9293 3.8.6.2.2: the edge moves by a segment's worth or not at all. */
@@ -522,9 +497,6 @@ static bool worth_moving(const struct tow_tcp *t, struct seq edge)
 	uint32_t whole = window_of(t, t->receive.limit);
 	int32_t step = (int32_t)MAX(1, MIN(whole / 2, t->rcv.mss));
 
-	/* Only posts move it then, and a short one may be the last. */
-	if (t->set.recv_posted)
-		step = 1;
 	return seq_diff(edge, t->rcv.edge) >= step;
 }
 

@@ -459,26 +459,6 @@ void tow_tcp_return(struct tow_tcp *t, size_t bytes)
 	tcp_after_read(t);
 }
 
-int64_t tow_tcp_pass(struct tow_tcp *to, struct tow_tcp *from, size_t bytes,
-		     unsigned flags)
-{
-	int64_t r = may_queue(to);
-
-	ASSERT(bytes <= from->receive.borrowed_bytes);
-	if (r < 0 || bytes == 0)
-		return r;
-	if (to->host != from->host)
-		return TOW_EINVAL;
-	r = pass_borrowed(to, from, bytes, flags);
-	if (r < (int64_t)bytes)
-		to->want_write = true;
-	if (r > 0) {
-		note_queued(to);
-		tcp_after_read(from);
-	}
-	return r;
-}
-
 /* ----------------------------------------------------------------- closing */
 
 static void finish_sending(struct tow_tcp *t)
@@ -577,9 +557,6 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 	case TOW_TCP_LEND_BYTES:
 		t->borrower.lent_max = t->set.lend_bytes;
 		break;
-	case TOW_TCP_RECV_POSTED:
-		tcp_after_read(t);
-		break;
 	default:
 		break;
 	}
@@ -589,7 +566,7 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 int tow_tcp_get(const struct tow_tcp *t, enum tow_tcp_option option,
 		int64_t *value)
 {
-	if ((unsigned)option > TOW_TCP_RECV_POSTED)
+	if ((unsigned)option > TOW_TCP_LEND_BYTES)
 		return TOW_EINVAL;
 	*value = settings_get(&t->set, option);
 	return 0;

@@ -68,7 +68,7 @@ static void check_round_trip(const struct http_target *t)
 
 static void try_target(const struct text *raw)
 {
-	struct listing_entry entry = { 0 };
+	struct dir_entry entry = { 0 };
 	struct text page = { 0 };
 	struct http_target t;
 	int status;

@@ -140,17 +140,17 @@ TEST(escaping_survives_a_round_trip)
 
 TEST(listing_escapes_names_for_html_and_urls)
 {
-	struct listing_entry entries[] = {
-		{ (char[]){ "b\"><script>" }, false, 1536, 0 },
-		{ (char[]){ "javascript:x" }, false, 12, 0 },
-		{ (char[]){ "file10" }, false, 0, 0 },
-		{ (char[]){ "file9" }, false, 5000000000ull, 0 },
-		{ (char[]){ "zdir" }, true, 4096, 0 },
+	struct dir_entry entries[] = {
+		{ .name = (char[]){ "b\"><script>" }, .size = 1536 },
+		{ .name = (char[]){ "javascript:x" }, .size = 12 },
+		{ .name = (char[]){ "file10" } },
+		{ .name = (char[]){ "file9" }, .size = 5000000000ull },
+		{ .name = (char[]){ "zdir" }, .directory = true },
 	};
 	struct text out = { 0 };
 	const char *dir, *nine, *ten;
 
-	http_listing_sort(entries, 5);
+	directory_sort(entries, 5);
 	http_listing(&out, "sub & dir", entries, 5, 0);
 	CHECK(text_ok(&out));
 	CHECK(!strstr(out.bytes, "<script>"));
