@@ -57,12 +57,14 @@ enum tow_tcp_option {
 	TOW_TCP_KEEPALIVE_INTERVAL_S,
 	TOW_TCP_KEEPALIVE_PROBES,
 	TOW_TCP_USER_TIMEOUT_MS, /* unacknowledged that long is fatal, 0 off */
-	TOW_TCP_LINGER_S,   /* -1 off; 0: close() resets (RFC 9293 3.9.1) */
-	TOW_TCP_SEND_BYTES, /* queued before TOW_EAGAIN */
-	TOW_TCP_RECV_BYTES, /* fixes the receive buffer, no auto-tuning */
-	TOW_TCP_MSS,	    /* upper bound for both directions, >= 88 */
-	TOW_TCP_CONGESTION, /* enum tow_tcp_congestion */
-	TOW_TCP_LEND_BYTES, /* true cost on loan at most, 0: see tow/owner.h */
+	TOW_TCP_LINGER_S,    /* -1 off; 0: close() resets (RFC 9293 3.9.1) */
+	TOW_TCP_SEND_BYTES,  /* queued before TOW_EAGAIN */
+	TOW_TCP_RECV_BYTES,  /* fixes the receive buffer, no auto-tuning */
+	TOW_TCP_MSS,	     /* upper bound for both directions, >= 88 */
+	TOW_TCP_CONGESTION,  /* enum tow_tcp_congestion */
+	TOW_TCP_LEND_BYTES,  /* true cost on loan at most, 0: see tow/owner.h */
+	TOW_TCP_RECV_POSTED, /* 0, 1: 1 offers no window but for what is posted
+			      */
 };
 
 enum tow_tcp_congestion {

@@ -20,7 +20,7 @@
  * it keeps from others, not the bytes in it. The window offered is the room
  * that is left, times the ratio of payload to cost that this peer's segments
  * have had. It never shrinks (RFC 9293 3.8.6), and opens in steps worth sending
- * for (3.8.6.2.2).
+ * for (3.8.6.2.2). With TOW_TCP_RECV_POSTED it is not more than what is posted.
  */
 #include "tcp/held.h"
 
@@ -488,7 +488,10 @@ static uint32_t room(const struct tow_tcp *t)
 	uint32_t window = most > r->cost ? window_of(t, most - r->cost) : 0;
 
 	/* A receiver with nothing in hand takes a segment, however costly. */
-	return r->cost ? window : MAX(window, t->rcv.mss);
+	if (!r->cost)
+		window = MAX(window, t->rcv.mss);
+	return t->set.recv_posted ? (uint32_t)MIN(window, t->posts.room)
+				  : window;
 }
 
 /* RFC 9293 3.8.6.2.2: the edge moves by a segment's worth or not at all. */
@@ -497,6 +500,9 @@ static bool worth_moving(const struct tow_tcp *t, struct seq edge)
 	uint32_t whole = window_of(t, t->receive.limit);
 	int32_t step = (int32_t)MAX(1, MIN(whole / 2, t->rcv.mss));
 
+	/* Only posts move it then, and a short one may be the last. */
+	if (t->set.recv_posted)
+		step = 1;
 	return seq_diff(edge, t->rcv.edge) >= step;
 }
 

@@ -557,6 +557,9 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 	case TOW_TCP_LEND_BYTES:
 		t->borrower.lent_max = t->set.lend_bytes;
 		break;
+	case TOW_TCP_RECV_POSTED:
+		tcp_after_read(t);
+		break;
 	default:
 		break;
 	}
@@ -566,7 +569,7 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 int tow_tcp_get(const struct tow_tcp *t, enum tow_tcp_option option,
 		int64_t *value)
 {
-	if ((unsigned)option > TOW_TCP_LEND_BYTES)
+	if ((unsigned)option > TOW_TCP_RECV_POSTED)
 		return TOW_EINVAL;
 	*value = settings_get(&t->set, option);
 	return 0;

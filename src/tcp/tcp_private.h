@@ -89,6 +89,7 @@ struct tcp_settings {
 	uint8_t keepalive_probes;
 	uint8_t congestion; /* enum tow_tcp_congestion */
 	bool nodelay;
+	bool recv_posted; /* no window but for what is posted */
 };
 
 enum tcp_timer {

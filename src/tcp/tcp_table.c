@@ -295,6 +295,7 @@ static const struct {
 	[TOW_TCP_MSS] = { TCP_MSS_SET_MIN, UINT16_MAX },
 	[TOW_TCP_CONGESTION] = { TOW_TCP_CUBIC, TOW_TCP_NEWRENO },
 	[TOW_TCP_LEND_BYTES] = { 0, BYTES_MAX },
+	[TOW_TCP_RECV_POSTED] = { 0, 1 },
 };
 
 int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
@@ -337,6 +338,9 @@ int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 	case TOW_TCP_LEND_BYTES:
 		set->lend_bytes = (uint32_t)value;
 		break;
+	case TOW_TCP_RECV_POSTED:
+		set->recv_posted = value;
+		break;
 	}
 	return 0;
 }
@@ -366,6 +370,8 @@ int64_t settings_get(const struct tcp_settings *set, enum tow_tcp_option option)
 		return set->congestion;
 	case TOW_TCP_LEND_BYTES:
 		return set->lend_bytes;
+	case TOW_TCP_RECV_POSTED:
+		return set->recv_posted;
 	}
 	return TOW_EINVAL;
 }

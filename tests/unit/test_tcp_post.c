@@ -10,6 +10,7 @@
 #include "tcp_peer.h"
 #include <stdlib.h>
 #include <string.h>
+#include "base/base.h"
 
 #define CANARY 0xc5
 #define MARGIN 256u
@@ -163,6 +164,60 @@ TCP_TEST(what_arrived_before_the_post_is_copied_in_at_once)
 	CHECK(holds(0, 1, 600));
 	r->read = 600;
 	CHECK_EQ(app_recv(r, 1000), 400);
+}
+
+/* The right edge of the window that the last ACK told of. */
+static uint32_t edge(struct rig *r)
+{
+	const struct segment *s;
+
+	advance_ms(r, 500); /* an ACK may be delayed */
+	s = &r->sent[r->sent_count - 1];
+	return s->ack + s->window;
+}
+
+/*
+ * RFC 9293 3.8.6: what was promised stays, but no more is; only that each ACK
+ * may round it up to a step of the window's scale.
+ */
+TCP_TEST(a_window_for_what_is_posted_ends_there)
+{
+	uint32_t at = 1, end;
+
+	open_plain(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_RECV_POSTED, 1), 0);
+	for (unsigned i = 0; i < 10; i++) {
+		CHECK_EQ(post_at(r, 0, 60003, i), 0);
+		poll_until_quiet(r);
+		for (end = at + 60003; end - at > 2000; at += 2000)
+			data(r, at, 2000);
+		data(r, at, end - at);
+		at = end;
+		CHECK_EQ(posted(r, i)->bytes, 60003u);
+		CHECK_LE(edge(r), MAX(end, 65536u) + 16384);
+	}
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_RECV_POSTED, 0), 0);
+	poll_until_quiet(r);
+	CHECK_GT(edge(r), at + 20000);
+}
+
+/* The last bytes that are wanted may be less than a step worth saying. */
+TCP_TEST(a_window_for_a_crumb_is_told_of)
+{
+	uint32_t at = 1001, full;
+
+	open_plain(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_RECV_POSTED, 1), 0);
+	CHECK_EQ(post_at(r, 0, 1000, POST), 0);
+	data(r, 1, 1000);
+	for (unsigned i = 0; at < (full = edge(r)); i++) {
+		CHECK_EQ(post_at(r, 0, full - at, i), 0);
+		for (; at < full; at += MIN(1000, full - at))
+			data(r, at, MIN(1000, full - at));
+	}
+	CHECK_EQ(post_at(r, 0, 3, TOKEN), 0);
+	poll_until_quiet(r);
+	CHECK_GT(edge(r), full);
 }
 
 TCP_TEST(fin_brings_a_post_back_short)
