@@ -8,10 +8,11 @@
  *	   ^          | next address        |
  *	   +----------+---------------------+ redirect
  *
- * The body is borrowed where the device put it, written from there to the file
- * by pwritev(), and returned; no byte of it is copied in this process. Names
- * are looked up by the system, because that is where /etc/hosts and resolvers
- * are set up.
+ * The body goes into the file by a sink (tow/file.h): what was borrowed with
+ *the head is written from where the device put it; then blocks are posted for
+ *the rest. What is chunked, or goes to stdout, stays borrowed to the end. No
+ *byte is copied in this process, either way. Names are looked up by the system,
+ * because that is where /etc/hosts and resolvers are set up.
  *
  * fetch() runs until the struct says how it ended: an exit status, and a
  * sentence where it failed.
@@ -20,6 +21,7 @@
 #include <inttypes.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -105,6 +107,11 @@ struct get {
 	struct progress progress;
 	uint64_t now_us, began_us;
 	uint64_t heard_us; /* when the server last said something */
+	uint64_t shown;	   /* progress when it was looked at last */
+	size_t held;	   /* borrowed bytes that the output may read */
+	bool taking;	   /* posted blocks have the rest of the body */
+	bool ended;	   /* the message is complete */
+	bool drained;	   /* there is nothing to borrow now */
 	uint64_t first;	   /* bytes that were there when we asked */
 	uint64_t total;	   /* of the whole file, 0: not known */
 	enum step step;
@@ -193,11 +200,24 @@ static void resolve(struct get *g)
 /* --- connecting
  * -------------------------------------------------------------------- */
 
+static int wait_for_events(struct get *g, int64_t timeout_us);
+
+/* What the output reads belongs to the connection, or is posted to it. */
+static void settle(struct get *g)
+{
+	if (g->output.sink)
+		tow_sink_stop(g->output.sink);
+	while (output_is_busy(&g->output))
+		(void)wait_for_events(g, TICK_US);
+}
+
 static void drop_connection(struct get *g, bool hard)
 {
 	if (!g->tcp)
 		return;
-	g->message.body_count = 0; /* its spans go with the connection */
+	settle(g);
+	g->held = 0;
+	g->taking = g->ended = false;
 	if (hard)
 		tow_tcp_abort(g->tcp);
 	else
@@ -238,7 +258,7 @@ static void send_request(struct get *g)
 		    "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: tow/%s\r\n"
 		    "Accept: */*\r\nConnection: close\r\n",
 		    g->url.target, authority, tow_version());
-	g->first = g->output.bytes;
+	g->first = output_bytes(&g->output);
 	if (g->first > 0)
 		text_printf(&request,
 			    "Range: bytes=%" PRIu64 "-\r\nIf-Range: %s\r\n",
@@ -260,24 +280,21 @@ static void send_request(struct get *g)
 static void begin_whole(struct get *g)
 {
 	const char *tag = http_message_field(&g->message, FIELD_ETAG);
-	int error = 0;
+	int error;
 
 	if (g->first > 0 && !g->options.quiet) {
 		progress_end(&g->progress);
 		fprintf(stderr, "tow get: the file has changed since; "
 				"beginning anew\n");
 	}
-	if (g->output.bytes > 0 || g->first > 0)
-		error = output_restart(&g->output);
 	/* A weak tag cannot vouch for bytes; a date can, in If-Range. */
 	if (!tag || tag[0] != '"')
 		tag = http_message_field(&g->message, FIELD_LAST_MODIFIED);
-	if (!error)
-		error = output_tag(&g->output, tag);
-	if (error)
-		fail_output(g, error);
 	g->first = 0;
 	g->total = g->message.length_known ? g->message.content_length : 0;
+	error = output_begin(&g->output, 0, tag, g->total);
+	if (error)
+		fail_output(g, error);
 }
 
 /* RFC 9110 15.3.7.3: parts of different versions must not be combined. */
@@ -295,9 +312,10 @@ static void begin_rest(struct get *g)
 	const char *range =
 		http_message_field(&g->message, FIELD_CONTENT_RANGE);
 	uint64_t first, last, total;
+	int error;
 
 	if (is_other_version(g)) {
-		(void)output_restart(&g->output);
+		(void)output_begin(&g->output, 0, NULL, 0);
 		fail(g, GET_BROKEN,
 		     "the server sent a part of another version of the file");
 		return;
@@ -312,6 +330,9 @@ static void begin_rest(struct get *g)
 		return;
 	}
 	g->total = total;
+	error = output_begin(&g->output, first, NULL, total - first);
+	if (error)
+		fail_output(g, error);
 }
 
 /* 416: there is nothing behind what we have; is that because it is all? */
@@ -370,7 +391,7 @@ static void write_body(struct get *g)
 	struct http_message *m = &g->message;
 	int error = output_write(&g->output, m->body, m->body_count);
 
-	m->body_count = 0;
+	m->body_count = 0; /* nothing is fed while the output is busy */
 	if (error)
 		fail_output(g, error);
 }
@@ -380,21 +401,28 @@ static void fail_short(struct get *g, const char *what)
 	char have[16], want[16];
 
 	fail(g, GET_BROKEN, "%s after %s of %s", what,
-	     format_bytes(g->output.bytes, have, sizeof(have)),
+	     format_bytes(output_bytes(&g->output), have, sizeof(have)),
 	     format_bytes(g->total, want, sizeof(want)));
 }
 
 /* A part may be framed otherwise than its Content-Range says. */
 static void take_end(struct get *g)
 {
+	if (g->total > 0 && output_bytes(&g->output) != g->total)
+		fail_short(g, "the answer ended");
+	else
+		g->step = STEP_DONE;
+}
+
+/* 1xx: the real answer follows. */
+static void take_done(struct get *g)
+{
 	struct http_message *m = &g->message;
 
 	if (m->parser.status_code < 200)
 		http_message_begin(m, HTTP_RESPONSE);
-	else if (g->total > 0 && g->output.bytes != g->total)
-		fail_short(g, "the answer ended");
 	else
-		g->step = STEP_DONE;
+		g->ended = true;
 }
 
 /* Feed one span; how far is up to the step, which may end in the middle. */
@@ -403,15 +431,13 @@ static void feed(struct get *g, const struct tow_span *span)
 	const uint8_t *at = span->ptr;
 	size_t left = span->len, used;
 
-	while (left > 0 && g->step == STEP_RECEIVING) {
+	while (left > 0 && g->step == STEP_RECEIVING && !g->ended) {
 		switch (http_message_feed(&g->message, at, left, &used)) {
 		case HTTP_HEAD_READY:
 			take_head(g);
 			break;
 		case HTTP_DONE:
-			write_body(g);
-			if (g->step == STEP_RECEIVING)
-				take_end(g);
+			take_done(g);
 			break;
 		case HTTP_BAD:
 			fail(g, GET_BROKEN, "the answer is not HTTP: %s",
@@ -425,18 +451,16 @@ static void feed(struct get *g, const struct tow_span *span)
 	}
 }
 
-static size_t feed_all(struct get *g, const struct tow_span *spans, int count)
+static void feed_all(struct get *g, const struct tow_span *spans, int count)
 {
-	size_t bytes = 0;
 	int i;
 
 	for (i = 0; i < count; i++) {
-		bytes += spans[i].len;
+		g->held += spans[i].len;
 		feed(g, &spans[i]);
 	}
 	if (g->step == STEP_RECEIVING)
 		write_body(g);
-	return bytes;
 }
 
 static void take_close(struct get *g)
@@ -457,25 +481,82 @@ static void take_close(struct get *g)
 		     "middle of the answer");
 }
 
-static void receive(struct get *g)
+/* The rest of the body is all that the connection will bring. */
+static bool may_post(const struct get *g)
+{
+	const struct http_message *m = &g->message;
+
+	return !g->output.to_stdout && m->head_ready && !m->head_lf &&
+	       !(m->parser.flags & F_CHUNKED);
+}
+
+static void post(struct get *g)
+{
+	const struct http_message *m = &g->message;
+	uint64_t bytes = m->length_known ? m->content_length - m->body_bytes
+					 : TOW_SINK_NO_LIMIT;
+	int error = tow_sink_take(g->output.sink, g->tcp, bytes);
+
+	if (error)
+		fail(g, GET_BROKEN, "receiving: %s", tow_strerror(error));
+	g->taking = true;
+}
+
+/* The sink has got the rest of the body, or what there was of it. */
+static void take_rest(struct get *g)
+{
+	struct tow_sink_info info;
+
+	g->taking = false;
+	tow_sink_info(g->output.sink, &info);
+	if (info.conn_status) {
+		fail(g, GET_BROKEN, "receiving: %s",
+		     tow_strerror(info.conn_status));
+	} else if (info.conn_done) {
+		take_close(g);
+	} else {
+		http_message_skip_body(&g->message);
+		take_end(g);
+	}
+}
+
+static void return_held(struct get *g)
+{
+	tow_tcp_return(g->tcp, g->held);
+	g->held = 0;
+}
+
+static void borrow(struct get *g)
 {
 	struct tow_span spans[TOW_SPANS_MAX];
+	int n = tow_tcp_borrow(g->tcp, spans, TOW_SPANS_MAX);
 
-	while (g->tcp && g->step == STEP_RECEIVING) {
-		int n = tow_tcp_borrow(g->tcp, spans, TOW_SPANS_MAX);
-
-		if (n == TOW_EAGAIN)
-			break;
-		if (n < 0) {
-			fail(g, GET_BROKEN, "receiving: %s", tow_strerror(n));
-			break;
-		}
-		if (n == 0) {
-			take_close(g);
-			break;
-		}
-		tow_tcp_return(g->tcp, feed_all(g, spans, n));
+	g->drained = n == TOW_EAGAIN;
+	if (n == 0)
+		take_close(g);
+	else if (n > 0)
+		feed_all(g, spans, n);
+	else if (n != TOW_EAGAIN)
+		fail(g, GET_BROKEN, "receiving: %s", tow_strerror(n));
+	if (n > 0)
 		g->heard_us = g->now_us;
+}
+
+/* Go on, as far as there is input and the output is idle. */
+static void receive(struct get *g)
+{
+	g->drained = false;
+	while (g->tcp && g->step == STEP_RECEIVING && !g->drained &&
+	       !output_is_busy(&g->output)) {
+		return_held(g);
+		if (g->taking)
+			take_rest(g);
+		else if (g->ended)
+			take_end(g);
+		else if (may_post(g))
+			post(g);
+		else
+			borrow(g);
 	}
 }
 
@@ -497,14 +578,9 @@ static void take_event(struct get *g, const struct tow_event *event)
 		if (g->step == STEP_CONNECTING)
 			send_request(g);
 		break;
-	case TOW_EVENT_READABLE:
-		receive(g);
-		break;
-	case TOW_EVENT_CLOSED:
+	case TOW_EVENT_CLOSED: /* else: what came before it, and why */
 		if (g->step == STEP_CONNECTING)
 			connect_next(g, tow_strerror(event->status));
-		else
-			receive(g); /* what came before it, and why */
 		break;
 	default:
 		break;
@@ -541,18 +617,42 @@ static void take_signals(struct get *g)
 	}
 }
 
-static void run_once(struct get *g)
+/* Returns: 0, or why the output failed. */
+static int wait_for_events(struct get *g, int64_t timeout_us)
 {
 	struct tow_event events[EVENTS_MAX];
 	int i, count;
 
-	count = tow_host_wait(g->host, events, EVENTS_MAX, TICK_US);
+	count = tow_host_wait(g->host, events, EVENTS_MAX, timeout_us);
 	g->now_us = tow_host_clock_us();
 	for (i = 0; i < count; i++)
-		take_event(g, &events[i]);
+		if (!g->output.disk ||
+		    !tow_disk_event(g->output.disk, &events[i]))
+			take_event(g, &events[i]);
+	return output_run(&g->output);
+}
+
+static void show_progress(struct get *g)
+{
+	uint64_t bytes = output_progress(&g->output);
+
+	if (bytes != g->shown)
+		g->heard_us = g->now_us;
+	g->shown = bytes;
+	progress_update(&g->progress, bytes, g->total, g->now_us);
+}
+
+static void run_once(struct get *g)
+{
+	int error = wait_for_events(g, TICK_US);
+
+	if (error)
+		fail_output(g, error);
+	else if (g->step == STEP_RECEIVING)
+		receive(g);
 	take_signals(g);
+	show_progress(g);
 	check_time(g);
-	progress_update(&g->progress, g->output.bytes, g->total, g->now_us);
 }
 
 static void fetch(struct get *g)
@@ -618,6 +718,7 @@ static int open_host(struct get *g)
 	}
 	g->stack = tow_host_stack(g->host);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		(void)tow_host_catch(g->host, signals[i]);
 	return EXIT_OK;
@@ -632,6 +733,9 @@ static int open_output(struct get *g)
 	error = output_open(&g->output,
 			    g->options.output ? g->options.output : name,
 			    g->options.resume);
+	if (!error && g->output.disk)
+		error = tow_host_watch(g->host, tow_disk_fd(g->output.disk),
+				       POLLIN);
 	if (!error)
 		return EXIT_OK;
 	fprintf(stderr, "tow get: opening %s: %s\n",
@@ -642,13 +746,14 @@ static int open_output(struct get *g)
 static void print_summary(const struct get *g)
 {
 	double seconds = (double)(g->now_us - g->began_us) / 1e6;
+	uint64_t have = output_bytes(&g->output);
 	char bytes[16], rate[16];
 
 	if (g->options.quiet || g->output.to_stdout)
 		return;
 	fprintf(stderr, "%s: %s in %.2f s, %s/s\n", g->output.name,
-		format_bytes(g->output.bytes, bytes, sizeof(bytes)), seconds,
-		format_bytes((uint64_t)((double)(g->output.bytes - g->first) /
+		format_bytes(have, bytes, sizeof(bytes)), seconds,
+		format_bytes((uint64_t)((double)(have - g->first) /
 					(seconds > 0 ? seconds : 1e-6)),
 			     rate, sizeof(rate)));
 }
@@ -700,8 +805,8 @@ static int run(struct get *g)
 		return EXIT_FAILED;
 	}
 	g->now_us = g->began_us = tow_host_clock_us();
-	progress_begin(&g->progress, g->options.quiet, g->output.bytes,
-		       g->now_us);
+	g->shown = output_bytes(&g->output);
+	progress_begin(&g->progress, g->options.quiet, g->shown, g->now_us);
 	fetch_all(g);
 	status = finish(g);
 	say_goodbye(g);
@@ -736,6 +841,7 @@ int cmd_get(int argc, char **argv)
 	if (status != EXIT_OK)
 		return status;
 	status = run(g);
+	output_close(&g->output);
 	tow_host_close(g->host);
 	http_message_free(&g->message);
 	return status;

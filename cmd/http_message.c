@@ -400,6 +400,12 @@ void http_message_expect_no_body(struct http_message *m)
 	m->parser.flags |= F_SKIPBODY;
 }
 
+void http_message_skip_body(struct http_message *m)
+{
+	m->body_bytes = m->content_length;
+	m->done = true;
+}
+
 const char *http_message_field(const struct http_message *m,
 			       enum http_field field)
 {

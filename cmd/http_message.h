@@ -104,6 +104,9 @@ bool http_message_end(struct http_message *m);
 /* The response has no body whatever its fields say (an answer to HEAD). */
 void http_message_expect_no_body(struct http_message *m);
 
+/* The rest of a body of known length went another way: the message is done. */
+void http_message_skip_body(struct http_message *m);
+
 /* The value of a field, NULL when the message has none. */
 const char *http_message_field(const struct http_message *m,
 			       enum http_field field);

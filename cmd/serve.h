@@ -47,7 +47,7 @@ struct server {
 	struct tow_stack *stack;
 	struct tow_disk *disk;	  /* what clients write goes there */
 	struct workers *workers;  /* for what is short: opening, listing, log */
-	struct workers *movers;	  /* for what is long: reading in, uploads */
+	struct workers *movers;	  /* for what is long: reading in */
 	struct workers *checkers; /* one thread, for passwords; or NULL */
 	struct file_maps *maps;
 	struct file_loan *free_loans;

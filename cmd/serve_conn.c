@@ -126,7 +126,7 @@ void conn_enter(struct conn *c, enum conn_state state)
 {
 	c->state = state;
 	c->since_us = c->server->now_us;
-	c->mark = state == CONN_RECEIVING ? c->request.body_bytes
+	c->mark = state == CONN_RECEIVING ? upload_progress(c)
 					  : conn_acked_bytes(c);
 }
 
@@ -355,9 +355,9 @@ static void check_sending(struct conn *c)
 
 static void check_receiving(struct conn *c)
 {
-	if (upload_holds_input(c)) /* it waits for our disk */
+	if (upload_waits(c))
 		c->since_us = c->server->now_us;
-	else if (!makes_progress(c, c->request.body_bytes))
+	else if (!makes_progress(c, upload_progress(c)))
 		conn_end(c, true);
 }
 

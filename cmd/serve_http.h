@@ -55,8 +55,8 @@ struct http_server {
 enum conn_state {
 	CONN_READING, /* reads a head, or idles before the next; reads input */
 	CONN_OPENING, /* a worker opens what the request names */
-	CONN_RECEIVING, /* takes the body of a PUT; reads input */
-	CONN_FINISHING, /* a worker makes the upload durable */
+	CONN_RECEIVING, /* takes the body of a PUT; reads input, or posts */
+	CONN_FINISHING, /* the disk makes the upload durable */
 	CONN_SENDING,	/* the plan goes out, as fast as there is room */
 	CONN_CLOSING,	/* our FIN is sent, theirs awaited; discards input */
 	CONN_GONE,	/* the handle is closed; loans or jobs are still out */
@@ -130,5 +130,7 @@ void upload_begin(struct conn *conn, const struct http_target *target);
 bool upload_receive(struct conn *conn);
 void upload_abandon(struct conn *conn);
 bool upload_holds_input(const struct conn *conn);
+bool upload_waits(const struct conn *conn); /* for our disk */
+uint64_t upload_progress(const struct conn *conn);
 
 #endif

@@ -2,17 +2,16 @@
 /*
  * Uploads: PUT, RFC 9110 9.3.4.
  *
- * Theory of operation. The body goes into a file without a name (O_TMPFILE) in
- * the directory where it will appear, so that whatever ends the upload before
- * its end, the process being killed included, leaves nothing behind. When the
- * body is complete it is made durable and gets its name in one atomic step;
- * readers of the old file go on reading the old file.
+ * Theory of operation. A worker finds the directory and looks whether the
+ * conditions of the request hold; the rest is a sink's (tow/file.h): the file
+ * without a name, the room for it, and the one step in which it appears.
  *
- *	BEGIN    worker: directory, conditions, temporary file, room for it
- *	  WRITE  worker: a batch of spans, by pwritev() out of the stack's
- *buffers …      meanwhile the next batch is collected COMMIT   worker: fsync,
- *link or rename, fsync of the directory ABANDON  worker: close; unlink where
- *there had to be a name
+ *	LOOKING    worker: directory, conditions
+ *	  OPENING  sink: temporary file, room
+ *	    body   what was borrowed with the head: written from where it lies
+ *	           length known: the rest goes into posted blocks
+ *	           chunked: batches of spans, one written, the next collected
+ *	COMMITTING sink: fsync, link or rename, fsync of the directory
  *
  * Spans of a batch are returned to the stack when they are written. What is
  * not yet in the file is at most SERVE_HOLD_MAX, then the window closes.
@@ -25,79 +24,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/random.h>
-#include <sys/uio.h>
+#include <sys/stat.h>
+#include <tow/file.h>
 #include <unistd.h>
-
-#define NAME_TRIES 16 /* random names that are all taken */
 
 struct upload {
 	struct job job;
-	struct conn *conn; /* NULL once abandoned */
-	struct server *server;
-	bool busy;	/* a job is under way */
-	bool abandoned; /* to be undone when the job is back */
-	int status;	/* what the last job says: 0 is good */
-	int refused;	/* to be answered when the job is back */
+	struct sink_user user; /* of the sink */
+	struct conn *conn;
+	struct tow_sink *sink; /* NULL before it is opened */
+	bool looking;	       /* the job is under way */
+	bool writing;	       /* from spans that are on loan */
+	bool taking;	       /* posted blocks have the rest of the body */
+	bool abandoned;	       /* to be undone when that is over */
+	int status;	       /* what the job says: 0 is good */
+	int refused;	       /* to be answered when the spans are free */
 
-	/* Belong to the worker while busy. */
-	int root_fd, dir_fd, fd;
+	/* Belong to the worker while looking. */
+	int dir_fd;
+	bool replaces;
 	char path[HTTP_PATH_MAX]; /* of the directory */
 	char name[NAME_MAX + 1];
-	char temporary[NAME_MAX + 1];	   /* empty: the file has no name yet */
 	struct http_conditions conditions; /* texts of conn->request */
-	time_t now;
-	uint64_t expected_bytes; /* 0: not announced */
-	bool replaces;
-	mode_t mode;
-	uint64_t written;
+
+	/* Borrowed: of the batch that is written, and since. */
 	struct tow_span *batch;
 	size_t batch_count, batch_room;
-
-	/* Bytes borrowed: of the batch under way, and since. */
 	size_t batch_hold, hold;
 };
 
-/* --- on a worker: beginning
- * ----------------------------------------------------- */
-
-static void random_name(char out[NAME_MAX + 1])
-{
-	uint64_t number;
-
-	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
-		number = (uint64_t)getpid();
-	snprintf(out, NAME_MAX + 1, ".upload-%016llx.tow",
-		 (unsigned long long)number);
-}
-
-static int open_named(struct upload *u)
-{
-	int i, fd = -1;
-
-	for (i = 0; fd < 0 && i < NAME_TRIES; i++) {
-		random_name(u->temporary);
-		fd = openat(u->dir_fd, u->temporary,
-			    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-		if (fd < 0 && errno != EEXIST)
-			break;
-	}
-	if (fd < 0)
-		u->temporary[0] = '\0';
-	return fd;
-}
-
-/* Not every file system has files without names (tmpfs, ext4, xfs, btrfs do).
+/* --- on a worker ------------------------------------------------------------
  */
-static int open_temporary(struct upload *u)
-{
-	u->fd = openat(u->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
-	if (u->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR ||
-			  errno == ENOENT || errno == EINVAL))
-		u->fd = open_named(u);
-	return u->fd < 0 ? status_of_errno(-errno) : 0;
-}
 
 /* What is there under that name, and may it be replaced? */
 static int look_at_target(struct upload *u)
@@ -113,220 +70,56 @@ static int look_at_target(struct upload *u)
 		http_etag_format(v.etag, st.st_ino, (uint64_t)st.st_size,
 				 st.st_mtim.tv_sec,
 				 (uint32_t)st.st_mtim.tv_nsec);
-		u->mode = st.st_mode & 0777; /* never set-user-ID */
 	} else if (errno != ENOENT) {
 		return status_of_errno(-errno);
 	}
 	u->replaces = v.exists;
-	return http_condition(&u->conditions, &v, false, u->now) ==
-			       CONDITION_HOLDS
+	return http_condition(&u->conditions, &v, false,
+			      u->conn->server->now) == CONDITION_HOLDS
 		       ? 0
 		       : 412;
 }
 
-/* A full disk is better said before the bytes are sent than after. */
-static int reserve_room(struct upload *u)
-{
-	if (u->expected_bytes == 0 || fallocate(u->fd, FALLOC_FL_KEEP_SIZE, 0,
-						(off_t)u->expected_bytes) == 0)
-		return 0;
-	return errno == ENOSPC || errno == EDQUOT || errno == EFBIG
-		       ? status_of_errno(-errno)
-		       : 0;
-}
-
-static int begin(struct upload *u)
+static int look(struct upload *u)
 {
 	int status;
 
-	u->dir_fd = open_beneath(u->root_fd, u->path,
+	u->dir_fd = open_beneath(u->conn->server->root_fd, u->path,
 				 O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	if (u->dir_fd < 0) {
-		status = status_of_errno(u->dir_fd);
-		return status == 404 ? 409 : status; /* as WebDAV does */
-	}
-	status = look_at_target(u);
-	if (status == 0)
-		status = open_temporary(u);
-	if (status == 0)
-		status = reserve_room(u);
-	return status;
-}
-
-static void begin_work(struct job *job)
-{
-	struct upload *u = (struct upload *)job;
-
-	u->status = begin(u);
-}
-
-/* --- on a worker: writing
- * --------------------------------------------------------- */
-
-static void skip_spans(struct tow_span **spans, size_t *count, size_t bytes)
-{
-	while (bytes > 0 && bytes >= (*spans)->len) {
-		bytes -= (*spans)->len;
-		++*spans;
-		--*count;
-	}
-	if (bytes > 0) {
-		(*spans)->ptr = (const char *)(*spans)->ptr + bytes;
-		(*spans)->len -= bytes;
-	}
-}
-
-static int write_batch(struct upload *u)
-{
-	struct tow_span *spans = u->batch;
-	size_t count = u->batch_count;
-
-	while (count > 0) {
-		ssize_t n = pwritev(u->fd, (const struct iovec *)spans,
-				    (int)(count < IOV_MAX ? count : IOV_MAX),
-				    (off_t)u->written);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return status_of_errno(-errno);
-		u->written += (uint64_t)n;
-		skip_spans(&spans, &count, (size_t)n);
-	}
-	return 0;
-}
-
-static void write_work(struct job *job)
-{
-	struct upload *u = (struct upload *)job;
-
-	u->status = write_batch(u);
-}
-
-/* --- on a worker: the end
- * --------------------------------------------------------- */
-
-/* Give a file without a name one; false leaves the reason in errno. */
-static bool link_as(const struct upload *u, const char *name)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", u->fd);
-	return linkat(u->fd, "", u->dir_fd, name, AT_EMPTY_PATH) == 0 ||
-	       (errno != EEXIST && linkat(AT_FDCWD, path, u->dir_fd, name,
-					  AT_SYMLINK_FOLLOW) == 0);
-}
-
-/* Nothing is there: the link itself makes sure that it stays so. */
-static int publish_new(struct upload *u)
-{
-	if (u->temporary[0]) {
-		if (renameat2(u->dir_fd, u->temporary, u->dir_fd, u->name,
-			      RENAME_NOREPLACE) != 0)
-			return -errno;
-		u->temporary[0] = '\0';
-		return 0;
-	}
-	return link_as(u, u->name) ? 0 : -errno;
-}
-
-static int publish_over(struct upload *u)
-{
-	int i;
-
-	for (i = 0; !u->temporary[0] && i < NAME_TRIES; i++) {
-		char name[NAME_MAX + 1];
-
-		random_name(name);
-		if (link_as(u, name))
-			strcpy(u->temporary, name);
-		else if (errno != EEXIST)
-			return -errno;
-	}
-	if (renameat(u->dir_fd, u->temporary, u->dir_fd, u->name) != 0)
-		return -errno;
-	u->temporary[0] = '\0';
-	return 0;
-}
-
-static int publish(struct upload *u)
-{
-	int error = u->replaces ? publish_over(u) : publish_new(u);
-
-	if (error != -EEXIST || u->replaces)
-		return error;
-	if (u->conditions.if_none_match)
-		return error; /* somebody was first, and that mattered */
-	u->replaces = true;
-	return publish_over(u);
-}
-
-static int commit(struct upload *u)
-{
-	int error = 0;
-
-	if (u->replaces && fchmod(u->fd, u->mode) != 0)
-		error = -errno;
-	/* Room was reserved for what was announced; a chunked body has none. */
-	if (!error && fsync(u->fd) != 0)
-		error = -errno;
-	if (!error)
-		error = publish(u);
-	if (!error && fsync(u->dir_fd) != 0)
-		error = -errno;
-	if (error == -EEXIST)
-		return 412;
-	return error ? status_of_errno(error) : 0;
-}
-
-static void commit_work(struct job *job)
-{
-	struct upload *u = (struct upload *)job;
-
-	u->status = commit(u);
-}
-
-static void abandon_work(struct job *job)
-{
-	struct upload *u = (struct upload *)job;
-
-	if (u->temporary[0])
-		(void)unlinkat(u->dir_fd, u->temporary, 0);
-	if (u->fd >= 0)
-		close(u->fd);
 	if (u->dir_fd >= 0)
-		close(u->dir_fd);
+		return look_at_target(u);
+	status = status_of_errno(u->dir_fd);
+	return status == 404 ? 409 : status; /* as WebDAV does */
 }
 
-/* --- on the stack's thread
- * ---------------------------------------------------------- */
-
-static void abandon_done(struct job *job)
+static void look_work(struct job *job)
 {
 	struct upload *u = (struct upload *)job;
 
-	free(u->batch);
-	free(u);
+	u->status = look(u);
 }
 
-static void submit(struct upload *u, void (*work)(struct job *),
-		   void (*done)(struct job *))
-{
-	u->job.work = work;
-	u->job.done = done;
-	u->busy = true;
-	workers_submit(u->server->movers, &u->job);
-}
+/* --- the end ----------------------------------------------------------------
+ */
 
 /* From here on the connection does not know the upload any more. */
 static void close_upload(struct upload *u)
 {
 	u->conn->upload = NULL;
-	u->conn = NULL;
-	submit(u, abandon_work, abandon_done);
+	if (u->sink)
+		tow_sink_close(u->sink);
+	if (u->dir_fd >= 0)
+		close(u->dir_fd);
+	free(u->batch);
+	free(u);
 }
 
-/* The end for whatever reason; a job that is under way comes back first. */
+bool upload_holds_input(const struct conn *c)
+{
+	return c->upload && (c->upload->looking || c->upload->writing);
+}
+
+/* The end for whatever reason; who reads our memory comes back first. */
 void upload_abandon(struct conn *c)
 {
 	struct upload *u = c->upload;
@@ -334,21 +127,15 @@ void upload_abandon(struct conn *c)
 	if (!u)
 		return;
 	u->abandoned = true;
-	if (!u->busy)
+	if (!upload_holds_input(c))
 		close_upload(u);
 }
 
-bool upload_holds_input(const struct conn *c)
-{
-	return c->upload && c->upload->busy;
-}
-
-/* A job is back: true when its connection still wants to know. */
-static bool comes_back(struct upload *u)
+/* Nobody reads our memory any more: does the connection still want to know? */
+static bool is_wanted(struct upload *u)
 {
 	struct conn *c = u->conn;
 
-	u->busy = false;
 	if (!u->abandoned)
 		return true;
 	close_upload(u);
@@ -366,29 +153,17 @@ static void fail_upload(struct conn *c, int status)
 	conn_run(c);
 }
 
-static void write_done(struct job *job)
-{
-	struct upload *u = (struct upload *)job;
-	struct conn *c = u->conn;
-
-	if (!comes_back(u))
-		return;
-	tow_tcp_return(c->tcp, u->batch_hold);
-	u->batch_hold = 0;
-	u->batch_count = 0;
-	if (u->status != 0 || u->refused)
-		fail_upload(c, u->status ? u->status : u->refused);
-	else
-		conn_run(c);
-}
+/* --- the body ---------------------------------------------------------------
+ */
 
 /* Swap the arrays: the message collects into the one that was written. */
-static void submit_batch(struct conn *c)
+static void write_batch(struct conn *c)
 {
 	struct http_message *m = &c->request;
 	struct upload *u = c->upload;
 	struct tow_span *spare = u->batch;
 	size_t spare_room = u->batch_room;
+	int error;
 
 	u->batch = m->body;
 	u->batch_count = m->body_count;
@@ -398,33 +173,9 @@ static void submit_batch(struct conn *c)
 	m->body_room = spare_room;
 	u->batch_hold = u->hold;
 	u->hold = 0;
-	submit(u, write_work, write_done);
-}
-
-static void commit_done(struct job *job)
-{
-	struct upload *u = (struct upload *)job;
-	struct conn *c = u->conn;
-	bool replaced = u->replaces;
-	int status = u->status;
-
-	if (!comes_back(u))
-		return;
-	close_upload(u);
-	request_answer(c, status ? status : replaced ? 204 : 201);
-	conn_run(c);
-}
-
-/* Nothing is left to be fed: return what framing was held, and finish. */
-static bool finish_body(struct conn *c)
-{
-	struct upload *u = c->upload;
-
-	tow_tcp_return(c->tcp, u->hold);
-	u->hold = 0;
-	conn_enter(c, CONN_FINISHING);
-	submit(u, commit_work, commit_done);
-	return false;
+	u->writing = true;
+	error = tow_sink_write(u->sink, u->batch, (unsigned)u->batch_count);
+	ASSERT(!error);
 }
 
 static bool too_large(const struct conn *c)
@@ -434,12 +185,12 @@ static bool too_large(const struct conn *c)
 	return max && c->request.body_bytes > max;
 }
 
-/* Answer now, or when the worker no longer reads the spans of the batch. */
+/* Answer now, or when the spans of the batch are not read any more. */
 static bool refuse_rest(struct conn *c, int status)
 {
 	struct upload *u = c->upload;
 
-	if (u->busy)
+	if (u->writing)
 		u->refused = status;
 	else
 		fail_upload(c, status);
@@ -468,19 +219,78 @@ static bool feed_body(struct conn *c)
 	return true;
 }
 
-bool upload_receive(struct conn *c)
+/* The body has begun and nothing is on loan: its rest can be posted for. */
+static bool take_rest(struct conn *c)
 {
+	const struct http_message *m = &c->request;
 	struct upload *u = c->upload;
 
-	if (!u->busy && c->request.body_count > 0)
-		submit_batch(c);
-	if (c->request.done && !u->busy)
-		return finish_body(c);
-	if (c->request.done || u->refused ||
+	if (tow_sink_take(u->sink, c->tcp, m->content_length - m->body_bytes) ==
+	    0)
+		u->taking = true;
+	else
+		conn_end(c, true);
+	return false;
+}
+
+/* Nothing is left to be fed: return what framing was held, and finish. */
+static bool finish_body(struct conn *c)
+{
+	conn_enter(c, CONN_FINISHING);
+	if (tow_sink_commit(c->upload->sink) != 0)
+		fail_upload(c, 500);
+	return false;
+}
+
+/* What is held now belongs to the framing. */
+static void return_hold(struct conn *c)
+{
+	tow_tcp_return(c->tcp, c->upload->hold);
+	c->upload->hold = 0;
+}
+
+bool upload_receive(struct conn *c)
+{
+	const struct http_message *m = &c->request;
+	struct upload *u = c->upload;
+
+	if (!u->writing && m->body_count > 0)
+		write_batch(c);
+	if (u->writing && (m->length_known || m->done))
+		return false; /* go on when it is written */
+	if (u->taking || u->refused ||
 	    u->hold + u->batch_hold >= SERVE_HOLD_MAX)
-		return false; /* go on when the worker is back */
+		return false;
+	if (!u->writing)
+		return_hold(c);
+	if (m->done)
+		return finish_body(c);
+	if (m->length_known && !m->head_lf && c->in_bytes == 0)
+		return take_rest(c);
 	return feed_body(c);
 }
+
+/* Bytes that have come: what the client's share of the time is measured by. */
+uint64_t upload_progress(const struct conn *c)
+{
+	struct tow_sink_info info;
+
+	tow_sink_info(c->upload->sink, &info);
+	return c->request.body_bytes + info.progress_bytes;
+}
+
+bool upload_waits(const struct conn *c)
+{
+	struct tow_sink_info info;
+
+	if (upload_holds_input(c))
+		return true;
+	tow_sink_info(c->upload->sink, &info);
+	return info.conn_waits;
+}
+
+/* --- what the sink says -----------------------------------------------------
+ */
 
 /* RFC 9110 10.1.1: the client waits for leave to send. */
 static bool say_continue(struct conn *c)
@@ -497,23 +307,109 @@ static bool say_continue(struct conn *c)
 	return true;
 }
 
-static void begin_done(struct job *job)
+static void sink_opened(struct conn *c)
 {
-	struct upload *u = (struct upload *)job;
-	struct conn *c = u->conn;
-
-	if (!comes_back(u))
-		return;
-	if (u->status != 0) {
-		fail_upload(c, u->status);
-		return;
-	}
 	if (!say_continue(c)) {
 		conn_end(c, true);
 		return;
 	}
 	conn_enter(c, CONN_RECEIVING);
 	conn_run(c);
+}
+
+/* Spans are written, or the rest of the body is, or its sender has gone. */
+static void sink_ready(struct upload *u)
+{
+	struct conn *c = u->conn;
+	struct tow_sink_info info;
+
+	if (u->writing) {
+		u->writing = false;
+		if (!is_wanted(u))
+			return;
+		tow_tcp_return(c->tcp, u->batch_hold);
+		u->batch_hold = 0;
+	}
+	tow_sink_info(u->sink, &info);
+	if (u->refused) {
+		fail_upload(c, u->refused);
+	} else if (info.conn_done || info.conn_status) {
+		conn_end(c, true); /* it stopped in the middle */
+	} else {
+		if (u->taking)
+			http_message_skip_body(&c->request);
+		u->taking = false;
+		conn_run(c);
+	}
+}
+
+static void sink_done(struct upload *u, bool replaced)
+{
+	struct conn *c = u->conn;
+
+	close_upload(u);
+	request_answer(c, replaced ? 204 : 201);
+	conn_run(c);
+}
+
+static void sink_failed(struct upload *u, int error)
+{
+	struct conn *c = u->conn;
+	bool was_first = error == TOW_EEXIST; /* somebody else, that is */
+
+	u->writing = false;
+	if (!is_wanted(u))
+		return;
+	tow_tcp_return(c->tcp, u->batch_hold);
+	fail_upload(c, was_first ? 412 : status_of_errno(error));
+}
+
+static void on_change(struct sink_user *user)
+{
+	struct upload *u = CONTAINER(user, struct upload, user);
+	struct tow_sink_info info;
+
+	tow_sink_info(u->sink, &info);
+	if (info.state == TOW_SINK_FAILED)
+		sink_failed(u, info.status);
+	else if (info.state == TOW_SINK_DONE)
+		sink_done(u, info.replaced);
+	else if (info.state == TOW_SINK_READY && u->conn->state == CONN_OPENING)
+		sink_opened(u->conn);
+	else if (info.state == TOW_SINK_READY)
+		sink_ready(u);
+}
+
+/* --- the beginning ----------------------------------------------------------
+ */
+
+static int open_sink(struct upload *u)
+{
+	struct conn *c = u->conn;
+	struct tow_sink_file file = {
+		.dir_fd = u->dir_fd,
+		.name = u->name,
+		/* Somebody may be first, and then that matters. */
+		.only_new = u->conditions.if_none_match && !u->replaces,
+		.bytes_expected = c->request.content_length,
+		.sync = TOW_SYNC_END,
+	};
+
+	return tow_sink_open(c->server->disk, &file, &u->user, &u->sink);
+}
+
+static void look_done(struct job *job)
+{
+	struct upload *u = (struct upload *)job;
+	struct conn *c = u->conn;
+	int error;
+
+	u->looking = false;
+	if (!is_wanted(u))
+		return;
+	error = u->status ? 0 : open_sink(u);
+	if (u->status || error)
+		fail_upload(c, error ? status_of_errno(error) : u->status);
 }
 
 /* "a/b/c" is c in a/b; a directory cannot be put. */
@@ -564,13 +460,13 @@ void upload_begin(struct conn *c, const struct http_target *target)
 		return;
 	}
 	u->conn = c;
-	u->server = c->server;
-	u->root_fd = c->server->root_fd;
-	u->dir_fd = u->fd = -1;
+	u->user.changed = on_change;
+	u->dir_fd = -1;
 	u->conditions = request_conditions(&c->request);
-	u->now = c->server->now;
-	u->expected_bytes = c->request.content_length;
+	u->looking = true;
+	u->job.work = look_work;
+	u->job.done = look_done;
 	c->upload = u;
 	conn_enter(c, CONN_OPENING);
-	submit(u, begin_work, begin_done);
+	workers_submit(c->server->workers, &u->job);
 }

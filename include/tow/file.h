@@ -118,15 +118,17 @@ struct tow_sink_info {
 	int status;	 /* FAILED: a negative errno */
 	int conn_status; /* why the connection failed while it was taken from */
 	bool conn_done;	 /* the peer's FIN was reached */
+	bool conn_waits; /* for a block: the disk is slow, not the peer */
 	bool replaced;	 /* DONE: there was a file of that name */
 	uint64_t offset; /* where this sink began in the file */
-	uint64_t taken_bytes;	/* given to the sink */
-	uint64_t written_bytes; /* of them in the file, without a gap */
-	uint64_t direct_bytes;	/* of them past the page cache */
-	uint64_t posted_bytes;	/* from connections, by posted blocks, */
-	uint64_t placed_bytes;	/* and of those placed by the device; */
-	uint32_t copied_why;	/* why others were not, see struct tow_event */
-	const char *direct_why; /* why not O_DIRECT, or NULL */
+	uint64_t progress_bytes; /* grows with every byte that arrives */
+	uint64_t taken_bytes;	 /* given to the sink */
+	uint64_t written_bytes;	 /* of them in the file, without a gap */
+	uint64_t direct_bytes;	 /* of them past the page cache */
+	uint64_t posted_bytes;	 /* from connections, by posted blocks, */
+	uint64_t placed_bytes;	 /* and of those placed by the device; */
+	uint32_t copied_why;	 /* why others were not, see struct tow_event */
+	const char *direct_why;	 /* why not O_DIRECT, or NULL */
 };
 
 TOW_BEGIN

@@ -102,6 +102,8 @@ struct tow_sink {
 	bool has_turn;	      /* it was first in the line */
 
 	struct tow_tcp *tcp; /* that it takes from */
+	uint64_t heard;	     /* progress_bytes before this connection's */
+	uint64_t heard_base; /* what its ledger said then */
 	uint64_t take_left;  /* not posted for yet */
 	unsigned posts;	     /* blocks with it, */
 	unsigned recalled;   /* and those taken back, whose events will come */
@@ -143,6 +145,7 @@ void feed_go_on(struct tow_sink *sink); /* post, write: what is possible */
 void feed_stop(struct tow_sink *sink);
 void feed_recall(struct tow_sink *sink); /* the line wants its blocks */
 bool feed_is_idle(const struct tow_sink *sink);
+uint64_t feed_progress(const struct tow_sink *sink);
 uint64_t feed_written_to(const struct tow_sink *sink);
 void feed_posted(struct disk_block *block, const struct tow_event *event);
 

@@ -201,6 +201,8 @@ void tow_sink_info(const struct tow_sink *sink, struct tow_sink_info *out)
 		.status = sink->state == TOW_SINK_FAILED ? sink->status : 0,
 		.conn_status = sink->conn_status,
 		.conn_done = sink->conn_done,
+		.conn_waits = sink->tcp && !sink->posts,
+		.progress_bytes = feed_progress(sink),
 		.direct_bytes = sink->direct_bytes,
 		.posted_bytes = sink->posted_bytes,
 		.placed_bytes = sink->placed_bytes,

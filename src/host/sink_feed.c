@@ -19,6 +19,11 @@
  * Blocks of a plain file are written side by side. A part, or a file in place,
  * is written one piece at a time, so that its length never covers a gap.
  *
+ * While it takes, the connection offers no window but for what is posted
+ * (TOW_TCP_RECV_POSTED). Else a disk that is slower than the peer would find,
+ * with each block that comes free, as many bytes in the stack that have to be
+ * copied into it.
+ *
  * Posts come back in order. A short one ends the stream, unless it was taken
  * back by us; then the next one goes on from there.
  */
@@ -30,11 +35,6 @@
 #include <tow/tcp.h>
 #include "base/base.h"
 #include "host/disk_private.h"
-
-/* Until the stack has them. */
-int tow_tcp_post(struct tow_tcp *tcp, const struct tow_span *memory,
-		 uint64_t token) __attribute__((weak));
-void tow_tcp_unpost(struct tow_tcp *tcp) __attribute__((weak));
 
 #define PAGE_MASK ((uint64_t)TARGET_PAGE - 1)
 
@@ -116,6 +116,7 @@ static void sync_if_due(struct tow_sink *sink)
 	uint64_t written = feed_written_to(sink);
 
 	if (sink->target.file.sync != TOW_SYNC_EACH || sink->sync_busy ||
+	    sink->spans_busy ||
 	    written - sink->synced < sink->target.file.sync_bytes ||
 	    written == sink->synced)
 		return;
@@ -212,8 +213,29 @@ static void write_spans(struct tow_sink *sink)
 /* --- in from a connection ---------------------------------------------------
  */
 
+/* All that its ledger says about receiving grows with the stream. */
+static uint64_t heard_from(const struct tow_tcp *tcp)
+{
+	const struct tow_ledger *ledger = tow_tcp_ledger(tcp);
+	uint64_t bytes = ledger->rx_placed_bytes;
+	unsigned i;
+
+	for (i = TOW_COPY_RX_FIRST; i < TOW_COPY_REASONS; i++)
+		bytes += ledger->copied_bytes[i];
+	return bytes;
+}
+
+uint64_t feed_progress(const struct tow_sink *sink)
+{
+	if (!sink->tcp)
+		return sink->heard;
+	return sink->heard + heard_from(sink->tcp) - sink->heard_base;
+}
+
 static void end_taking(struct tow_sink *sink)
 {
+	sink->heard = feed_progress(sink);
+	(void)tow_tcp_set(sink->tcp, TOW_TCP_RECV_POSTED, 0);
 	sink->tcp = NULL;
 	list_remove(&sink->waiting);
 }
@@ -352,10 +374,10 @@ int tow_sink_take(struct tow_sink *sink, struct tow_tcp *tcp, uint64_t bytes)
 	sink->conn_status = 0;
 	if (bytes == 0)
 		return 0;
-	if (!tow_tcp_post)
-		return TOW_EOPNOTSUPP;
 	sink->tcp = tcp;
 	sink->take_left = bytes;
+	sink->heard_base = heard_from(tcp);
+	(void)tow_tcp_set(tcp, TOW_TCP_RECV_POSTED, 1);
 	error = post_blocks(sink);
 	if (error)
 		end_taking(sink);
@@ -393,6 +415,7 @@ int tow_sink_write(struct tow_sink *sink, struct tow_span *spans,
 	sink->span_count = count;
 	sink->spans_busy = true;
 	sink->given += bytes;
+	sink->heard += bytes;
 	sink->next = sink->given;
 	sink->state = TOW_SINK_BUSY;
 	write_spans(sink);
@@ -448,6 +471,7 @@ void tow_sink_fill(struct tow_sink *sink, size_t bytes)
 	block->bytes = bytes;
 	block->offset = sink->given;
 	sink->given += bytes;
+	sink->heard += bytes;
 	if (!bytes || !wants_bytes(sink))
 		disk_give_block(block);
 	feed_go_on(sink);
