@@ -94,6 +94,10 @@ static void plan_addresses(struct flow *flow)
 {
 	flow->server.addr = flow->b.node->addr[flow->family];
 	flow->server.port = SERVER_PORT;
+	if (flow->relay.wanted) {
+		flow->server.addr = flow->relay.node->addr[flow->family];
+		flow->server.port = RELAY_PORT;
+	}
 	if (!flow->both_connect)
 		return;
 	flow->client.addr = flow->a.node->addr[flow->family];
@@ -128,9 +132,12 @@ void flow_plan(struct world *world, struct flow *flow, unsigned number)
 		flow->a.node != flow->b.node && dice_hit(dice, 100000);
 	if (dice_hit(dice, 500000))
 		flow->start_us = dice_up_to(dice, 100000);
-	flow->may_fail = world->profile->deadly ||
-			 node_may_fail(flow->a.node) ||
-			 node_may_fail(flow->b.node);
+	if (!flow->both_connect && dice_hit(dice, 250000))
+		relay_plan(world, flow);
+	flow->may_fail =
+		world->profile->deadly || node_may_fail(flow->a.node) ||
+		node_may_fail(flow->b.node) ||
+		(flow->relay.wanted && node_may_fail(flow->relay.node));
 	plan_addresses(flow);
 }
 
@@ -605,6 +612,12 @@ static void flow_start(struct flow *flow)
 	}
 }
 
+/* As whom b's stack sees the one who connects. */
+static const struct tow_endpoint *caller(const struct flow *flow)
+{
+	return flow->relay.wanted ? &flow->relay.client : &flow->client;
+}
+
 static struct flow *flow_of(struct world *world, const struct node *node,
 			    const struct tow_endpoint *remote)
 {
@@ -613,22 +626,38 @@ static struct flow *flow_of(struct world *world, const struct node *node,
 
 		if (flow->started && !flow->both_connect && !flow->b.had &&
 		    !flow->done && flow->b.node == node &&
-		    flow->client.port == remote->port &&
-		    tow_addr_equal(&flow->client.addr, &remote->addr))
+		    caller(flow)->port == remote->port &&
+		    tow_addr_equal(&caller(flow)->addr, &remote->addr))
 			return flow;
 	}
 	return NULL;
 }
 
-void flow_accept(struct world *world, struct node *node)
+/* A connection for the relay of some flow, or of one that was given up. */
+static void accept_for_relay(struct world *world, struct node *node,
+			     struct tow_tcp *tcp)
+{
+	for (unsigned i = 0; i < world->flow_count; i++)
+		if (relay_takes(&world->flows[i], node, tcp))
+			return;
+	tow_tcp_abort(tcp);
+}
+
+void flow_accept(struct world *world, struct node *node,
+		 struct tow_listener *listener)
 {
 	struct tow_tcp *tcp;
 	int result;
 
-	while ((result = tow_tcp_accept(node->listener, &tcp)) == 0) {
+	while ((result = tow_tcp_accept(listener, &tcp)) == 0) {
 		struct tow_endpoint remote = tow_tcp_remote(tcp);
-		struct flow *flow = flow_of(world, node, &remote);
+		struct flow *flow;
 
+		if (listener == node->relays) {
+			accept_for_relay(world, node, tcp);
+			continue;
+		}
+		flow = flow_of(world, node, &remote);
 		if (!flow) {
 			tow_tcp_abort(tcp); /* its flow was given up */
 			continue;
@@ -653,6 +682,7 @@ static void flow_give_up(struct flow *flow)
 		end_abort(&flow->a);
 	if (flow->b.tcp)
 		end_abort(&flow->b);
+	relay_give_up(&flow->relay);
 	flow->done = true;
 }
 
@@ -684,7 +714,8 @@ static void check_progress(struct flow *flow)
 static bool is_over(const struct flow *flow)
 {
 	return flow->a.done &&
-	       (flow->b.done || (!flow->b.had && flow->a.error));
+	       (flow->b.done || (!flow->b.had && flow->a.error)) &&
+	       (!flow->relay.started || flow->relay.done);
 }
 
 static uint64_t sooner(uint64_t a_us, uint64_t b_us)
@@ -715,6 +746,7 @@ void flow_act(struct flow *flow)
 		flow_start(flow);
 	a_us = end_act(&flow->a);
 	b_us = end_act(&flow->b);
+	relay_act(&flow->relay);
 	check_progress(flow);
 	flow->done |= is_over(flow);
 	flow->next_us = sooner(sooner(a_us, b_us), next_check_us(flow));

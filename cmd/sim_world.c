@@ -172,6 +172,11 @@ static void node_listen(struct world *world, struct node *node)
 	int result;
 
 	result = tow_tcp_listen(node->stack, &local, backlog, &node->listener);
+	if (result == 0) {
+		local.port = RELAY_PORT;
+		result = tow_tcp_listen(node->stack, &local, backlog,
+					&node->relays);
+	}
 	if (result < 0)
 		world_fail(world, "listen: %s", tow_strerror(result));
 }
@@ -214,6 +219,8 @@ static void subject_event(struct world *world, const struct tow_event *event)
 			   (int)event->type);
 	else if (*subject == SUBJECT_END)
 		end_event(event->user, event);
+	else if (*subject == SUBJECT_LEG)
+		leg_event(event->user, event);
 	else
 		datagrams_event(event->user, event);
 }
@@ -226,7 +233,7 @@ static void node_event(struct world *world, struct node *node,
 		loan_returned(world, event->token, event->status);
 		break;
 	case TOW_EVENT_ACCEPT:
-		flow_accept(world, node);
+		flow_accept(world, node, event->object);
 		break;
 	case TOW_EVENT_DEVICE:
 		device_event(world, node);
@@ -420,7 +427,7 @@ static void check_ledger(struct world *world, unsigned number)
 {
 	const struct node *node = &world->nodes[number];
 	const struct tow_ledger *ledger = &tow_stats(node->stack)->ledger;
-	uint64_t tx = ledger->tx_lent_bytes;
+	uint64_t tx = ledger->tx_lent_bytes + ledger->passed_bytes;
 
 	for (unsigned i = 0; i < TOW_COPY_RX_FIRST; i++)
 		tx += ledger->copied_bytes[i];

@@ -9,6 +9,7 @@
  *	sim_profile.c   what a profile's networks, devices and memories are like
  *	sim_world.c     one scenario: build, run, check, take down
  *	sim_stream.c    programs at the two ends of a TCP connection
+ *	sim_relay.c     a program between them, which passes on what it gets
  *	sim_datagram.c  programs that exchange datagrams
  *	sim_slots.c     and receive them into posted buffers
  *	sim_attacker.c  somebody who forges segments
@@ -35,6 +36,7 @@
 #define HELD_MAX      128 /* spans borrowed and not returned, per end */
 #define NEVER	      UINT64_MAX
 #define SERVER_PORT   5000
+#define RELAY_PORT    5001
 
 struct world;
 
@@ -42,6 +44,7 @@ struct world;
 enum subject {
 	SUBJECT_END = 1,
 	SUBJECT_DATAGRAMS,
+	SUBJECT_LEG,
 };
 
 /* How bad things may be in scenarios of a kind; each draws from 0 to there. */
@@ -87,7 +90,7 @@ struct node {
 	struct tow_config cfg;
 	struct tow_sim_port how;
 	struct tow_addr addr[2]; /* IPv4, IPv6 */
-	struct tow_listener *listener;
+	struct tow_listener *listener, *relays;
 	uint64_t vanish_us;
 	bool opened, gone;
 	size_t memory_bytes;
@@ -138,9 +141,31 @@ struct end {
 	uint64_t pause_us_max, pause_until_us;
 };
 
+/* One of the two connections of a relay. */
+struct leg {
+	enum subject subject; /* must be first */
+	struct relay *relay;
+	struct tow_tcp *tcp; /* NULL: not yet, or no more */
+	bool readable, writable, eof, shut;
+	struct tow_span held[HELD_MAX]; /* on loan from here, oldest first */
+	unsigned held_count;
+};
+
+/* Between the two ends of some flows. */
+struct relay {
+	struct world *world;
+	struct flow *flow;
+	struct node *node;
+	struct leg near, far;	    /* to the flow's a, to its b */
+	struct tow_endpoint client; /* by which b knows the far leg */
+	bool wanted, started, done;
+	uint32_t copy_ppm, part_ppm, hold_ppm; /* habits */
+};
+
 struct flow {
 	unsigned number;
 	struct end a, b; /* a connects */
+	struct relay relay;
 	bool both_connect;
 	int family; /* 0 IPv4, 1 IPv6 */
 	uint64_t start_us;
@@ -247,10 +272,18 @@ static inline uint64_t world_now(const struct world *world)
 void flow_plan(struct world *world, struct flow *flow, unsigned number);
 /* Do what can be done now; flow->next_us says when to come again. */
 void flow_act(struct flow *flow);
-/* Connections wait at the node's listener. */
-void flow_accept(struct world *world, struct node *node);
+/* Connections wait at one of the node's listeners. */
+void flow_accept(struct world *world, struct node *node,
+		 struct tow_listener *listener);
 void end_event(struct end *end, const struct tow_event *event);
 void flow_report(const struct flow *flow, FILE *out);
+
+/* sim_relay.c */
+void relay_plan(struct world *world, struct flow *flow);
+bool relay_takes(struct flow *flow, struct node *node, struct tow_tcp *tcp);
+void relay_act(struct relay *relay);
+void relay_give_up(struct relay *relay);
+void leg_event(struct leg *leg, const struct tow_event *event);
 
 /* sim_datagram.c */
 void datagrams_plan(struct world *world, struct datagrams *flow,

@@ -25,9 +25,10 @@
  *                                                     until acknowledged
  *
  * Receiving has three ways out. tow_tcp_recv() copies. tow_tcp_borrow() shows
- * the bytes where the device put them, and tow_tcp_return() gives them back.
- * tow_tcp_post() offers memory that the stream then goes into, by the device
- * itself where it can: see tow/place.h.
+ * the bytes where the device put them, and tow_tcp_return() gives them back, or
+ * tow_tcp_pass() sends them on from there. tow_tcp_post() offers memory that
+ * the stream then goes into, by the device itself where it can: see
+ * tow/place.h.
  *
  * Nothing is sent or received by these calls themselves: tow_poll() does it.
  * All calls: only the thread that polls the stack. No system call, no lock, no
@@ -222,6 +223,37 @@ TOW_API int tow_tcp_borrow(struct tow_tcp *tcp, struct tow_span *out,
  * Cannot fail. Opens the receive window again.
  */
 TOW_API void tow_tcp_return(struct tow_tcp *tcp, size_t bytes);
+
+/*
+ * tow_tcp_pass() - send borrowed bytes on, from where they arrived
+ * @to:    a connection of the same stack, @from itself included
+ * @from:  borrow first: the oldest bytes on loan go
+ * @bytes: at most as many as are on loan
+ * @flags: TOW_TCP_MORE, as for tow_tcp_send()
+ *
+ * Nothing is copied: the send queue of @to refers to the received buffers,
+ * headers are new, and a buffer goes back when the peer of @to acknowledged and
+ * no device refers to it. In the stream of @to the bytes stand in the order of
+ * the calls, between what was sent and lent. Bytes passed are no longer on
+ * loan: they can't be returned, and the program must not look at them.
+ *
+ * Until they have arrived they count against the receive window of @from at
+ * their true cost. So a peer of @to that reads slowly stops the peer of @from,
+ * and memory does not grow. Few bytes (tow_config.lend_bytes_min) and bytes
+ * that the device cannot gather are copied, because that is cheaper.
+ *
+ * Owns:    the stack, even when @from or @to is closed before.
+ * Returns: 1..@bytes        how many were taken
+ *          TOW_EAGAIN       the send buffer of @to is full; its
+ *                           TOW_EVENT_WRITABLE follows
+ *          TOW_EINVAL       the two belong to different stacks
+ *          TOW_EPIPE, TOW_ECONNRESET, … of @to, as tow_tcp_send(); then the
+ *                           bytes stay on loan
+ * Cost:    O(buffers).
+ * Example: examples/relay.c
+ */
+TOW_API int64_t tow_tcp_pass(struct tow_tcp *to, struct tow_tcp *from,
+			     size_t bytes, unsigned flags) TOW_MUST_USE;
 
 /*
  * tow_tcp_post() - offer memory for the next bytes of the stream

@@ -79,19 +79,24 @@ int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 }
 
 /* Auto-tuning: a reader that empties the window each round trip needs more. */
-void receive_tune(struct tow_tcp *t, size_t bytes)
+void receive_tune_over(struct tow_tcp *t, size_t bytes, uint32_t round_trip_us)
 {
 	struct receive *r = &t->receive;
 	uint64_t window = (uint64_t)r->limit * r->ratio / RATIO_ONE;
 
 	r->tune_bytes += (uint32_t)MIN(bytes, UINT32_MAX - r->tune_bytes);
-	if (tcp_now(t) - r->tune_us < t->rtt.srtt_us)
+	if (tcp_now(t) - r->tune_us < round_trip_us)
 		return;
 	if (r->tune_bytes >= window / 2)
 		r->limit =
 			MIN(r->limit * 2, MAX(r->limit, t->set.recv_bytes_max));
 	r->tune_us = tcp_now(t);
 	r->tune_bytes = 0;
+}
+
+void receive_tune(struct tow_tcp *t, size_t bytes)
+{
+	receive_tune_over(t, bytes, t->rtt.srtt_us);
 }
 
 /* The first bytes of the buffer that is lent in part were returned. */
@@ -106,8 +111,8 @@ static void rewind_borrow(struct tow_tcp *t, uint32_t bytes)
 	held_loan_ended(t, r->borrow);
 }
 
-/* The application has done with the first @bytes. */
-void receive_returned(struct tow_tcp *t, size_t bytes)
+/* The first @bytes leave: the application has done with them. */
+void receive_release(struct tow_tcp *t, size_t bytes)
 {
 	struct receive *r = &t->receive;
 	size_t left = bytes;
@@ -133,6 +138,11 @@ void receive_returned(struct tow_tcp *t, size_t bytes)
 			r->before = NULL;
 		held_release(t, buf);
 	}
+}
+
+void receive_returned(struct tow_tcp *t, size_t bytes)
+{
+	receive_release(t, bytes);
 	receive_tune(t, bytes);
 }
 

@@ -11,12 +11,21 @@
 struct held {
 	union {
 		struct tree_node node; /* out of order: in the tree of holes */
-		uint64_t lent_us;      /* in order: when it was first lent from;
-					* 0: it is not on loan */
+		struct {	       /* in order */
+			union {
+				uint64_t lent_us; /* when it was first lent
+						   * from; 0: not on loan */
+				struct list link; /* in receive.passed */
+			};
+			struct tow_tcp *owner; /* who has it there, if any */
+			uint32_t sum_bytes;    /* that have this sum; or 0 */
+			uint16_t sum;
+		};
 	};
 	struct seq seq;
 	uint32_t cost;
 	uint32_t placed; /* most bytes that the device put where they belong */
+	uint16_t loans;	 /* in send queues, that refer to it */
 };
 _Static_assert(sizeof(struct held) <= sizeof(((struct tow_buf *)0)->notes),
 	       "the notes of a buffer have room for the receiver's");
@@ -38,6 +47,13 @@ static inline void held_begin(struct tow_tcp *t, struct tow_buf *buf)
 {
 	held(buf)->cost = buf_cost(buf);
 	t->receive.cost += held(buf)->cost;
+}
+
+/* From now on it is in order: in the list. */
+static inline void held_join(struct tow_buf *buf)
+{
+	held(buf)->lent_us = 0;
+	held(buf)->owner = NULL;
 }
 
 /* It lies in plain memory, and is not on loan as far as budgets go. */
@@ -64,11 +80,17 @@ static inline void held_discard(struct tow_tcp *t, struct tow_buf *buf)
 	tow_buf_give(buf);
 }
 
-/* The same with one that is. */
+/*
+ * The same with one that is. If it is on its way out again, the cost stays
+ * until it is there.
+ */
 static inline void held_release(struct tow_tcp *t, struct tow_buf *buf)
 {
 	held_loan_ended(t, buf);
-	t->receive.cost -= held(buf)->cost;
+	if (held(buf)->loans)
+		pass_keep(t, buf);
+	else
+		t->receive.cost -= held(buf)->cost;
 	if (held_is_moved(t, buf))
 		t->borrower.moved -= held(buf)->cost;
 	tow_buf_give(buf);

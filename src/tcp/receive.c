@@ -44,6 +44,7 @@ void receive_init(struct tow_tcp *t)
 	struct receive *r = &t->receive;
 
 	tree_init(&r->holes);
+	list_init(&r->passed);
 	r->limit = t->set.recv_bytes;
 	r->ratio = RATIO_FIRST;
 }
@@ -69,7 +70,7 @@ static void append(struct tow_tcp *t, struct tow_buf *buf)
 	struct tow_buf *before = r->tail;
 
 	buf->next = NULL;
-	held(buf)->lent_us = 0;
+	held_join(buf);
 	if (before)
 		before->next = buf;
 	else
@@ -107,6 +108,7 @@ static void take_from_holes(struct tow_tcp *t)
 		struct seq end = held_end(buf);
 
 		tree_remove(holes, &held(buf)->node);
+		held(buf)->sum_bytes = 0; /* lost in the tree */
 		if (!seq_after(end, t->rcv.nxt)) {
 			held_discard(t, buf);
 			continue;
@@ -299,6 +301,7 @@ static bool pack(struct tow_tcp *t, struct tow_buf *buf)
 			     s->len);
 		to += s->len;
 	}
+	held(tail)->sum_bytes = 0;
 	if (!r->borrow) {
 		r->borrow = tail;
 		r->borrow_offset = tail->bytes - bytes;
@@ -365,7 +368,20 @@ static void take_in_order(struct tow_tcp *t, struct tow_buf *buf, bool again)
 }
 
 /*
- * Payload (the whole of @buf) and FIN of an acceptable segment.
+ * What we sent to ourselves lies in a buffer that sending needs. Unread bytes
+ * must leave some, because reading them may wait for what is to be sent.
+ */
+static bool starves_senders(const struct tow_tcp *t, const struct tow_buf *buf)
+{
+	const struct tow_pool *pool = buf->pool;
+
+	return pool != &tcp_net(t)->rx_pool && buf->bytes > 0 &&
+	       pool->bufs_left <= pool->bufs_total / 8;
+}
+
+/*
+ * Payload (the whole of @buf) and FIN of an acceptable segment. The notes of
+ * the buffer have the payload's sum, see tcp_input.c.
  *
  * Owns:    takes the buffer.
  * Returns: true when the stream reached the peer's FIN just now.
@@ -377,6 +393,11 @@ bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 	bool was_done = r->fin_seen && seq_after(t->rcv.nxt, r->fin);
 	struct seq first = seq;
 
+	if (starves_senders(t, buf)) {
+		tcp_drop(t, TOW_DROP_NO_BUFFERS);
+		tow_buf_give(buf);
+		return false;
+	}
 	if (!trim_to_window(t, buf, &seq, &fin)) {
 		tow_buf_give(buf);
 		return false;
@@ -466,6 +487,7 @@ void receive_free(struct tow_tcp *t)
 		tree_remove(&r->holes, &held(buf)->node);
 		held_discard(t, buf);
 	}
+	pass_forget(t);
 	r->tail = r->borrow = r->before = NULL;
 	r->unread_bytes = r->borrowed_bytes = 0;
 	r->sack_count = 0;

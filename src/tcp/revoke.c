@@ -38,7 +38,9 @@ static struct tow_buf *insert(struct tow_tcp *t, struct tow_buf *before,
 	if (!to)
 		return NULL;
 	held_begin(t, to);
-	held(to)->lent_us = 0;
+	held(to)->loans = 0;
+	held(to)->sum_bytes = 0;
+	held_join(to);
 	t->borrower.moved += held(to)->cost;
 	to->next = buf;
 	if (before)

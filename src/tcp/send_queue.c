@@ -2,8 +2,9 @@
 /*
  * The send queue: loans, from being queued until they are done.
  *
- * Each span that the application lends, and each chunk that send filled with a
- * copy, is a struct loan; the queue is a list of them in stream order. Frames
+ * Each span that the application lends, each chunk that send filled with a
+ * copy, and each span of a received buffer that is passed on is a struct loan;
+ * the queue is a list of them in stream order. Frames
  * point straight at the bytes. A loan is done when two things are true: the
  * peer acknowledged its last byte, and no frame that refers to it is with a
  * device any more. They come in either order, and a device may give frames
@@ -16,7 +17,7 @@
  * When the connection is over, everything that is left takes its status; loans
  * that a device still refers to wait for it all the same.
  */
-#include "tcp/tcp_private.h"
+#include "tcp/held.h"
 
 static struct loan *loan_new(struct tcp_host *host)
 {
@@ -50,6 +51,8 @@ static void give_chunk(struct tcp_host *host, struct loan *loan)
 void loan_free(struct tcp_host *host, struct loan *loan)
 {
 	give_chunk(host, loan);
+	if (loan->flags & LOAN_PASSED)
+		pass_done(loan->buf);
 	loan->next = host->loan_free;
 	host->loan_free = loan;
 	host->loans_live--;
@@ -68,7 +71,7 @@ static uint32_t loans_left(const struct tcp_host *host)
  * EAGAIN was said for want of the stack's memory. If this connection has some
  * of it, its ACKs will free it and say WRITABLE; else it queues for memory.
  */
-static void starve(struct tow_tcp *t)
+void send_queue_starve(struct tow_tcp *t)
 {
 	if (t->send.acked == t->send.end && list_empty(&t->starved))
 		list_append(&t->host->starved, &t->starved);
@@ -112,7 +115,7 @@ static void enqueue(struct tow_tcp *t, struct loan *loan)
 	q->loans++;
 }
 
-static void note_flags(struct tow_tcp *t, unsigned flags)
+void send_queue_note(struct tow_tcp *t, unsigned flags)
 {
 	t->send.more = flags & TOW_TCP_MORE;
 }
@@ -223,31 +226,37 @@ static uint32_t append_chunk(struct tow_tcp *t, const uint8_t *data,
 	return bytes;
 }
 
+/* Queue a copy. Returns: how many bytes there was memory for. */
+uint32_t send_queue_append(struct tow_tcp *t, const uint8_t *data,
+			   uint32_t bytes, enum tow_copy why)
+{
+	uint32_t taken = 0, n;
+
+	while (taken < bytes) {
+		n = append_to_tail(t, data + taken, bytes - taken, why);
+		if (n == 0)
+			n = append_chunk(t, data + taken, bytes - taken, why);
+		if (n == 0)
+			break;
+		taken += n;
+	}
+	return taken;
+}
+
 int64_t send_queue_copy(struct tow_tcp *t, const uint8_t *data, size_t bytes,
 			unsigned flags)
 {
 	uint64_t queued = t->send.end - t->send.acked;
 	uint64_t room =
 		t->set.send_bytes > queued ? t->set.send_bytes - queued : 0;
-	size_t want = MIN(bytes, room), taken = 0;
+	uint32_t want = (uint32_t)MIN(MIN(bytes, room), 1u << 30);
+	uint32_t taken = send_queue_append(t, data, want, TOW_COPY_TX_SEND);
 
-	while (taken < want) {
-		uint32_t piece = (uint32_t)MIN(want - taken, 1u << 30);
-		uint32_t n = append_to_tail(t, data + taken, piece,
-					    TOW_COPY_TX_SEND);
-
-		if (n == 0)
-			n = append_chunk(t, data + taken, piece,
-					 TOW_COPY_TX_SEND);
-		if (n == 0)
-			break;
-		taken += n;
-	}
 	if (taken < want)
-		starve(t);
+		send_queue_starve(t);
 	if (taken == 0)
 		return TOW_EAGAIN;
-	note_flags(t, taken < bytes ? 0 : flags);
+	send_queue_note(t, taken < bytes ? 0 : flags);
 	return (int64_t)taken;
 }
 
@@ -268,10 +277,8 @@ static bool queue_small_span(struct tow_tcp *t, const struct tow_span *span)
 {
 	const uint8_t *data = span->ptr;
 	uint32_t bytes = (uint32_t)span->len;
-	uint32_t n = append_to_tail(t, data, bytes, TOW_COPY_TX_SMALL);
+	uint32_t n = send_queue_append(t, data, bytes, TOW_COPY_TX_SMALL);
 
-	if (n < bytes)
-		n += append_chunk(t, data + n, bytes - n, TOW_COPY_TX_SMALL);
 	if (n == bytes)
 		return true;
 	if (n > 0) {
@@ -308,7 +315,7 @@ int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 	/* Two for each span is the most it can take: rest and token. */
 	if (!may_take_loans(t, 2 * (uint32_t)count)) {
 		tcp_count(t, TOW_COUNTER_NO_LOANS);
-		starve(t);
+		send_queue_starve(t);
 		return TOW_EAGAIN;
 	}
 	for (int i = 0; i < count; i++) {
@@ -320,8 +327,79 @@ int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 	}
 	t->send.tail->flags |= LOAN_TOKEN;
 	t->send.tail->token = token;
-	note_flags(t, flags);
+	send_queue_note(t, flags);
 	return 0;
+}
+
+/* Spans that follow each other in memory are one record. */
+static void queue_passed_span(struct tow_tcp *t, struct tow_buf *buf,
+			      const uint8_t *ptr, uint32_t bytes)
+{
+	struct loan *loan = t->send.tail;
+
+	if (loan && loan->flags & LOAN_PASSED && loan->buf == buf &&
+	    loan->ptr + loan->bytes == ptr) {
+		loan->bytes += bytes;
+		t->send.end += bytes;
+		if (!t->send.cursor)
+			t->send.cursor = loan;
+		return;
+	}
+	loan = loan_new(t->host);
+	ASSERT(loan); /* pass looked before */
+	loan->flags = LOAN_PASSED;
+	loan->buf = tow_buf_ref(buf);
+	loan->ptr = ptr;
+	loan->bytes = bytes;
+	held(buf)->loans++;
+	enqueue(t, loan);
+}
+
+/*
+ * Queue the first @bytes of a received buffer in place, which is referred to
+ * until they are done.
+ *
+ * Returns: false when there are no records for it; then nothing was queued.
+ */
+bool send_queue_pass(struct tow_tcp *t, struct tow_buf *buf, uint32_t bytes)
+{
+	if (!may_take_loans(t, buf->span_count)) {
+		tcp_count(t, TOW_COUNTER_NO_LOANS);
+		return false;
+	}
+	for (const struct tow_span *span = buf->spans; bytes > 0; span++) {
+		uint32_t here = (uint32_t)MIN(span->len, bytes);
+
+		if (here > 0)
+			queue_passed_span(t, buf, span->ptr, here);
+		bytes -= here;
+	}
+	return true;
+}
+
+/* All bytes queued since @start have that sum, if a record begins there. */
+void send_queue_note_sum(struct tow_tcp *t, uint64_t start, uint16_t sum)
+{
+	struct loan *loan = send_queue_find(t->send.cursor, start);
+
+	if (!loan || loan->start != start)
+		return;
+	loan->flags |= LOAN_SUM;
+	loan->sum_bytes = (uint32_t)(t->send.end - start);
+	loan->sum = sum;
+}
+
+/* Is the sum of a frame's payload known, because it was received like that? */
+bool send_queue_sum(const struct tow_buf *buf, uint16_t *sum)
+{
+	const struct loan *loan = buf->loan_first;
+
+	if (!loan || !(loan->flags & LOAN_SUM) ||
+	    loan->start != buf->loan_start ||
+	    loan->sum_bytes != buf->loan_bytes)
+		return false;
+	*sum = loan->sum;
+	return true;
 }
 
 static void finish(struct tow_tcp *t, struct loan *loan, int status)

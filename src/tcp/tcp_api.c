@@ -459,6 +459,26 @@ void tow_tcp_return(struct tow_tcp *t, size_t bytes)
 	tcp_after_read(t);
 }
 
+int64_t tow_tcp_pass(struct tow_tcp *to, struct tow_tcp *from, size_t bytes,
+		     unsigned flags)
+{
+	int64_t r = may_queue(to);
+
+	ASSERT(bytes <= from->receive.borrowed_bytes);
+	if (r < 0 || bytes == 0)
+		return r;
+	if (to->host != from->host)
+		return TOW_EINVAL;
+	r = pass_borrowed(to, from, bytes, flags);
+	if (r < (int64_t)bytes)
+		to->want_write = true;
+	if (r > 0) {
+		note_queued(to);
+		tcp_after_read(from);
+	}
+	return r;
+}
+
 /* ----------------------------------------------------------------- closing */
 
 static void finish_sending(struct tow_tcp *t)

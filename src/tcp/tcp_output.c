@@ -104,10 +104,13 @@ static uint32_t payload_sum(struct tow_tcp *t, const struct tow_buf *buf,
 			    uint32_t header_bytes, struct sent *s)
 {
 	uint64_t touched = 0;
+	uint16_t known;
 	uint32_t sum;
 
 	if (s && s->flags & SENT_CSUM)
 		return s->csum;
+	if (send_queue_sum(buf, &known))
+		return known;
 	sum = csum_fold(buf_csum(buf, header_bytes, &touched));
 	t->ledger.tx_touched_bytes += touched;
 	tcp_net(t)->stats.ledger.tx_touched_bytes += touched;

@@ -18,6 +18,7 @@
  *	revoke.c          moving what was lent to its owner's refuge
  *	post.c            memory that the application posts for the stream
  *	place.c           hints to the device, where the next bytes belong
+ *	pass.c            received bytes that go out again in place
  *	report.c          what an ACK says of holes and duplicates: SACK, D-SACK
  *	rtt.c             round-trip time, RFC 6298
  *	congestion.c      how much may be in flight; NewReno and CUBIC
@@ -123,6 +124,9 @@ enum tcp_pending {
 enum loan_flag {
 	LOAN_TOKEN = 1 << 0,  /* the token comes back after this span */
 	LOAN_COPIED = 1 << 1, /* the bytes are in a chunk of ours */
+	LOAN_PASSED =
+		1 << 2,	   /* they are in a received buffer, which it holds */
+	LOAN_SUM = 1 << 3, /* LOAN_PASSED: the sum of some bytes is known */
 };
 
 /* One span in the send queue, from being queued until it is done. */
@@ -131,10 +135,17 @@ struct loan {
 	const uint8_t *ptr;
 	uint64_t bytes;
 	uint64_t start; /* offset in the stream of the first byte */
-	uint64_t token;
+	union {
+		uint64_t token;
+		struct tow_buf *buf; /* LOAN_PASSED */
+	};
 	uint32_t frames; /* that refer to it, in or on the way to a device */
 	int32_t status;	 /* once it is done */
-	uint32_t room;	 /* LOAN_COPIED: free bytes behind the last one */
+	union {
+		uint32_t room; /* LOAN_COPIED: free bytes behind the last one */
+		uint32_t sum_bytes; /* LOAN_SUM: so many, from @start on */
+	};
+	uint16_t sum;
 	uint8_t flags;
 };
 
@@ -164,6 +175,13 @@ int64_t send_queue_copy(struct tow_tcp *t, const uint8_t *data, size_t bytes,
 			unsigned flags);
 int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 		    uint64_t token, unsigned flags);
+uint32_t send_queue_append(struct tow_tcp *t, const uint8_t *data,
+			   uint32_t bytes, enum tow_copy why);
+bool send_queue_pass(struct tow_tcp *t, struct tow_buf *buf, uint32_t bytes);
+void send_queue_note_sum(struct tow_tcp *t, uint64_t start, uint16_t sum);
+bool send_queue_sum(const struct tow_buf *buf, uint16_t *sum);
+void send_queue_note(struct tow_tcp *t, unsigned flags);
+void send_queue_starve(struct tow_tcp *t);
 void send_queue_acked(struct tow_tcp *t, uint64_t bytes);
 void send_queue_end(struct tow_tcp *t, int status);
 struct loan *send_queue_find(struct loan *from, uint64_t offset);
@@ -305,10 +323,11 @@ struct receive {
 	struct tow_buf *before; /* it, if that is 0; NULL: it is the head */
 	uint64_t unread_bytes;	/* not returned, with those on loan */
 	uint64_t borrowed_bytes;
-	uint32_t cost;	   /* true cost of all buffers held */
-	struct tree holes; /* out of order, by sequence number */
-	uint32_t limit;	   /* of cost: the receive buffer */
-	uint16_t ratio;	   /* payload per cost, in 1/256 */
+	uint32_t cost;	    /* true cost of all buffers held, passed ones too */
+	struct list passed; /* read to their end, but on their way out again */
+	struct tree holes;  /* out of order, by sequence number */
+	uint32_t limit;	    /* of cost: the receive buffer */
+	uint16_t ratio;	    /* payload per cost, in 1/256 */
 	bool fin_seen;
 	struct seq fin; /* sequence number of the peer's FIN */
 	struct wire_tcp_sack sacks[TCP_SACK_BLOCKS_MAX]; /* newest first */
@@ -334,13 +353,23 @@ void receive_rescue_placed(struct tow_tcp *t);
 /* borrow.c */
 size_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes,
 		    enum tow_copy why);
-void receive_tune(struct tow_tcp *t, size_t bytes);
 void receive_returned(struct tow_tcp *t, size_t bytes);
+void receive_release(struct tow_tcp *t, size_t bytes);
+void receive_tune(struct tow_tcp *t, size_t bytes);
+void receive_tune_over(struct tow_tcp *t, size_t bytes,
+		       uint32_t round_trip_us);
 int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max);
 
 /* revoke.c */
 extern const struct borrower_ops tcp_borrower_ops;
 bool revoke_at_cursor(struct tow_tcp *t);
+
+/* pass.c */
+int64_t pass_borrowed(struct tow_tcp *to, struct tow_tcp *from, size_t bytes,
+		      unsigned flags);
+void pass_keep(struct tow_tcp *t, struct tow_buf *buf);
+void pass_done(struct tow_buf *buf);
+void pass_forget(struct tow_tcp *t);
 
 /* report.c */
 void report_fill(struct tow_tcp *t, struct wire_tcp *out);

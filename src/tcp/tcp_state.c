@@ -157,6 +157,16 @@ static void check_flight(const struct tow_tcp *t)
 	ASSERT(lost + sacked <= tcp_in_flight(t));
 }
 
+/* A buffer that goes out again cannot be in its pool. */
+static void check_passed_loan(const struct loan *l)
+{
+	if (!(l->flags & LOAN_PASSED))
+		return;
+	ASSERT(!(l->flags & (LOAN_TOKEN | LOAN_COPIED)));
+	ASSERT(l->buf->refs > 0 && held(l->buf)->loans > 0);
+	ASSERT(held(l->buf)->loans <= l->buf->refs);
+}
+
 static void check_send_queue(const struct tow_tcp *t)
 {
 	const struct send_queue *q = &t->send;
@@ -167,6 +177,7 @@ static void check_send_queue(const struct tow_tcp *t)
 	for (const struct loan *l = q->head; l; l = l->next) {
 		ASSERT(l->bytes > 0);
 		ASSERT(!last || last->start + last->bytes == l->start);
+		check_passed_loan(l);
 		saw_cursor |= l == q->cursor;
 		last = l;
 	}
@@ -210,13 +221,35 @@ static void check_loans(const struct tow_tcp *t)
 	ASSERT(borrowed == r->borrowed_bytes);
 }
 
+/* What the buffers cost that nobody here reads any more, but others send. */
+static uint32_t cost_of_passed(const struct tow_tcp *t)
+{
+	uint32_t cost = 0;
+
+	LIST_EACH (node, &t->receive.passed) {
+		const struct held *h = CONTAINER(node, struct held, link);
+
+		ASSERT(h->owner == t && h->loans > 0);
+		cost += h->cost;
+	}
+	return cost;
+}
+
 static void check_receive(const struct tow_tcp *t)
 {
 	const struct receive *r = &t->receive;
+	uint32_t cost = cost_of_passed(t);
 	uint64_t unread = 0;
+	struct tree_node *hole;
 
-	for (const struct tow_buf *b = r->head; b; b = b->next)
+	for (struct tow_buf *b = r->head; b; b = b->next) {
 		unread += b->bytes;
+		cost += held(b)->cost;
+		ASSERT(!held(b)->owner);
+	}
+	for (hole = tree_first(&r->holes); hole; hole = tree_next(hole))
+		cost += CONTAINER(hole, struct held, node)->cost;
+	ASSERT(cost == r->cost);
 	ASSERT(unread == r->unread_bytes);
 	check_loans(t);
 	ASSERT(r->borrowed_bytes <= r->unread_bytes);
