@@ -13,7 +13,8 @@
  * takes a reason; a byte that was not copied is in lent, placed or passed.
  * Bytes are counted when they change hands: on transmit when they are queued,
  * on receive when the application gets them. A retransmission counts nothing
- * here, because it comes from the same loan.
+ * here, because it comes from the same loan. What is passed from one socket to
+ * another is in the ledgers of both, but in the stack's once.
  *
  * Beside the ledger a stack counts drops (each with its reason) and events of
  * its protocols. All three lists are X-macros, so that a program can print

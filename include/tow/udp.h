@@ -187,6 +187,30 @@ TOW_API void tow_udp_unpost(struct tow_udp *udp);
 /* Whether a device places what is posted, and if not, why. */
 TOW_API enum tow_placement tow_udp_placement(const struct tow_udp *udp);
 
+/*
+ * tow_udp_pass() - send borrowed datagrams on, from where they arrived
+ * @to:        a socket of the same stack, @from itself included
+ * @from:      borrow first: the oldest datagrams on loan go
+ * @where:     peer and local count, as in tow_udp_send(); the rest does not
+ * @datagrams: 1 up to as many as are on loan
+ *
+ * Datagrams that arrived as one train go together, and leave as one where the
+ * device can cut it. What was passed is no longer on loan, but counts against
+ * the receive buffer of @from until no device refers to it. Datagrams shorter
+ * than tow_config.lend_bytes_min are copied, because that is cheaper.
+ *
+ * Owns:    the stack, even when @from or @to is closed before.
+ * Returns: 1..@datagrams     how many were taken; call again for the others
+ *          TOW_EBUSY         some of the same train were taken by
+ *                            tow_udp_recv() meanwhile: return them
+ *          TOW_EINVAL        the two belong to different stacks
+ *          TOW_EAGAIN, TOW_EMSGSIZE, … as tow_udp_send(); then the datagrams
+ *                            stay on loan
+ */
+TOW_API int tow_udp_pass(struct tow_udp *to, struct tow_udp *from,
+			 const struct tow_udp_message *where,
+			 unsigned datagrams) TOW_MUST_USE;
+
 TOW_API void tow_udp_close(struct tow_udp *udp);
 TOW_API void tow_udp_set_user(struct tow_udp *udp, void *user);
 TOW_API struct tow_endpoint tow_udp_local(const struct tow_udp *udp);

@@ -356,8 +356,7 @@ size_t receive_copy(struct tow_tcp *t, uint8_t *out, size_t bytes,
 void receive_returned(struct tow_tcp *t, size_t bytes);
 void receive_release(struct tow_tcp *t, size_t bytes);
 void receive_tune(struct tow_tcp *t, size_t bytes);
-void receive_tune_over(struct tow_tcp *t, size_t bytes,
-		       uint32_t round_trip_us);
+void receive_tune_over(struct tow_tcp *t, size_t bytes, uint32_t round_trip_us);
 int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max);
 
 /* revoke.c */

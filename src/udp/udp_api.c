@@ -113,8 +113,8 @@ void udp_free_if_done(struct tow_udp *s)
 {
 	struct udp_private *private = s->host->private;
 
-	if (!s->closed || s->tx.first || s->loans > 0 || s->done ||
-	    s->landing.first != s->landing.end)
+	if (!s->open || !s->closed || s->tx.first || s->loans > 0 ||
+	    s->passed > 0 || s->done || s->landing.first != s->landing.end)
 		return;
 	list_remove(&s->ready_node);
 	list_remove(&s->sending_node);

@@ -128,6 +128,7 @@ static void deliver(struct tow_udp *s, const struct net_packet *packet,
 	arrival->zone = packet->zone;
 	arrival->offset = 0;
 	arrival->borrowed = 0;
+	arrival->summed = packet->touched_bytes > 0;
 	arrival->mixed = 0;
 	arrival->unread = udp_datagrams(buf);
 
@@ -148,6 +149,7 @@ void udp_input(struct udp_host *udp, struct net_packet *packet)
 	header = (const void *)buf_pull(buf, UDP_BYTES);
 	why = check(header, packet, &touched);
 	udp->net->stats.ledger.rx_touched_bytes += touched;
+	packet->touched_bytes = touched;
 	if (why != UDP_PASS) {
 		drop(udp, packet, (enum tow_drop)why);
 		return;

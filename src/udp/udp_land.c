@@ -34,6 +34,7 @@ static void enqueue_rest(struct tow_udp *s, struct tow_buf *buf)
 	if (buf->place) {
 		buf_trim_front(buf, arrival->offset);
 		arrival->offset = 0;
+		arrival->summed = 0; /* not all that was summed is there */
 		if (!buf_evacuate(buf, udp_ledgers(s), TOW_COPY_RX_MISSHAPED)) {
 			net_drop(s->host->net, TOW_DROP_NO_BUFFERS);
 			tow_buf_give(buf);

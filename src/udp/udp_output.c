@@ -58,7 +58,11 @@ void udp_sent(struct udp_host *udp, struct tow_buf *buf)
 	(void)udp;
 	loan->socket->tx_cost -= buf->loan_bytes;
 	ASSERT(loan->frames > 0);
-	if (--loan->frames == 0)
+	if (--loan->frames > 0)
+		return;
+	if (loan->passed)
+		udp_pass_done(loan);
+	else
 		udp_loan_done(loan);
 }
 

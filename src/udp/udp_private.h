@@ -16,6 +16,7 @@
  *	udp_post.c    posted buffers and the records of their slots
  *	udp_land.c    from a received buffer into slots
  *	udp_place.c   the hint to the device
+ *	udp_pass.c    received datagrams that go out again
  *	udp_event.c   what happened
  */
 #include <tow/udp.h>
@@ -40,7 +41,10 @@ enum udp_want {
 	UDP_WANTS_LOAN = 1 << 1,
 };
 
-/* What tow_udp_lend() took, until the event was taken. */
+/*
+ * What tow_udp_lend() took, until the event was taken; or what tow_udp_pass()
+ * did, until no device refers to it.
+ */
 struct udp_loan {
 	struct udp_loan *next; /* free, or done */
 	struct tow_udp *socket;
@@ -48,6 +52,10 @@ struct udp_loan {
 	uint64_t token;
 	uint32_t frames; /* that still refer to it */
 	int status;	 /* TOW_E*, when one of them failed */
+
+	struct tow_buf *passed; /* received: the payload is there; or NULL */
+	struct tow_udp *from;	/* who received it, */
+	uint32_t cost;		/* and what it costs there until the end */
 };
 
 struct udp_queue {
@@ -140,6 +148,7 @@ struct tow_udp {
 	struct udp_queue lent;	 /* read to their end, and borrowed from */
 	uint32_t rx_cost;	 /* of both queues */
 	uint32_t borrowed;	 /* datagrams */
+	uint32_t passed;	 /* loans of others to which it gave buffers */
 	struct borrower borrower;
 
 	struct udp_landing landing;
@@ -162,9 +171,19 @@ struct udp_arrival {
 	uint16_t src_port, zone;
 	uint16_t unread;   /* datagrams: more than one, if the device merged */
 	uint16_t borrowed; /* datagrams */
-	uint32_t lent_at : 31; /* first of those: UDP_TICK_US, it wraps */
+	uint32_t lent_at : 30; /* first of those: UDP_TICK_US, it wraps */
 	uint32_t mixed : 1;    /* others were received after the first of those
 				*/
+	uint32_t summed : 1;   /* the checksum was verified in software */
+};
+
+/* Payload on its way out that lies in a received buffer. */
+struct udp_received {
+	struct tow_buf *buf;
+	struct tow_udp *from;
+	bool must_copy; /* it lies in the owner's refuge */
+	bool sum_known;
+	uint32_t sum; /* of the payload */
 };
 
 #define UDP_TICK_US 1024
@@ -307,7 +326,16 @@ bool udp_has_room(const struct tow_udp *s);
 void udp_queue(struct tow_udp *s, struct tow_buf *buf);
 void udp_loan_done(struct udp_loan *loan);
 
+int udp_send_received(struct tow_udp *s, const struct tow_udp_message *m,
+		      const struct udp_received *received,
+		      struct udp_loan **out);
+void udp_wait_for_room(struct tow_udp *s);
+
 /* --- udp_recv.c */
+int udp_spans(const struct tow_buf *buf, uint32_t offset, uint32_t bytes,
+	      struct tow_span *out, int max);
+struct tow_buf *udp_oldest_borrowed(const struct tow_udp *s);
+void udp_let_go(struct tow_udp *s, struct tow_buf *buf, unsigned datagrams);
 void udp_drop_received(struct tow_udp *s);
 void udp_give(struct tow_udp *s, struct tow_buf *buf);
 
@@ -334,6 +362,8 @@ void udp_place(struct tow_udp *s);
 void udp_place_later(struct tow_udp *s);
 void udp_place_withdraw(struct tow_udp *s);
 bool udp_place_check(struct tow_udp *s, struct tow_buf *buf);
+/* --- udp_pass.c */
+void udp_pass_done(struct udp_loan *loan);
 
 /* --- udp_event.c */
 void udp_notify(struct tow_udp *s, enum udp_pending what);

@@ -48,7 +48,7 @@ static bool may_lend(struct tow_udp *s)
 		return true;
 	if (UNLIKELY(!borrower_may(&s->borrower, buf_cost(buf))))
 		return false;
-	arrival->lent_at = (uint32_t)(now_us / UDP_TICK_US) & 0x7fffffff;
+	arrival->lent_at = (uint32_t)(now_us / UDP_TICK_US) & 0x3fffffff;
 	borrower_lend(&s->borrower, buf_cost(buf));
 	return true;
 }
@@ -84,6 +84,22 @@ static void advance(struct tow_udp *s, bool borrowed)
 		udp_give(s, buf);
 }
 
+/* The payload [offset, offset + bytes) of a buffer, or TOW_EMSGSIZE. */
+int udp_spans(const struct tow_buf *buf, uint32_t offset, uint32_t bytes,
+	      struct tow_span *out, int max)
+{
+	struct slice at = slice(buf, offset, bytes);
+	struct tow_span piece;
+	int n = 0;
+
+	for (; next_piece(&at, &piece); n++) {
+		if (n >= max)
+			return TOW_EMSGSIZE;
+		out[n] = piece;
+	}
+	return n;
+}
+
 static int take_error(struct tow_udp *s)
 {
 	int error = s->error;
@@ -116,17 +132,8 @@ int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
 
 static int show(struct tow_buf *buf, struct tow_span *spans, int max)
 {
-	struct slice at =
-		slice(buf, udp_arrival_of(buf)->offset, udp_next_bytes(buf));
-	struct tow_span piece;
-	int n = 0;
-
-	for (; next_piece(&at, &piece); n++) {
-		if (n >= max)
-			return TOW_EMSGSIZE;
-		spans[n] = piece;
-	}
-	return n;
+	return udp_spans(buf, udp_arrival_of(buf)->offset, udp_next_bytes(buf),
+			 spans, max);
 }
 
 int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
@@ -159,33 +166,40 @@ int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 	return n;
 }
 
-/* Return up to @n datagrams of one buffer; how many. */
-static unsigned return_from(struct tow_udp *s, struct tow_buf *buf, unsigned n)
+/* The buffer that has the datagram that was borrowed first. */
+struct tow_buf *udp_oldest_borrowed(const struct tow_udp *s)
+{
+	return s->lent.first ? s->lent.first : s->unread.first;
+}
+
+/* Its first @datagrams on loan are the program's no more. */
+void udp_let_go(struct tow_udp *s, struct tow_buf *buf, unsigned datagrams)
 {
 	struct udp_arrival *arrival = udp_arrival_of(buf);
-	uint16_t k = (uint16_t)MIN(n, arrival->borrowed);
 
-	arrival->borrowed = (uint16_t)(arrival->borrowed - k);
-	s->borrowed -= k;
-	if (k > 0 && arrival->borrowed == 0)
-		loan_ended(s, buf);
-	return k;
+	ASSERT(datagrams <= arrival->borrowed);
+	if (datagrams == 0)
+		return;
+	arrival->borrowed = (uint16_t)(arrival->borrowed - datagrams);
+	s->borrowed -= datagrams;
+	if (arrival->borrowed > 0)
+		return;
+	loan_ended(s, buf);
+	if (buf == s->lent.first)
+		udp_give(s, udp_queue_take(&s->lent));
 }
 
 void tow_udp_return(struct tow_udp *udp, unsigned datagrams)
 {
 	struct tow_buf *buf;
+	unsigned n;
 
 	ASSERT(datagrams <= udp->borrowed);
-	while (datagrams > 0 && udp->lent.first) {
-		buf = udp->lent.first;
-		datagrams -= return_from(udp, buf, datagrams);
-		if (udp_arrival_of(buf)->borrowed == 0)
-			udp_give(udp, udp_queue_take(&udp->lent));
+	for (; datagrams > 0; datagrams -= n) {
+		buf = udp_oldest_borrowed(udp);
+		n = MIN(datagrams, udp_arrival_of(buf)->borrowed);
+		udp_let_go(udp, buf, n);
 	}
-	if (datagrams > 0)
-		datagrams -= return_from(udp, udp->unread.first, datagrams);
-	ASSERT(datagrams == 0);
 }
 
 static void drop_all(struct tow_udp *s, struct udp_queue *queue)

@@ -37,6 +37,7 @@ static struct tow_buf *copy(struct tow_udp *s, struct tow_buf *buf,
 	to->gso_bytes = buf->gso_bytes;
 	*udp_arrival_of(to) = *from;
 	udp_arrival_of(to)->offset = 0;
+	udp_arrival_of(to)->summed = 0; /* the header is not there */
 	s->rx_cost += buf_cost(to);
 	s->borrower.moved += buf_cost(to);
 	return to;
@@ -156,7 +157,7 @@ static uint64_t oldest_us(const struct borrower *b)
 	if (!buf)
 		return now_us;
 	ticks -= udp_arrival_of((struct tow_buf *)(uintptr_t)buf)->lent_at;
-	return now_us - (uint64_t)(ticks & 0x7fffffff) * UDP_TICK_US;
+	return now_us - (uint64_t)(ticks & 0x3fffffff) * UDP_TICK_US;
 }
 
 static void tell(struct borrower *b)

@@ -32,6 +32,7 @@ struct job {
 	uint32_t each;	       /* of a datagram; the last may be less */
 	bool copy;
 	enum tow_copy reason;
+	const struct udp_received *received; /* NULL, unless it is passed */
 
 	/* Where in the message's spans the next frame begins. */
 	int span;
@@ -163,8 +164,9 @@ static void decide_copy(struct job *job, bool lend)
 	job->reason = TOW_COPY_TX_SMALL;
 	if (job->bytes < job->socket->host->private->lend_bytes_min)
 		return;
-	job->reason = TOW_COPY_TX_SHAPE;
-	job->copy = !device_reaches(job);
+	job->reason = job->received ? TOW_COPY_TX_PASS : TOW_COPY_TX_SHAPE;
+	job->copy = (job->received && job->received->must_copy) ||
+		    !device_reaches(job);
 }
 
 static bool needs_chunks(const struct job *job)
@@ -289,7 +291,11 @@ static void put_checksum(struct job *job, struct tow_buf *buf)
 		buf->csum_offset = UDP_CSUM_OFFSET;
 		return;
 	}
-	sum = csum_add(sum, buf_csum(buf, 0, &job->touched));
+	if (job->received && job->received->sum_known)
+		sum = csum_add(csum_bytes(sum, header, UDP_BYTES),
+			       job->received->sum);
+	else
+		sum = csum_add(sum, buf_csum(buf, 0, &job->touched));
 	field = csum_finish(sum);
 	wire_put_sum(header->checksum, field ? field : 0xffff);
 }
@@ -367,15 +373,42 @@ static void give_up(struct job *job)
 		tow_buf_give(buf);
 }
 
+/* Borrowing was counted as lending; but these are not returned. */
+static void count_passed(const struct job *job)
+{
+	struct tow_udp *from = job->received->from;
+	struct tow_ledger *all = &from->host->net->stats.ledger;
+
+	job->socket->ledger.passed_bytes += job->lent;
+	if (from != job->socket)
+		from->ledger.passed_bytes += job->lent;
+	from->ledger.rx_lent_bytes -= job->lent;
+	all->passed_bytes += job->lent;
+	all->rx_lent_bytes -= job->lent;
+}
+
 static void count(struct job *job)
 {
 	struct tow_ledger *own = &job->socket->ledger;
 	struct tow_ledger *all = &job->socket->host->net->stats.ledger;
 
-	own->tx_lent_bytes += job->lent;
-	all->tx_lent_bytes += job->lent;
+	if (job->received) {
+		count_passed(job);
+	} else {
+		own->tx_lent_bytes += job->lent;
+		all->tx_lent_bytes += job->lent;
+	}
 	own->tx_touched_bytes += job->touched;
 	all->tx_touched_bytes += job->touched;
+}
+
+static void hold_received(struct udp_loan *loan,
+			  const struct udp_received *received)
+{
+	loan->passed = tow_buf_ref(received->buf);
+	loan->from = received->from;
+	loan->from->passed++;
+	loan->cost = 0;
 }
 
 /* From here on nothing fails. */
@@ -393,7 +426,10 @@ static void commit(struct job *job)
 		loan->token = job->message->token;
 		loan->frames = job->frame_count;
 		loan->status = 0;
+		loan->passed = NULL;
 		s->loans++;
+		if (job->received)
+			hold_received(loan, job->received);
 	}
 	while ((buf = udp_queue_take(&job->frames)) != NULL) {
 		buf->owner_kind = BUF_OWNER_UDP;
@@ -415,35 +451,91 @@ static int build(struct job *job)
 	return error;
 }
 
+static int take_message(struct job *job)
+{
+	int error = count_bytes(job);
+
+	if (!error)
+		error = find_peer(job);
+	if (!error)
+		error = find_path(job);
+	if (!error)
+		error = check_mtu(job);
+	return error;
+}
+
+/* All is decided; job->loan says whether there is to be one. */
+static int send_job(struct job *job)
+{
+	struct tow_udp *s = job->socket;
+	int error;
+
+	s->wants = (needs_chunks(job) ? UDP_WANTS_CHUNKS : 0) |
+		   (job->loan ? UDP_WANTS_LOAN : 0);
+	if (!udp_has_room(s))
+		return TOW_EAGAIN;
+	error = build(job);
+	if (error)
+		give_up(job);
+	else
+		commit(job);
+	return error;
+}
+
+/* Is there a record for one more loan? */
+static int find_loan(struct job *job)
+{
+	struct tow_udp *s = job->socket;
+
+	job->loan = s->host->private->loan_free;
+	if (job->loan)
+		return 0;
+	s->wants = UDP_WANTS_LOAN;
+	net_count(s->host->net, TOW_COUNTER_NO_LOANS);
+	return TOW_EAGAIN;
+}
+
 static int send_message(struct tow_udp *s, const struct tow_udp_message *m,
 			bool lend)
 {
-	struct udp_private *private = s->host->private;
 	struct job job = { .socket = s, .message = m };
-	int error = count_bytes(&job);
+	int error = take_message(&job);
 
-	if (!error)
-		error = find_peer(&job);
-	if (!error)
-		error = find_path(&job);
-	if (!error)
-		error = check_mtu(&job);
+	if (!error && lend)
+		error = find_loan(&job);
 	if (error)
 		return error;
-	if (lend && !private->loan_free)
-		net_count(s->host->net, TOW_COUNTER_NO_LOANS);
-	job.loan = lend ? private->loan_free : NULL;
 	decide_copy(&job, lend);
-	s->wants = (needs_chunks(&job) ? UDP_WANTS_CHUNKS : 0) |
-		   (lend ? UDP_WANTS_LOAN : 0);
-	if (!udp_has_room(s))
-		return TOW_EAGAIN;
-	error = build(&job);
+	return send_job(&job);
+}
+
+/*
+ * The same with payload that lies in a received buffer. What is copied all the
+ * same is no loan: the buffer has not to wait for it.
+ */
+int udp_send_received(struct tow_udp *s, const struct tow_udp_message *m,
+		      const struct udp_received *received,
+		      struct udp_loan **out)
+{
+	struct job job = { .socket = s, .message = m, .received = received };
+	int error = take_message(&job);
+
 	if (error)
-		give_up(&job);
-	else
-		commit(&job);
+		return error;
+	decide_copy(&job, true);
+	if (!job.copy)
+		error = find_loan(&job);
+	if (!error)
+		error = send_job(&job);
+	*out = error ? NULL : job.loan;
 	return error;
+}
+
+/* The program was told EAGAIN: it has to hear when that is over. */
+void udp_wait_for_room(struct tow_udp *s)
+{
+	if (list_empty(&s->blocked_node))
+		list_append(&s->host->blocked, &s->blocked_node);
 }
 
 static int send_messages(struct tow_udp *s, const struct tow_udp_message *m,
@@ -460,8 +552,8 @@ static int send_messages(struct tow_udp *s, const struct tow_udp_message *m,
 		return TOW_EINVAL;
 	for (n = 0; n < count_max && !error; n++)
 		error = send_message(s, &m[n], lend);
-	if (error == TOW_EAGAIN && list_empty(&s->blocked_node))
-		list_append(&s->host->blocked, &s->blocked_node);
+	if (error == TOW_EAGAIN)
+		udp_wait_for_room(s);
 	if (!error)
 		return n;
 	return n > 1 ? n - 1 : error;
