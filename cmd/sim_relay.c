@@ -146,7 +146,7 @@ static bool borrow_some(struct leg *from)
 	if (room > TOW_SPANS_MAX)
 		room = TOW_SPANS_MAX;
 	n = tow_tcp_borrow(from->tcp, spans, (int)room);
-	if (n < 0 && n != TOW_EAGAIN) {
+	if (n < 0 && n != TOW_EAGAIN && n != TOW_ENOBUFS) {
 		relay_error(from->relay, n);
 		return false;
 	}

@@ -349,6 +349,8 @@ static void read_nothing(struct end *end, int64_t result)
 {
 	if (result == 0)
 		read_end(end);
+	else if (result == TOW_ENOBUFS)
+		end->readable = false; /* on loan is all that may be */
 	else if (result != TOW_EAGAIN)
 		end_error(end, result);
 	else if (end->closed_event)
