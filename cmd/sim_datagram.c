@@ -331,6 +331,10 @@ static bool borrow_one(struct datagrams *flow)
 	size_t bytes = 0;
 	int n = tow_udp_borrow(flow->in, spans, TOW_SPANS_MAX, &from);
 
+	if (n == TOW_ENOBUFS) {
+		return_held(flow);
+		return true;
+	}
 	if (receiving_ended(flow, n))
 		return false;
 	for (int i = 0; i < n; bytes += spans[i++].len)

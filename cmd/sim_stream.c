@@ -435,6 +435,10 @@ static void borrow_some(struct end *end)
 	unsigned max = 1 + (unsigned)throw_to(end, TOW_SPANS_MAX - 1);
 	int n = tow_tcp_borrow(end->tcp, spans, (int)(max < room ? max : room));
 
+	if (n == TOW_ENOBUFS) {
+		return_some(end);
+		return;
+	}
 	if (n <= 0) {
 		read_nothing(end, n);
 		return;

@@ -125,8 +125,8 @@ TOW_API int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
  * say how much of the stack's memory may be on loan: tow/owner.h.
  *
  * Returns: spans filled (0 for an empty datagram), TOW_EAGAIN, TOW_EMSGSIZE
- *          (@max is too small), TOW_ENOBUFS (no more may be on loan until some
- *          are returned; TOW_EVENT_READABLE follows), or an ICMP error as
+ *          (@max is too small), TOW_ENOBUFS (no more may be on loan: return
+ *          some), or an ICMP error as
  *          above.
  */
 TOW_API int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,

@@ -57,9 +57,14 @@ static bool may_lend(struct tow_tcp *t)
 	return true;
 }
 
+static int refused(const struct tow_tcp *t)
+{
+	return t->receive.borrowed_bytes ? TOW_ENOBUFS : TOW_EAGAIN;
+}
+
 /*
- * Returns: spans filled in, or TOW_ENOBUFS when there are bytes, but no more of
- *          them may be on loan.
+ * Returns: spans filled in; or when there are bytes, but no more of them may be
+ *          on loan, TOW_ENOBUFS to who has some, TOW_EAGAIN to who has not.
  */
 int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 {
@@ -72,7 +77,7 @@ int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 		} else if (!revoke_at_cursor(t)) {
 			borrower_refuse(&t->borrower,
 					held(t->receive.borrow)->cost);
-			return n ? n : TOW_ENOBUFS;
+			return n ? n : refused(t);
 		}
 	}
 	return n;

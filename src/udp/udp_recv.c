@@ -151,7 +151,7 @@ int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 	if (n >= 0 && UNLIKELY(!may_lend(udp))) {
 		if (!udp_move_first(udp)) {
 			borrower_refuse(&udp->borrower, buf_cost(buf));
-			return TOW_ENOBUFS;
+			return udp->borrowed ? TOW_ENOBUFS : TOW_EAGAIN;
 		}
 		buf = udp->unread.first;
 		n = show(buf, spans, max);
