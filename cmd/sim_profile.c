@@ -309,7 +309,8 @@ static void draw_place(struct world *world, struct tow_sim_place *place)
 	place->late_ppm = fault(dice, 300000);
 	place->stale_ppm = fault(dice, 50000);
 	place->shape_ppm = fault(dice, 50000);
-	place->damage_ppm = fault(dice, 50000);
+	if (!world->profile->worst.damage_ppm) /* two flips may cancel out */
+		place->damage_ppm = fault(dice, 50000);
 	place->truncated_ppm = fault(dice, 50000);
 	place->withdrawn_ppm = fault(dice, 50000);
 	place->moved_ppm = fault(dice, 50000);

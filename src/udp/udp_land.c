@@ -68,35 +68,41 @@ static unsigned take_apart(const struct tow_buf *buf, uint32_t offset,
 	return n;
 }
 
+static bool lies_in(const struct udp_post *post, const struct tow_span *piece)
+{
+	return (uintptr_t)piece->ptr - (uintptr_t)post->memory < post->bytes;
+}
+
+/* Those pieces of a datagram that lie in the post, or those that do not. */
+static void copy_pieces(struct tow_udp *s, const struct udp_post *post,
+			const struct tow_span *pieces, unsigned n, bool inside,
+			enum tow_copy why)
+{
+	uint8_t *to = post->memory + post->filled;
+
+	for (unsigned i = 0; i < n; to += pieces[i++].len)
+		if (lies_in(post, &pieces[i]) == inside)
+			payload_copy(udp_ledgers(s), why, to, pieces[i].ptr,
+				     pieces[i].len);
+}
+
 /*
- * Bring a datagram's bytes to @to. Pieces that lie before their new place are
- * moved from the last to the first, so that none is overwritten before it was
- * read.
+ * Bring a datagram's bytes to the next slot. What the device put into this post
+ * is one piece, and moved first: any other could overwrite it.
  *
- * Returns: true when they were there already.
+ * Returns: true when all of it was there already.
  */
 static bool gather(struct tow_udp *s, const struct tow_buf *buf,
-		   uint32_t offset, uint32_t bytes, uint8_t *to,
-		   enum tow_copy why)
+		   uint32_t offset, uint32_t bytes, enum tow_copy why)
 {
+	const struct udp_post *post = udp_post_at(s, s->landing.active);
 	struct tow_span pieces[TOW_BUF_SPANS];
-	unsigned i, n = take_apart(buf, offset, bytes, pieces);
-	uint32_t at = 0;
-	bool up = false;
+	unsigned n = take_apart(buf, offset, bytes, pieces);
 
-	if (n == 0 || (n == 1 && pieces[0].ptr == to))
+	if (n == 0 || (n == 1 && pieces[0].ptr == post->memory + post->filled))
 		return true;
-	for (i = 0; i < n; at += (uint32_t)pieces[i++].len)
-		up |= buf_span_is_placed(buf, &pieces[i]) &&
-		      (uintptr_t)pieces[i].ptr < (uintptr_t)(to + at);
-	for (i = 0, at = up ? bytes : 0; i < n; i++) {
-		const struct tow_span *piece = &pieces[up ? n - 1 - i : i];
-
-		at -= up ? (uint32_t)piece->len : 0;
-		payload_copy(udp_ledgers(s), why, to + at, piece->ptr,
-			     piece->len);
-		at += up ? 0 : (uint32_t)piece->len;
-	}
+	copy_pieces(s, post, pieces, n, true, why);
+	copy_pieces(s, post, pieces, n, false, why);
 	return false;
 }
 
@@ -154,7 +160,7 @@ static void fill_slot(struct tow_udp *s, struct tow_buf *buf,
 	slot->offset = post->filled;
 	slot->bytes = whole - header;
 	slot->placed =
-		gather(s, buf, arrival->offset + header, slot->bytes, to, why);
+		gather(s, buf, arrival->offset + header, slot->bytes, why);
 	memset(to + slot->bytes, 0, post->slot_bytes - slot->bytes);
 	account(s, post, slot, why);
 	udp_record_append(s, record);
