@@ -312,8 +312,7 @@ static void hear_hello(struct shm *s)
 	shm_begin(s, peer);
 }
 
-/* --------------------------------------------------------------- looking out
- */
+/* -------------------------------------------------------------- looking out */
 
 static void answer_the_door(struct shm *s)
 {

@@ -51,7 +51,7 @@
 #define SHM_HEAD_MAX  240   /* bytes of a frame that may lie in its slot */
 #define SHM_FRAME_MAX 65535 /* bytes of a frame: of an IP packet */
 #define SHM_CHUNK     4096u
-#define SHM_CHUNKS    4096 /* for payload that lies in no arena */
+#define SHM_CHUNKS    8192 /* for payload that lies in no arena */
 #define SHM_SLOTS_MIN 16
 #define SHM_SLOTS_MAX 4096
 #define SHM_NO_REF    0xffff

@@ -74,8 +74,7 @@ void shm_give_all(struct shm *s)
 			release(s, (uint16_t)i);
 }
 
-/* ----------------------------------------------------------------- one frame
- */
+/* ---------------------------------------------------------------- one frame */
 
 /* How a frame goes over. */
 struct plan {

@@ -171,8 +171,7 @@ void shm_rig_close(struct shm_rig *r)
 	close(r->arena_fd);
 }
 
-/* ------------------------------------------------------------------ the peer
- */
+/* ----------------------------------------------------------------- the peer */
 
 struct shm_words *shm_rig_words(struct shm_rig *r)
 {
@@ -245,8 +244,7 @@ void shm_rig_return(struct shm_rig *r, uint16_t ref)
 	atomic_store(&shm_rig_words(r)->returned, r->returned);
 }
 
-/* ---------------------------------------------------------------- the device
- */
+/* --------------------------------------------------------------- the device */
 
 int shm_rig_rx(struct shm_rig *r)
 {

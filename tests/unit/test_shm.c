@@ -18,8 +18,7 @@ static struct shm_span arena_span(uint64_t at, uint64_t bytes)
 	return (struct shm_span){ SHM_COPIES_BYTES + at, bytes };
 }
 
-/* --------------------------------------------------------------------- receive
- */
+/* ------------------------------------------------------------------ receive */
 
 TEST(a_frame_without_payload_comes_in_the_header_room)
 {
@@ -190,8 +189,7 @@ TEST(a_dry_pool_receives_what_lies_in_slots)
 	shm_rig_close(&r);
 }
 
-/* -------------------------------------------------------------------- transmit
- */
+/* ----------------------------------------------------------------- transmit */
 
 static uint8_t outside[65536];
 
@@ -421,8 +419,7 @@ TEST(without_chunks_for_copies_a_frame_waits)
 	shm_rig_close(&r);
 }
 
-/* --------------------------------------------------------------------- waiting
- */
+/* ------------------------------------------------------------------ waiting */
 
 static bool is_ready(int fd)
 {
@@ -532,8 +529,7 @@ TEST(returning_a_reference_rings_too)
 	shm_rig_close(&r);
 }
 
-/* ------------------------------------------------------------- pairs and texts
- */
+/* ---------------------------------------------------------- pairs and texts */
 
 TEST(both_ends_of_a_pair_are_up_at_once)
 {

@@ -4,6 +4,7 @@
  * and we lose nothing. Each test ends with every buffer and chunk back.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,8 +54,7 @@ static void check_gone(void)
 	shm_rig_flush(&r);
 }
 
-/* -------------------------------------------------------------- frames that
- * lie */
+/* ---------------------------------------------------------- frames that lie */
 
 struct bad_frame {
 	const char *what;
@@ -190,8 +190,7 @@ TEST(a_slot_that_changes_after_it_was_taken_changes_nothing)
 	shm_rig_close(&r);
 }
 
-/* ------------------------------------------------------------- numbers that
- * lie */
+/* --------------------------------------------------------- numbers that lie */
 
 TEST(more_frames_than_slots_are_a_lie)
 {
@@ -300,8 +299,90 @@ TEST(a_peer_that_sleeps_and_wakes_all_the_time_costs_a_bell_each)
 	shm_rig_close(&r);
 }
 
-/* ----------------------------------------------------------- greetings that
- * lie */
+/* --------------------------------------------- a peer that writes all along */
+
+static _Atomic bool scribbles;
+
+/*
+ * Slots change under the device's eyes: mostly into good frames, whose spans
+ * are too long for a moment now and then.
+ */
+static void *scribble(void *unused)
+{
+	volatile uint64_t *slots = (void *)(r.rings + SHM_SLOTS_AT);
+	volatile uint32_t *sent = (void *)r.rings;
+	uint64_t dice = 88172645463325252u;
+
+	(void)unused;
+	while (scribbles) {
+		volatile uint64_t *slot;
+		struct shm_head head = { .head_bytes = 40, .span_count = 1 };
+		uint64_t word;
+
+		dice ^= dice << 13;
+		dice ^= dice >> 7;
+		dice ^= dice << 17;
+		slot = slots + dice % RIG_SLOTS * (SHM_SLOT_BYTES / 8);
+		head.ref = (uint16_t)(dice >> 8 & (SHM_REFS - 1));
+		memcpy(&word, &head, sizeof(word));
+		slot[0] = word;
+		slot[1] = SHM_COPIES_BYTES + (dice >> 20) % (RIG_ARENA - 100);
+		if (dice >> 60 == 0) {
+			slot[0] = dice;
+			slot[2] = UINT64_MAX;
+		}
+		slot[2] = 100;
+		slot[0] = word;
+		*sent = shm_rig_device_words(&r)->received + RIG_SLOTS / 2;
+	}
+	return NULL;
+}
+
+static void check_lies_where_it_may(const struct tow_buf *buf)
+{
+	const struct shm_peer *peer = buf->loan_first;
+
+	for (unsigned i = 1; i < buf->span_count; i++) {
+		const uint8_t *p = buf->spans[i].ptr;
+		size_t at = (size_t)(p - (const uint8_t *)peer->arena);
+		size_t copy = (size_t)(p - (const uint8_t *)peer->rings);
+
+		CHECK(at < RIG_ARENA || copy < peer->rings_bytes);
+		CHECK(at < RIG_ARENA
+			      ? buf->spans[i].len <= RIG_ARENA - at
+			      : buf->spans[i].len <= peer->rings_bytes - copy);
+	}
+}
+
+TEST(a_peer_that_writes_while_we_read_is_found_out)
+{
+	uint64_t received = 0;
+	pthread_t thread;
+
+	for (unsigned round = 0; round < 300; round++) {
+		shm_rig_open(&r);
+		scribbles = true;
+		CHECK_EQ(pthread_create(&thread, NULL, scribble, NULL), 0);
+		for (unsigned i = 0; i < 2000; i++) {
+			unsigned before = r.got_count;
+
+			if (shm_rig_rx(&r) < 0)
+				break;
+			received += r.got_count - before;
+			while (before < r.got_count)
+				check_lies_where_it_may(r.got[before++]);
+			if (r.got_count > 32)
+				shm_rig_give_all(&r);
+			shm_rig_flush(&r);
+		}
+		scribbles = false;
+		pthread_join(thread, NULL);
+		shm_rig_close(&r);
+	}
+	printf("# %llu frames got through\n", (unsigned long long)received);
+}
+
+/* ------------------------------------------------------- greetings that lie */
 
 enum {
 	HONEST,
@@ -495,8 +576,7 @@ TEST(descriptors_that_come_with_the_bell_are_not_kept)
 	shm_rig_close(&r);
 }
 
-/* ------------------------------------------------------------------ its death
- */
+/* ---------------------------------------------------------------- its death */
 
 static void die(void)
 {
