@@ -3,6 +3,7 @@
 import bench_http
 import bench_place
 import bench_scale
+import bench_shm
 import bench_sizes
 import bench_tcp
 import bench_udp
@@ -15,4 +16,5 @@ ALL = {
     "udp": bench_udp.udp,
     "http": bench_http.http,
     "scale": bench_scale.scale,
+    "shm": bench_shm.shm,
 }

@@ -48,8 +48,11 @@ COLUMNS = (
     ("ns_per_segment", "ns/segment", "{:.0f}", True),
     ("bytes_per_connection", "bytes/connection", "{:.0f}", False),
     ("loss", "lost", "{:.1%}", False),
+    ("rtt_us", "round trip us", "{:.2f}", True),
+    ("rtt99_us", "99 %", "{:.2f}", False),
     ("placed", "placed", "{:.1%}", False),
     ("lent", "lent", "{:.1%}", False),
+    ("borrowed", "borrowed", "{:.1%}", False),
     ("copied", "copied", "{:.2%}", False),
 )
 
