@@ -80,10 +80,12 @@ struct tow_ledger;
  *    in which it wrote them, each with tow_buf_add_placed().
  *  - It looks at each such frame. One that the hint foresaw (this flow, headers
  *    of this length, this sequence number; not truncated) it marks with
- *    TOW_BUF_FORESEEN, and goes on right behind its payload. After any other
- *    one that left bytes in @spans the hint rests: nothing more is written
- *    there before the next place() for the flow, because the stack has to see
- *    first what is there. Frames without payload in @spans change nothing.
+ *    TOW_BUF_FORESEEN, and goes on right behind its payload.
+ *  - After any other one that left bytes in @spans the hint rests: nothing more
+ *    is written there before the next place() for the flow, because the stack
+ *    has to see first what is there. So it does after a frame of the flow that
+ *    has payload, but none of it in @spans: the stack may put that where the
+ *    next frame would be written. Frames without payload change nothing.
  *  - When place() returns, earlier spans of that flow are not written to any
  *    more, and no frame that is still to be handed up has bytes in them.
  *

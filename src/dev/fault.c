@@ -389,7 +389,8 @@ static unsigned take_due(struct fault *f, struct tow_buf **bufs, unsigned n)
 
 /*
  * With hints: no more than are handed up at once, because a frame with bytes in
- * posted memory must not be here when its hint is moved.
+ * posted memory must not be here when its hint is moved; and nothing is placed
+ * behind a frame that was not, which may be the one before it.
  */
 static int fetch_placing(struct fault *f, struct tow_buf **bufs, unsigned n,
 			 unsigned *count)
@@ -405,7 +406,7 @@ static int fetch_placing(struct fault *f, struct tow_buf **bufs, unsigned n,
 		if (!buf->place) {
 			judge(f, &f->rx, buf);
 			*count += take_due(f, bufs + *count, n - *count);
-			continue;
+			break;
 		}
 		if (f->rx.faulty)
 			judge_placed(f, buf);
@@ -439,7 +440,7 @@ static int fault_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
 	wrap_enter(&f->wrap);
 	if (f->hint_count) {
 		count = take_due(f, bufs, n);
-		got = fetch_placing(f, bufs, n, &count);
+		got = count ? 0 : fetch_placing(f, bufs, n, &count);
 	} else {
 		got = fetch(f);
 		count = take_due(f, bufs, n);

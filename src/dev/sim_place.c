@@ -10,7 +10,8 @@
  *	aim    which hint, where in its spans; by chance somewhere else
  *	(sim_receive.c writes the frame)
  *	look   foreseen: the hint goes on behind it; else, if it left bytes in
- *	       the spans, the hint rests until the next place()
+ *	       the spans, or payload elsewhere, the hint rests until the next
+ *	       place()
  *
  * What the wire does, loss, reordering, duplicates, damage, other headers, is
  * enough to bring bytes to a wrong place. Struct tow_sim_place adds what only
@@ -361,14 +362,26 @@ static void go_on(struct hint *hint, uint32_t payload_bytes)
 	hint->at += MIN(bytes, hint->bytes - hint->at);
 }
 
+/* Payload of the flow that is not in its memory. */
+static void note_elsewhere(struct port *port, const struct group *group)
+{
+	const struct packet *first = group->packets[0];
+	struct hint *hint = hint_of(port, first, &group->shape);
+
+	if (hint && group->shape.end > group->shape.payload_at)
+		hint->rests = true;
+}
+
 void place_look(struct port *port, struct tow_buf *buf,
 		const struct group *group, const struct aim *aim)
 {
 	struct hint *hint = aim->hint;
 	uint32_t placed;
 
-	if (!hint || !buf->place)
+	if (!hint || !buf->place) {
+		note_elsewhere(port, group);
 		return;
+	}
 	placed = placed_bytes(buf, aim);
 	if (aim->damage)
 		flip_bit(port, group, aim, placed);

@@ -349,6 +349,8 @@ unsigned tap_read_queue(struct tap *t, struct tap_queue *q,
 		bufs[got] = receive_frame(t, q);
 		if (!bufs[got])
 			break;
+		if (q == t->queues && t->queues_used)
+			tap_note_stray(t, bufs[got]);
 		*empty = placing && hint_ends(q, bufs[got]);
 		got++;
 	}

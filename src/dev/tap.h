@@ -123,6 +123,8 @@ void tap_attach_chunks(struct tap *tap, struct tow_buf *buf, uint32_t rest);
 
 /* tap_place.c */
 int tap_place(struct tow_dev *dev, const struct tow_place *place);
+/* A frame came out of queue 0 while others have hints. */
+void tap_note_stray(struct tap *tap, const struct tow_buf *buf);
 unsigned tap_read_queues(struct tap *tap, struct tow_buf **bufs, unsigned n);
 
 static inline bool tap_hint_holds(const struct tap_queue *queue)

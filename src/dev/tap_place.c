@@ -18,6 +18,9 @@
  * the next hint comes. So it is when a hint comes to its end: as soon as it has
  * no room for another frame like the last, the stack may lengthen it first.
  *
+ * A frame of the flow that came by another way, in queue 0, lets the hint rest,
+ * too: what was in it, the stack puts where the next would be written.
+ *
  * Order over a change of queues. Frames that the kernel put into queue 0
  * before a flow was steered come before those in its own queue; what is left
  * in a queue when it is taken from a flow comes before what that flow has in
@@ -200,6 +203,41 @@ static int claim_queue(struct tap *t, const struct tap_flow *flow,
 	return 0;
 }
 
+/*
+ * Could a frame of queue 0 be of the flow? It is where frames are that were
+ * sent before they were steered, and those with options or fragments.
+ */
+static bool may_be_of_flow(const uint8_t *frame, const struct tap_flow *flow)
+{
+	uint8_t protocol = frame[14 + (flow->version == 4 ? 9 : 6)];
+	bool plain = protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP;
+
+	if (flow->version == 4 &&
+	    (get16(frame + 12) != ETHERTYPE_IP4 ||
+	     memcmp(frame + 14 + 12, flow->addresses, 8) != 0))
+		return false;
+	if (flow->version == 6 &&
+	    (get16(frame + 12) != ETHERTYPE_IP6 ||
+	     memcmp(frame + 14 + 8, flow->addresses, 32) != 0))
+		return false;
+	if (flow->version == 4)
+		plain &= frame[14] == 0x45 && !(get16(frame + 20) & 0x3fff);
+	return !plain || is_of_flow(frame, flow);
+}
+
+void tap_note_stray(struct tap *t, const struct tow_buf *buf)
+{
+	const struct tow_span *head = &buf->spans[0];
+
+	for (unsigned i = 1; i < t->queue_count; i++) {
+		struct tap_queue *q = &t->queues[i];
+
+		if (q->hint.token && head->len >= transport_at(&q->flow) + 4 &&
+		    may_be_of_flow(head->ptr, &q->flow))
+			q->hint.rests = true;
+	}
+}
+
 /* ---- hints ---- */
 
 static bool can_place(const struct tow_place *place,
@@ -355,6 +393,17 @@ static bool is_foreseen(const struct tap_queue *q, const struct tow_buf *buf)
 	return buf->bytes - hint->header_bytes <= hint->slot_bytes;
 }
 
+/* Of the flow, in the room, and without payload? */
+static bool is_bare(const struct tap_queue *q, const struct tow_buf *buf)
+{
+	const uint8_t *frame = buf->spans[0].ptr;
+	uint32_t at = transport_at(&q->flow);
+
+	return q->flow.protocol == PROTOCOL_TCP &&
+	       buf->bytes >= at + TCP_BYTES && is_of_flow(frame, &q->flow) &&
+	       bytes_by_ip(frame, &q->flow) == at + (frame[at + 12] >> 4) * 4u;
+}
+
 /* Behind the frame that was foreseen. */
 static void go_on(struct tap_queue *q, const struct tow_buf *buf)
 {
@@ -380,9 +429,9 @@ void tap_shape_placed(struct tap *t, struct tap_queue *q, struct tow_buf *buf,
 		buf->flags |= TOW_BUF_TRUNCATED;
 	else
 		tap_attach_chunks(t, buf, rest);
-	if (!buf->place)
-		return;
-	if (is_foreseen(q, buf)) {
+	if (!buf->place) {
+		q->hint.rests = !is_bare(q, buf);
+	} else if (is_foreseen(q, buf)) {
 		buf->flags |= TOW_BUF_FORESEEN;
 		go_on(q, buf);
 	} else {
@@ -482,9 +531,8 @@ unsigned tap_read_queues(struct tap *t, struct tow_buf **bufs, unsigned n)
 	if (has_state(t, TAP_QUEUE_FRESH)) {
 		got += tap_read_queue(t, &t->queues[0], bufs + got, n - got,
 				      &empty);
-		if (!empty || !t->spares)
-			return got;
-		end_fresh(t);
+		if (empty && t->spares)
+			end_fresh(t);
 	}
-	return got + take_turns(t, bufs + got, n - got);
+	return got ? got : take_turns(t, bufs, n);
 }
