@@ -307,6 +307,38 @@ void post_note_written(struct tow_tcp *t, const struct tow_span *span)
 			note_written(p, span->ptr, span->len);
 }
 
+/* Does a placed span reach behind the first @bytes? */
+static bool rest_is_placed(const struct tow_buf *buf, uint32_t bytes)
+{
+	for (unsigned i = 0; i < buf->span_count; i++) {
+		const struct tow_span *span = &buf->spans[i];
+
+		if (bytes >= span->len) {
+			bytes -= (uint32_t)span->len;
+			continue;
+		}
+		if (buf_span_is_placed(buf, span))
+			return true;
+		bytes = 0;
+	}
+	return false;
+}
+
+/*
+ * What does not fit would be overwritten where it lies by what is moved; so it
+ * is copied out first, or as much as there are chunks for.
+ *
+ * Returns: how many bytes fit.
+ */
+static uint32_t save_rest(struct tow_tcp *t, struct tow_buf *buf,
+			  enum tow_copy reason)
+{
+	if (buf->bytes > t->posts.room &&
+	    rest_is_placed(buf, (uint32_t)t->posts.room))
+		(void)buf_evacuate(buf, tcp_ledgers(t), reason);
+	return (uint32_t)MIN(buf->bytes, t->posts.room);
+}
+
 /*
  * A segment that is next, all of it or what fits into what is posted.
  * @in_order: it came in order just now; else it was held
@@ -316,13 +348,13 @@ void post_note_written(struct tow_tcp *t, const struct tow_span *span)
 bool post_take(struct tow_tcp *t, struct tow_buf *buf,
 	       const struct post_reasons *why)
 {
-	uint32_t bytes = (uint32_t)MIN(buf->bytes, t->posts.room);
 	struct piece pieces[PIECES_MAX];
-	uint32_t in_place;
+	uint32_t bytes, in_place;
 	unsigned count;
 
-	if (bytes == 0)
+	if (t->posts.room == 0)
 		return false;
+	bytes = save_rest(t, buf, why->placed);
 	count = cut(t, buf, 0, bytes, pieces);
 	in_place = settle(t, pieces, count, why);
 	in_place = MIN(in_place, held(buf)->placed);
