@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The benchmarks by name."""
+import bench_hold
 import bench_http
 import bench_place
 import bench_scale
@@ -12,6 +13,7 @@ ALL = {
     "tx": bench_tcp.tx,
     "rx": bench_tcp.rx,
     "place": bench_place.place,
+    "hold": bench_hold.hold,
     "sizes": bench_sizes.sizes,
     "udp": bench_udp.udp,
     "http": bench_http.http,

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FLOWS_MAX 16
+#define FLOWS_MAX 64
 
 struct flows {
 	struct pollfd each[FLOWS_MAX];
