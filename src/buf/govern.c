@@ -53,8 +53,7 @@ void govern_init(struct govern *g, struct tow_pool *pool, struct wheel *wheel,
 						: all / LENT_SHARE,
 		.lent_bufs_max = pool->bufs_total / LENT_SHARE,
 	};
-	list_init(&g->told);
-	list_init(&g->refused);
+	list_init(&g->waiting);
 	memset(memory, 0, cfg->owner_max * sizeof(struct tow_owner));
 }
 
@@ -73,18 +72,20 @@ void borrower_init(struct borrower *b, struct govern *g,
 {
 	*b = (struct borrower){ .govern = g, .ops = ops };
 	list_init(&b->member);
-	list_init(&b->lending);
-	list_init(&b->told);
-	list_init(&b->refused);
+	list_init(&b->waiting);
 }
 
-void borrower_began(struct borrower *b)
+/* A member has its first loan, or has returned the last one. */
+void borrower_sort(struct borrower *b)
 {
 	struct wheel *wheel = b->govern->wheel;
 	struct tow_owner *o = b->owner;
 
-	list_append(&o->lending, &b->lending);
-	if (o->deadline_us && !o->timer.armed)
+	list_remove(&b->member);
+	list_append(b->lent ? &o->lending : &o->idle, &b->member);
+	if (b->lent == 0)
+		b->revoking = b->told;
+	else if (o->deadline_us && !o->timer.armed)
 		timer_arm(wheel, &o->timer, wheel->now_us + o->deadline_us);
 }
 
@@ -97,7 +98,6 @@ static void leave_owner(struct borrower *b)
 	b->owner->member_count--;
 	b->owner = NULL;
 	list_remove(&b->member);
-	list_remove(&b->lending);
 }
 
 int borrower_join(struct borrower *b, struct tow_owner *owner)
@@ -112,11 +112,8 @@ int borrower_join(struct borrower *b, struct tow_owner *owner)
 	ASSERT(owner->open && owner->govern == b->govern);
 	b->owner = owner;
 	owner->member_count++;
-	list_append(&owner->members, &b->member);
-	if (b->lent == 0)
-		return 0;
 	owner->lent += b->lent;
-	borrower_began(b);
+	borrower_sort(b);
 	return 0;
 }
 
@@ -124,9 +121,7 @@ void borrower_leave(struct borrower *b)
 {
 	ASSERT(b->lent == 0);
 	leave_owner(b);
-	list_remove(&b->told);
-	list_remove(&b->refused);
-	b->revoking = false;
+	list_remove(&b->waiting);
 }
 
 /* One buffer is always allowed, however large it is. */
@@ -139,7 +134,7 @@ bool borrower_may(const struct borrower *b, uint32_t cost)
 {
 	const struct govern *g = b->govern;
 	uint64_t left = g->lent_max > g->lent ? g->lent_max - g->lent : 0;
-	uint64_t reserve = g->lent_max / GREEDY_SHARE;
+	uint64_t reserve = g->lent_max / GREEDY_SHARE, has = b->lent;
 
 	if (!is_within(g->lent, cost, g->lent_max) ||
 	    g->lent_bufs >= g->lent_bufs_max)
@@ -147,29 +142,28 @@ bool borrower_may(const struct borrower *b, uint32_t cost)
 	if (b->owner && b->owner->lent_max &&
 	    !is_within(b->owner->lent, cost, b->owner->lent_max))
 		return false;
-	if (b->lent == 0)
+	if (has == 0)
 		return true;
-	return (b->lent_max == 0 || b->lent + cost <= b->lent_max) &&
-	       left > reserve && b->lent + cost <= left - reserve;
+	has += cost;
+	return (b->lent_max == 0 || has <= b->lent_max) && left > reserve &&
+	       has <= left - reserve;
+}
+
+static void wait_for_poll(struct borrower *b)
+{
+	if (list_empty(&b->waiting))
+		list_append(&b->govern->waiting, &b->waiting);
 }
 
 void borrower_refuse(struct borrower *b, uint32_t cost)
 {
 	b->wants = cost;
-	if (list_empty(&b->refused))
-		list_append(&b->govern->refused, &b->refused);
+	wait_for_poll(b);
 }
 
-static void wake_refused(struct govern *g)
+static bool may_wake(const struct borrower *b)
 {
-	LIST_EACH (node, &g->refused) {
-		struct borrower *b = CONTAINER(node, struct borrower, refused);
-
-		if (!borrower_may(b, b->wants))
-			continue;
-		list_remove(&b->refused);
-		b->ops->wake(b);
-	}
+	return b->wants && borrower_may(b, b->wants);
 }
 
 /* --------------------------------------------------------------- revocation */
@@ -182,21 +176,39 @@ static void tell(struct borrower *b)
 
 void govern_told(struct borrower *b)
 {
-	if (list_empty(&b->told))
-		list_append(&b->govern->told, &b->told);
+	b->told = true;
+	wait_for_poll(b);
+}
+
+static void revoke(struct borrower *b)
+{
+	b->told = b->revoking = false;
+	if (b->owner)
+		b->owner->revoked++;
+	b->ops->revoke(b);
 }
 
 static void revoke_told(struct govern *g)
 {
-	while (!list_empty(&g->told)) {
-		struct borrower *b =
-			CONTAINER(g->told.next, struct borrower, told);
+	LIST_EACH (node, &g->waiting) {
+		struct borrower *b = CONTAINER(node, struct borrower, waiting);
 
-		list_remove(&b->told);
-		b->revoking = false;
-		if (b->owner)
-			b->owner->revoked++;
-		b->ops->revoke(b);
+		if (b->told)
+			revoke(b);
+	}
+}
+
+static void wake_refused(struct govern *g)
+{
+	LIST_EACH (node, &g->waiting) {
+		struct borrower *b = CONTAINER(node, struct borrower, waiting);
+
+		if (may_wake(b)) {
+			b->wants = 0;
+			b->ops->wake(b);
+		}
+		if (b->wants == 0)
+			list_remove(&b->waiting);
 	}
 }
 
@@ -211,7 +223,7 @@ void govern_timer(struct govern *g, struct timer *timer)
 	uint64_t next_us = now_us + o->deadline_us;
 
 	LIST_EACH (node, &o->lending) {
-		struct borrower *b = CONTAINER(node, struct borrower, lending);
+		struct borrower *b = CONTAINER(node, struct borrower, member);
 		uint64_t due_us = b->ops->oldest_us(b) + o->deadline_us;
 
 		if (b->revoking)
@@ -248,10 +260,10 @@ static uint64_t gain(const struct borrower *b)
 	return b->revoking ? held - b->lent : held;
 }
 
-static struct borrower *greatest_of(struct tow_owner *o, uint32_t round,
-				    struct borrower *best)
+static struct borrower *greater(struct list *members, uint32_t round,
+				struct borrower *best)
 {
-	LIST_EACH (node, &o->members) {
+	LIST_EACH (node, members) {
 		struct borrower *b = CONTAINER(node, struct borrower, member);
 
 		if (b->round != round && gain(b) > (best ? gain(best) : 0))
@@ -267,8 +279,10 @@ static struct borrower *greatest(const struct govern *g)
 	for (uint32_t i = 0; i < g->owner_max; i++) {
 		struct tow_owner *o = &g->owners[i];
 
-		if (o->open && o->has_refuge && o->refuge.bufs_left)
-			best = greatest_of(o, g->round, best);
+		if (!o->open || !o->has_refuge || !o->refuge.bufs_left)
+			continue;
+		best = greater(&o->lending, g->round, best);
+		best = greater(&o->idle, g->round, best);
 	}
 	return best;
 }
@@ -302,33 +316,44 @@ void govern_poll(struct govern *g)
 
 bool govern_waits(const struct govern *g)
 {
-	LIST_EACH (node, &g->refused) {
-		struct borrower *b = CONTAINER(node, struct borrower, refused);
+	LIST_EACH (node, &g->waiting) {
+		struct borrower *b = CONTAINER(node, struct borrower, waiting);
 
-		if (borrower_may(b, b->wants))
+		if (b->told || may_wake(b))
 			return true;
 	}
-	return !list_empty(&g->told);
+	return false;
 }
 
 /* --------------------------------------------------------------- invariants */
 
-static void check_owner(const struct tow_owner *o)
-{
-	uint64_t lent = 0, moved = 0;
-	uint32_t members = 0;
+struct sums {
+	uint64_t lent, moved;
+	uint32_t members;
+};
 
-	LIST_EACH (node, &o->members) {
+static void check_members(const struct tow_owner *o, const struct list *list,
+			  struct sums *sums)
+{
+	LIST_EACH (node, list) {
 		struct borrower *b = CONTAINER(node, struct borrower, member);
 
-		lent += b->lent;
-		moved += b->moved;
-		members++;
 		ASSERT(b->owner == o);
-		ASSERT(list_empty(&b->lending) == (b->lent == 0));
+		ASSERT((b->lent > 0) == (list == &o->lending));
+		sums->lent += b->lent;
+		sums->moved += b->moved;
+		sums->members++;
 	}
-	ASSERT(lent == o->lent && members == o->member_count);
-	ASSERT(o->has_refuge || moved == 0);
+}
+
+static void check_owner(const struct tow_owner *o)
+{
+	struct sums sums = { 0 };
+
+	check_members(o, &o->lending, &sums);
+	check_members(o, &o->idle, &sums);
+	ASSERT(sums.lent == o->lent && sums.members == o->member_count);
+	ASSERT(o->has_refuge || sums.moved == 0);
 	ASSERT(!o->deadline_us || list_empty(&o->lending) || o->timer.armed);
 }
 

@@ -44,22 +44,21 @@ struct borrower {
 	struct govern *govern;
 	const struct borrower_ops *ops;
 	struct tow_owner *owner; /* NULL: only the stack's budget counts */
-	struct list member;	 /* in owner->members */
-	struct list lending;	 /* in owner->lending while something is lent */
-	struct list told;	 /* in govern->told */
-	struct list refused;	 /* in govern->refused */
-	uint64_t lent;		 /* true cost of what is on loan in the pool */
-	uint64_t lent_max;	 /* its own budget; 0: none */
-	uint64_t moved;		 /* true cost of what lies in the refuge */
-	uint32_t wants;		 /* cost of what was refused */
-	uint32_t round; /* of govern_relieve(), in which it had a turn */
-	bool revoking;	/* TOW_EVENT_REVOKE is pended or was taken */
+	struct list member;	 /* in owner->lending or owner->idle */
+	struct list waiting;	 /* in govern->waiting: told, or refused */
+	uint32_t lent;		 /* true cost of what is on loan in the pool */
+	uint32_t lent_max;	 /* its own budget; 0: none */
+	uint32_t moved;		 /* true cost of what lies in the refuge */
+	uint32_t wants;		 /* cost of what was refused; 0: nothing was */
+	uint32_t round;		 /* of relieve(), in which it had a turn */
+	bool revoking;		 /* TOW_EVENT_REVOKE is pended or was taken */
+	bool told;		 /* it was: the next poll ends all loans */
 };
 
 struct tow_owner {
 	struct govern *govern;
-	struct list members, lending;
-	struct timer timer; /* armed while something is on loan */
+	struct list lending, idle; /* members, with loans and without */
+	struct timer timer;	   /* armed while something is on loan */
 	uint64_t lent, lent_max, deadline_us;
 	uint64_t revoked;
 	struct tow_pool refuge;
@@ -77,8 +76,7 @@ struct govern {
 	uint32_t lent_bufs, lent_bufs_max;
 	uint32_t round;
 	uint64_t relieve_us; /* not before */
-	struct list told;    /* borrowers whose loans end at the next poll */
-	struct list refused; /* borrowers that were told TOW_ENOBUFS */
+	struct list waiting; /* borrowers to be revoked, or to be woken */
 };
 
 size_t govern_need(const struct tow_config *cfg);
@@ -112,7 +110,7 @@ int borrower_join(struct borrower *b, struct tow_owner *owner);
 void borrower_leave(struct borrower *b);
 
 bool borrower_may(const struct borrower *b, uint32_t cost);
-void borrower_began(struct borrower *b); /* something is on loan again */
+void borrower_sort(struct borrower *b); /* something is on loan, or nothing */
 void borrower_refuse(struct borrower *b, uint32_t cost);
 
 /* The first loan of a buffer. */
@@ -127,8 +125,8 @@ static inline void borrower_lend(struct borrower *b, uint32_t cost)
 	if (!o)
 		return;
 	o->lent += cost;
-	if (list_empty(&b->lending))
-		borrower_began(b);
+	if (b->lent == cost)
+		borrower_sort(b);
 }
 
 /* Nothing of the buffer is on loan any more. */
@@ -140,10 +138,8 @@ static inline void borrower_ended(struct borrower *b, uint32_t cost)
 	if (!b->owner)
 		return;
 	b->owner->lent -= cost;
-	if (b->lent > 0)
-		return;
-	list_remove(&b->lending);
-	b->revoking = !list_empty(&b->told);
+	if (b->lent == 0)
+		borrower_sort(b);
 }
 
 /* Where it may move bytes to; NULL: nowhere. */

@@ -37,8 +37,8 @@ int tow_owner_open(struct tow_stack *stack,
 	    !refuge_init(&o->refuge, config->refuge, config->refuge_bytes,
 			 g->pool->chunk_bytes, &o->refuge_empty))
 		return TOW_EINVAL;
-	list_init(&o->members);
 	list_init(&o->lending);
+	list_init(&o->idle);
 	timer_init(&o->timer, TIMER_OWNER);
 	o->open = true;
 	*out = o;
@@ -46,6 +46,16 @@ int tow_owner_open(struct tow_stack *stack,
 }
 
 /* Each member leaves when its handle goes, and gives back what it has. */
+static void abort_all(struct list *members)
+{
+	while (!list_empty(members)) {
+		struct borrower *b =
+			CONTAINER(members->next, struct borrower, member);
+
+		b->ops->abort(b);
+	}
+}
+
 void tow_owner_close(struct tow_owner *o)
 {
 	struct govern *g = o->govern;
@@ -53,12 +63,8 @@ void tow_owner_close(struct tow_owner *o)
 
 	ASSERT(o->open);
 	tcp_owner_gone(&CONTAINER(net, struct tow_stack, net)->tcp, o);
-	while (!list_empty(&o->members)) {
-		struct borrower *b =
-			CONTAINER(o->members.next, struct borrower, member);
-
-		b->ops->abort(b);
-	}
+	abort_all(&o->lending);
+	abort_all(&o->idle);
 	ASSERT(o->lent == 0);
 	timer_disarm(g->wheel, &o->timer);
 	if (o->has_refuge) {
