@@ -11,7 +11,9 @@
  *  - Loans never hold more than half of the pool, or what the program chose,
  *    but not more than three quarters: lent_max, lent_bufs_max.
  *    A borrower that has something on loan may take more only up to what is
- *    left of that above a reserve, so none of them has it all to itself.
+ *    left of that above a reserve, so none of them has it all to itself. Who
+ *    has nothing may always have one buffer: it is in the pool already, and
+ *    would be so unread.
  *  - What is unread and not on loan is what the receive windows let in, and
  *    those leave an eighth of the pool alone (src/tcp/receive.c).
  *  - When less than that eighth is left all the same, the greatest holders that
@@ -163,7 +165,7 @@ void borrower_refuse(struct borrower *b, uint32_t cost)
 
 static bool may_wake(const struct borrower *b)
 {
-	return b->wants && borrower_may(b, b->wants);
+	return b->wants && (b->lent == 0 || borrower_may(b, b->wants));
 }
 
 /* --------------------------------------------------------------- revocation */

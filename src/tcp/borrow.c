@@ -42,43 +42,55 @@ static void advance_borrow(struct receive *r, size_t bytes)
 	}
 }
 
+static void lend(struct tow_tcp *t, struct tow_buf *buf)
+{
+	held(buf)->lent_us = MAX(tcp_now(t), 1);
+	borrower_lend(&t->borrower, held(buf)->cost);
+}
+
 /* May the buffer at the cursor be lent from where it is? It is noted, then. */
 static bool may_lend(struct tow_tcp *t)
 {
 	struct tow_buf *buf = t->receive.borrow;
-	struct held *h = held(buf);
 
-	if (h->lent_us || held_is_moved(t, buf))
+	if (held(buf)->lent_us || held_is_moved(t, buf))
 		return true;
-	if (UNLIKELY(!borrower_may(&t->borrower, h->cost)))
+	if (UNLIKELY(!borrower_may(&t->borrower, held(buf)->cost)))
 		return false;
-	h->lent_us = MAX(tcp_now(t), 1);
-	borrower_lend(&t->borrower, h->cost);
+	lend(t, buf);
 	return true;
 }
 
-static int refused(const struct tow_tcp *t)
+/* Over budget, and nowhere to go: only who has nothing may have one. */
+static bool may_lend_one(struct tow_tcp *t)
 {
-	return t->receive.borrowed_bytes ? TOW_ENOBUFS : TOW_EAGAIN;
+	struct tow_buf *buf = t->receive.borrow;
+
+	if (t->borrower.lent) {
+		borrower_refuse(&t->borrower, held(buf)->cost);
+		return false;
+	}
+	lend(t, buf);
+	return true;
 }
 
 /*
- * Returns: spans filled in; or when there are bytes, but no more of them may be
- *          on loan, TOW_ENOBUFS to who has some, TOW_EAGAIN to who has not.
+ * Returns: spans filled in, or TOW_ENOBUFS when there are bytes, but no more of
+ *          them may be on loan.
  */
 int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 {
 	int n = 0;
 
 	while (n < max && next_span(t, &out[n])) {
-		if (may_lend(t)) {
-			advance_borrow(&t->receive, out[n].len);
-			n++;
-		} else if (!revoke_at_cursor(t)) {
-			borrower_refuse(&t->borrower,
-					held(t->receive.borrow)->cost);
-			return n ? n : refused(t);
+		if (UNLIKELY(!may_lend(t))) {
+			if (revoke_at_cursor(t))
+				continue; /* it lies elsewhere now */
+			if (!may_lend_one(t))
+				return n ? n : TOW_ENOBUFS;
 		}
+		advance_borrow(&t->receive, out[n].len);
+		n++;
 	}
 	return n;
 }

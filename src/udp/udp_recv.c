@@ -37,19 +37,38 @@ void udp_give(struct tow_udp *s, struct tow_buf *buf)
 	tow_buf_give(buf);
 }
 
+static void lend(struct tow_udp *s, struct tow_buf *buf)
+{
+	uint64_t now_us = s->host->net->now_us;
+
+	udp_arrival_of(buf)->lent_at =
+		(uint32_t)(now_us / UDP_TICK_US) & 0x7fffffff;
+	borrower_lend(&s->borrower, buf_cost(buf));
+}
+
 /* May the first buffer be lent from where it is? It is noted, then. */
 static bool may_lend(struct tow_udp *s)
 {
 	struct tow_buf *buf = s->unread.first;
-	struct udp_arrival *arrival = udp_arrival_of(buf);
-	uint64_t now_us = s->host->net->now_us;
 
-	if (arrival->borrowed > 0 || udp_is_moved(s, buf))
+	if (udp_arrival_of(buf)->borrowed > 0 || udp_is_moved(s, buf))
 		return true;
 	if (UNLIKELY(!borrower_may(&s->borrower, buf_cost(buf))))
 		return false;
-	arrival->lent_at = (uint32_t)(now_us / UDP_TICK_US) & 0x3fffffff;
-	borrower_lend(&s->borrower, buf_cost(buf));
+	lend(s, buf);
+	return true;
+}
+
+/* Over budget, and nowhere to go: only who has nothing may have one. */
+static bool may_lend_one(struct tow_udp *s)
+{
+	struct tow_buf *buf = s->unread.first;
+
+	if (s->borrower.lent) {
+		borrower_refuse(&s->borrower, buf_cost(buf));
+		return false;
+	}
+	lend(s, buf);
 	return true;
 }
 
@@ -149,12 +168,12 @@ int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 		return TOW_EAGAIN;
 	n = show(buf, spans, max);
 	if (n >= 0 && UNLIKELY(!may_lend(udp))) {
-		if (!udp_move_first(udp)) {
-			borrower_refuse(&udp->borrower, buf_cost(buf));
-			return udp->borrowed ? TOW_ENOBUFS : TOW_EAGAIN;
+		if (udp_move_first(udp)) {
+			buf = udp->unread.first;
+			n = show(buf, spans, max);
+		} else if (!may_lend_one(udp)) {
+			return TOW_ENOBUFS;
 		}
-		buf = udp->unread.first;
-		n = show(buf, spans, max);
 	}
 	if (n < 0)
 		return n;

@@ -480,6 +480,40 @@ TCP_TEST(budget_below_one_buffer_lends_one_at_a_time)
 	close_group(r, &g);
 }
 
+/*
+ * Others have on loan what there may be. Who has nothing still gets a buffer:
+ * else it could not read what came before the end, or would take it for all.
+ */
+TCP_TEST(who_has_nothing_on_loan_is_never_refused)
+{
+	struct group g = begin(r, 0, 0, 0);
+	struct tow_tcp *second = NULL;
+	struct loans l;
+
+	tow_owner_close(g.owner);
+	r->tcp = NULL;
+	g = open_group(r, 2 * 5000, 0, 0);
+	r->options.wrap = false;
+	for (unsigned i = 0; i < 2; i++) {
+		r->peer_port++;
+		syn_arrives(r);
+		forget(r);
+		inject(r, .flags = ACK, .seq = 1, .ack = 1);
+		CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+		CHECK_EQ(tow_tcp_set_owner(r->tcp, g.owner), 0);
+		r->read = 0;
+		arrive(r, 3);
+		CHECK_EQ(borrow(r, &l), i == 0 ? 2 : 1);
+		CHECK_EQ(tow_tcp_borrow(r->tcp, l.spans, 1), TOW_ENOBUFS);
+		second = r->tcp;
+	}
+	tow_tcp_return(second, MSS);
+	poll_until_quiet(r);
+	CHECK_GE(events_of(r, TOW_EVENT_READABLE), 1u);
+	CHECK_EQ(tow_tcp_borrow(second, l.spans, 1), 1);
+	close_group(r, &g);
+}
+
 /* A reader that does as it likes, in a group with all limits at once. */
 static uint32_t chance(uint32_t *state, uint32_t below)
 {
