@@ -16,8 +16,8 @@
  * other. 226 is said when the client has acknowledged every byte, not when
  * they are queued: the loans are back then, and the client can rely on it.
  *
- * A struct ftp_data outlives its connection for as long as pages of its file,
- * the text of its listing, or blocks of the disk are out.
+ * A struct ftp_data outlives its connection for as long as pages of its file
+ * or the text of its listing are out.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +42,7 @@ static uint64_t acked_bytes(const struct ftp_data *d)
 
 uint64_t ftp_data_moved_bytes(const struct ftp_data *d)
 {
-	return d->task == TASK_STORE ? d->received_bytes : acked_bytes(d);
+	return d->upload ? ftp_store_bytes(d->upload) : acked_bytes(d);
 }
 
 bool ftp_data_is_open(const struct ftp_data *d)
@@ -331,7 +331,8 @@ void ftp_data_end(struct ftp_data *d, bool hard)
 	stop_listening(d);
 	file_send_stop(&d->file);
 	if (d->upload)
-		ftp_store_stop(d);
+		ftp_store_close(d->upload);
+	d->upload = NULL;
 	if (d->tcp && hard)
 		tow_tcp_abort(d->tcp);
 	else if (d->tcp)
@@ -342,8 +343,7 @@ void ftp_data_end(struct ftp_data *d, bool hard)
 
 void ftp_data_release(struct ftp_data *d)
 {
-	if (d->state != DATA_GONE || d->text_loans ||
-	    file_send_lends(&d->file) || ftp_store_holds(d))
+	if (d->state != DATA_GONE || d->text_loans || file_send_lends(&d->file))
 		return;
 	list_remove(&d->link);
 	list_append(&d->ftp->dead_datas, &d->link);
@@ -388,7 +388,7 @@ void ftp_data_check_limits(struct ftp_data *d)
 			check_flushed(d);
 		break;
 	case DATA_RECEIVING:
-		check_moving(d, ftp_store_waits(d));
+		check_moving(d, ftp_store_waits(d->upload));
 		break;
 	case DATA_STORING:
 	case DATA_GONE:

@@ -48,7 +48,7 @@ void ftp_reply(struct ftp_session *s, int code, const char *format, ...)
 	ftp_reply_end(s);
 }
 
-static int code_of_errno(int error)
+int ftp_code_of_errno(int error)
 {
 	switch (-error) {
 	case ENOSPC:
@@ -72,7 +72,7 @@ void ftp_reply_errno(struct ftp_session *s, int error)
 {
 	if (error == -EXDEV || error == -ELOOP)
 		error = -EACCES;
-	ftp_reply(s, code_of_errno(error), "%s.", strerror(-error));
+	ftp_reply(s, ftp_code_of_errno(error), "%s.", strerror(-error));
 }
 
 /* False: the connection is over, or there is no memory for what is to say. */
@@ -200,6 +200,9 @@ void ftp_session_end(struct ftp_session *s, bool hard)
 	}
 	if (s->data)
 		ftp_data_end(s->data, true);
+	if (s->upload)
+		ftp_store_close(s->upload);
+	s->upload = NULL;
 	s->state = FTP_GONE;
 	if (hard)
 		tow_tcp_abort(s->tcp);
@@ -373,6 +376,14 @@ void ftp_session_run(struct ftp_session *s)
 
 /* --- transfers --------------------------------------------------------------
  */
+
+void ftp_session_move(struct ftp_session *s, enum ftp_verb verb,
+		      const char *path)
+{
+	s->verb = verb;
+	strcpy(s->path, path);
+	ftp_session_enter(s, FTP_MOVING);
+}
 
 void ftp_session_moved(struct ftp_session *s, int code, const char *text)
 {

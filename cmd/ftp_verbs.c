@@ -457,15 +457,6 @@ static void run_mlst(struct ftp_session *s, const char *argument)
 /* --- transfers --------------------------------------------------------------
  */
 
-/* From here on the session is MOVING, and the data connection has its task. */
-static void begin_moving(struct ftp_session *s, enum ftp_verb verb,
-			 const char *path)
-{
-	s->verb = verb;
-	strcpy(s->path, path);
-	ftp_session_enter(s, FTP_MOVING);
-}
-
 static void send_listing(struct ftp_session *s, struct ftp_job *j)
 {
 	if (j->error) {
@@ -477,7 +468,7 @@ static void send_listing(struct ftp_session *s, struct ftp_job *j)
 		return;
 	}
 	s->ftp->counts.listings++;
-	begin_moving(s, j->verb, j->path);
+	ftp_session_move(s, j->verb, j->path);
 	ftp_reply(s, 150, "Here it comes.");
 	ftp_data_send_text(s, &j->text);
 }
@@ -577,7 +568,7 @@ static void send_file(struct ftp_session *s, struct ftp_job *j,
 		      struct file_map *map, uint64_t offset)
 {
 	s->ftp->counts.downloads++;
-	begin_moving(s, FTP_RETR, j->path);
+	ftp_session_move(s, FTP_RETR, j->path);
 	ftp_reply(s, 150, "%" PRIu64 " bytes.", map->size - offset);
 	ftp_data_send_file(s, map, offset);
 }
@@ -620,14 +611,12 @@ static void run_retr(struct ftp_session *s, const char *argument)
 
 static void run_stor(struct ftp_session *s, const char *argument)
 {
-	(void)argument;
-	ftp_reply(s, 502, "Not offered here yet.");
+	ftp_store_begin(s, FTP_STOR, argument);
 }
 
 static void run_appe(struct ftp_session *s, const char *argument)
 {
-	(void)argument;
-	ftp_reply(s, 502, "Not offered here yet.");
+	ftp_store_begin(s, FTP_APPE, argument);
 }
 
 /* RFC 959 4.1.3: two replies, if there is something to abort. */

@@ -27,6 +27,7 @@ struct ftp_job *ftp_job_new(struct ftp_session *s, const char *path)
 		return NULL;
 	j->session = s;
 	j->server = s->server;
+	j->dir_fd = -1;
 	strcpy(j->path, path);
 	j->facts = s->facts;
 	j->writable = ftp_session_may_write(s);
@@ -45,6 +46,10 @@ static void free_job(struct ftp_job *j)
 		if (map)
 			file_map_give(map, now_us);
 	}
+	if (j->part[0])
+		(void)unlinkat(j->dir_fd, j->part, 0);
+	if (j->dir_fd >= 0)
+		close(j->dir_fd);
 	text_free(&j->text);
 	free(j);
 }
@@ -77,7 +82,8 @@ void ftp_job_submit(struct ftp_job *j, void (*work)(struct job *job),
 	j->then = then;
 	s->jobs++;
 	ftp_session_enter(s, FTP_WORKING);
-	workers_submit(s->server->workers, &j->job);
+	workers_submit(j->is_long ? s->server->movers : s->server->workers,
+		       &j->job);
 }
 
 /* --- on a worker: looking ---------------------------------------------------
@@ -144,7 +150,6 @@ static void add_line(struct ftp_job *j, const struct dir_entry *e)
 		ftp_format_list(&j->text, e, j->now);
 		break;
 	}
-	j->lines++;
 }
 
 static int list_directory(struct ftp_job *j, int fd, const char *path,
@@ -236,9 +241,8 @@ void ftp_work_list(struct job *job)
 /* --- on a worker: changes ---------------------------------------------------
  */
 
-/* The directory that a path's last name is in, or a negative errno. */
-static int open_parent(const struct ftp_job *j, const char *path,
-		       char name[NAME_MAX + 1])
+int ftp_work_open_parent(const struct ftp_job *j, const char *path,
+			 char name[NAME_MAX + 1])
 {
 	char directory[FTP_PATH_MAX];
 
@@ -252,7 +256,7 @@ void ftp_work_delete(struct job *job)
 {
 	struct ftp_job *j = (struct ftp_job *)job;
 	char name[NAME_MAX + 1];
-	int fd = open_parent(j, j->path, name);
+	int fd = ftp_work_open_parent(j, j->path, name);
 
 	if (fd < 0) {
 		j->error = fd;
@@ -267,7 +271,7 @@ void ftp_work_mkdir(struct job *job)
 {
 	struct ftp_job *j = (struct ftp_job *)job;
 	char name[NAME_MAX + 1];
-	int fd = open_parent(j, j->path, name);
+	int fd = ftp_work_open_parent(j, j->path, name);
 
 	if (fd < 0) {
 		j->error = fd;
@@ -282,8 +286,8 @@ void ftp_work_rename(struct job *job)
 {
 	struct ftp_job *j = (struct ftp_job *)job;
 	char from[NAME_MAX + 1], to[NAME_MAX + 1];
-	int from_fd = open_parent(j, j->path, from);
-	int to_fd = open_parent(j, j->target, to);
+	int from_fd = ftp_work_open_parent(j, j->path, from);
+	int to_fd = ftp_work_open_parent(j, j->target, to);
 
 	if (from_fd < 0 || to_fd < 0)
 		j->error = from_fd < 0 ? from_fd : to_fd;

@@ -129,7 +129,8 @@ static void reap(struct service *service)
 	struct ftp_server *ftp = ftp_of(service);
 
 	LIST_EACH (node, &ftp->datas)
-		ftp_data_round(data_of(node));
+		if (data_of(node)->upload)
+			ftp_store_round(data_of(node));
 	LIST_EACH (node, &ftp->dead_datas) {
 		struct ftp_data *d = data_of(node);
 

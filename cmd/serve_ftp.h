@@ -140,6 +140,8 @@ struct ftp_session {
 	bool epsv_all; /* EPSV ALL: nothing else from now on (RFC 2428 4) */
 	char rename_from[FTP_PATH_MAX]; /* "": no RNFR right before */
 
+	struct ftp_upload *upload; /* WORKING: its file is being opened */
+
 	/* The transfer, and its line in the log. */
 	struct ftp_data *data;
 	enum ftp_verb verb;
@@ -152,7 +154,7 @@ enum ftp_data_state {
 	DATA_FLUSHING,	/* our FIN is sent: until all is acknowledged */
 	DATA_RECEIVING, /* an upload comes in */
 	DATA_STORING,	/* and gets its name */
-	DATA_GONE,	/* closed; loans, or the disk, refer to it */
+	DATA_GONE,	/* closed; loans refer to it */
 };
 
 enum ftp_task {
@@ -182,7 +184,6 @@ struct ftp_data {
 	unsigned text_loans;
 
 	struct ftp_upload *upload;
-	uint64_t received_bytes;
 
 	uint64_t since_us; /* of the last progress */
 	uint64_t mark;	   /* bytes that had moved at since_us */
@@ -214,6 +215,11 @@ void ftp_reply(struct ftp_session *session, int code, const char *format, ...)
 void ftp_reply_begin(struct ftp_session *session, int code);
 void ftp_reply_end(struct ftp_session *session);
 void ftp_reply_errno(struct ftp_session *session, int error);
+int ftp_code_of_errno(int error);
+
+/* A transfer begins: from here on the session is MOVING. */
+void ftp_session_move(struct ftp_session *session, enum ftp_verb verb,
+		      const char *path);
 
 /* A transfer is over: its reply, its line in the log, the next command. */
 void ftp_session_moved(struct ftp_session *session, int code, const char *text);
@@ -251,7 +257,9 @@ struct ftp_job {
 	bool hidden, writable;
 	unsigned facts;
 	time_t now;
-	uint64_t offset; /* RETR: what is needed first */
+	uint64_t offset; /* where a transfer is to begin */
+	uint64_t announced_bytes;
+	bool is_long; /* it moves bytes of files */
 
 	/* What it came to. */
 	int error; /* a negative errno */
@@ -259,7 +267,8 @@ struct ftp_job {
 	bool has_pages;
 	struct file_pages pages;
 	struct text text;
-	unsigned lines;
+	int dir_fd;		 /* uploads: of the directory, or -1 */
+	char part[NAME_MAX + 1]; /* in it, with what is kept; or "" */
 };
 
 struct ftp_job *ftp_job_new(struct ftp_session *session, const char *path);
@@ -268,10 +277,14 @@ void ftp_job_submit(struct ftp_job *job, void (*work)(struct job *job),
 				 struct ftp_job *job));
 void ftp_work_look(struct job *job);   /* what is there? -> entry */
 void ftp_work_open(struct job *job);   /* a file to read -> pages, entry */
-void ftp_work_list(struct job *job);   /* -> text, lines */
+void ftp_work_list(struct job *job);   /* -> text */
 void ftp_work_delete(struct job *job); /* DELE, RMD */
 void ftp_work_mkdir(struct job *job);
 void ftp_work_rename(struct job *job);
+
+/* The directory that a path's last name is in, or a negative errno. */
+int ftp_work_open_parent(const struct ftp_job *job, const char *path,
+			 char name[NAME_MAX + 1]);
 
 /* ftp_data.c */
 int ftp_data_listen(struct ftp_session *session, uint16_t *port);
@@ -279,22 +292,20 @@ void ftp_data_send_file(struct ftp_session *session, struct file_map *map,
 			uint64_t offset);
 void ftp_data_send_text(struct ftp_session *session, struct text *text);
 void ftp_data_receive(struct ftp_session *session, struct ftp_upload *upload);
-void ftp_data_end(struct ftp_data *data, bool hard); /* forget about it */
+void ftp_data_end(struct ftp_data *data, bool hard);
 void ftp_data_fail(struct ftp_data *data, int code, const char *text);
 void ftp_data_release(struct ftp_data *data);
 void ftp_data_check_limits(struct ftp_data *data);
-void ftp_data_round(struct ftp_data *data); /* at the end of each round */
 uint64_t ftp_data_moved_bytes(const struct ftp_data *data);
 bool ftp_data_is_open(const struct ftp_data *data);
 
 /* ftp_store.c */
-void ftp_store_begin(struct ftp_session *session, bool append);
-void ftp_store_take(struct ftp_data *data); /* the connection is there */
-void ftp_store_event(struct ftp_data *data, const struct tow_event *event);
-void ftp_store_round(struct ftp_data *data);
-void ftp_store_stop(struct ftp_data *data); /* before the connection ends */
-void ftp_store_abandon(struct ftp_upload *upload);
-bool ftp_store_waits(const struct ftp_data *data); /* for our disk */
-bool ftp_store_holds(const struct ftp_data *data); /* the disk still has it */
+void ftp_store_begin(struct ftp_session *session, enum ftp_verb verb,
+		     const char *argument);
+void ftp_store_take(struct ftp_data *data);	 /* the connection is there */
+void ftp_store_round(struct ftp_data *data);	 /* at the end of each round */
+void ftp_store_close(struct ftp_upload *upload); /* before the connection */
+uint64_t ftp_store_bytes(const struct ftp_upload *upload); /* that came */
+bool ftp_store_waits(const struct ftp_upload *upload);	   /* for our disk */
 
 #endif
