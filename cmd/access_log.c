@@ -118,22 +118,49 @@ static const char *stamp(struct access_log *log, time_t now)
 	return log->stamp;
 }
 
-void access_log_add(struct access_log *log, time_t now,
-		    const struct access_entry *e)
+/* Peer and time. Returns: false when no more lines can be collected. */
+static bool begin_line(struct access_log *log, time_t now, const char *peer,
+		       const char *user)
 {
 	struct text *out = &log->collected;
 
 	if (out->length > WAITING_BYTES_MAX || !text_ok(out)) {
 		log->left_out++;
-		return;
+		return false;
 	}
 	if (log->left_out > 0)
 		text_printf(out, "(%" PRIu64 " lines left out)\n",
 			    log->left_out);
 	log->left_out = 0;
-	text_printf(out, "%s - ", e->peer);
-	add_escaped(out, e->user ? e->user : "-");
-	text_printf(out, " [%s] \"", stamp(log, now));
+	text_printf(out, "%s - ", peer);
+	add_escaped(out, user ? user : "-");
+	text_printf(out, " [%s] ", stamp(log, now));
+	return true;
+}
+
+static void end_line(struct access_log *log)
+{
+	if (log->collected.length > FLUSH_BYTES)
+		access_log_flush(log);
+}
+
+void access_log_say(struct access_log *log, time_t now, const char *peer,
+		    const char *what)
+{
+	if (!begin_line(log, now, peer, NULL))
+		return;
+	text_printf(&log->collected, "%s\n", what);
+	end_line(log);
+}
+
+void access_log_add(struct access_log *log, time_t now,
+		    const struct access_entry *e)
+{
+	struct text *out = &log->collected;
+
+	if (!begin_line(log, now, e->peer, e->user))
+		return;
+	text_add(out, "\"");
 	if (e->method) {
 		text_printf(out, "%s ", e->method);
 		add_escaped(out, e->target);
@@ -142,8 +169,7 @@ void access_log_add(struct access_log *log, time_t now,
 		text_add(out, "-");
 	}
 	text_printf(out, "\" %d %" PRIu64 "\n", e->status, e->body_bytes);
-	if (out->length > FLUSH_BYTES)
-		access_log_flush(log);
+	end_line(log);
 }
 
 void access_log_flush(struct access_log *log)

@@ -34,6 +34,10 @@ int access_log_open(struct access_log **out, struct workers *workers,
 void access_log_add(struct access_log *log, time_t now,
 		    const struct access_entry *entry);
 
+/* A line of another kind: the peer, the time, and what is said. */
+void access_log_say(struct access_log *log, time_t now, const char *peer,
+		    const char *what);
+
 /* Have what is there written; without waiting. */
 void access_log_flush(struct access_log *log);
 

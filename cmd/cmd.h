@@ -15,6 +15,7 @@ enum exit_status {
 
 int cmd_serve(int argc, char **argv);
 int cmd_get(int argc, char **argv);
+int cmd_relay(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 
 #endif

@@ -22,6 +22,7 @@ static const struct command {
 	{ "serve", cmd_serve,
 	  "serve a directory by HTTP, out of the page cache" },
 	{ "get", cmd_get, "download a file by HTTP" },
+	{ "relay", cmd_relay, "relay TCP or UDP to other addresses" },
 	{ "sim", cmd_sim, "run random scenarios over a simulated network" },
 	{ "help", cmd_help, "explain a command" },
 	{ "version", cmd_version, "print the version" },

@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tow relay: TCP or UDP from one side to the other, without a copy.
+ *
+ * Theory of operation. One thread runs the stack and everything that is
+ * relayed. Received buffers go out again from where they are; the stack's
+ * memory is what holds bytes that the far side has not acknowledged yet, and
+ * when that is much, the near side's window closes.
+ *
+ *	         --dev                          --target-dev, or --dev again
+ *	clients <-----> link 0 [ stack ] link 1 <-----> targets
+ *
+ * SIGTERM and SIGINT drain: no new connections, those under way may end within
+ * RELAY_DRAIN_US. A second signal does not wait for them. SIGUSR1 writes the
+ * statistics.
+ */
+#include "relay.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "cmd.h"
+#include "host/workers.h"
+#include "net_setup.h"
+#include "stats.h"
+
+#define EVENTS_MAX    64
+#define FLUSH_US      300000 /* after the drain: for the last FINs */
+#define TIME_WAIT_MAX 16384  /* connections beside those that are relayed */
+#define RX_TIMES      4	     /* what is under way lies in received buffers */
+#define SECOND_US     1000000u
+
+struct relay_options {
+	struct net_options near, far;
+	struct relay_settings settings;
+	uint64_t connect_timeout_s, idle_timeout_s;
+	const char *stats;
+	bool quiet;
+};
+
+static const struct option option_table[] = {
+	NET_OPTIONS(relay_options, near),
+	{ "target-dev", 0, OPTION_TEXT, offsetof(struct relay_options, far.dev),
+	  "SPEC", "a second device, for the side of the targets", 0, 0 },
+	{ "target-addr", 0, OPTION_LIST,
+	  offsetof(struct relay_options, far.addrs), "CIDR",
+	  "an address of ours there; may be repeated", 0, 0 },
+	{ "target-peer", 0, OPTION_LIST,
+	  offsetof(struct relay_options, far.peers), "CIDR",
+	  "an address for the kernel's end of it", 0, 0 },
+	{ "target-gw", 0, OPTION_LIST,
+	  offsetof(struct relay_options, far.gateways), "IP",
+	  "send other networks' packets to IP, over it", 0, 0 },
+	{ "udp", 'u', OPTION_FLAG, offsetof(struct relay_options, settings.udp),
+	  NULL, "relay datagrams", 0, 0 },
+	{ "copy", 0, OPTION_FLAG, offsetof(struct relay_options, settings.copy),
+	  NULL, "receive and send instead of passing on: to compare", 0, 0 },
+	{ "max-connections", 0, OPTION_NUMBER,
+	  offsetof(struct relay_options, settings.connections_max), "N",
+	  "relay for at most N clients at a time (1024)", 1, 100000 },
+	{ "connect-timeout", 0, OPTION_NUMBER,
+	  offsetof(struct relay_options, connect_timeout_s), "S",
+	  "try the next target after S seconds (5)", 1, 300 },
+	{ "idle-timeout", 0, OPTION_NUMBER,
+	  offsetof(struct relay_options, idle_timeout_s), "S",
+	  "end what is still for S seconds (600, with --udp\n"
+	  "60); 0 is never",
+	  0, 1000000 },
+	{ "stats", 0, OPTION_TEXT, offsetof(struct relay_options, stats),
+	  "FILE", "write statistics at exit and on SIGUSR1", 0, 0 },
+	{ "quiet", 'q', OPTION_FLAG, offsetof(struct relay_options, quiet),
+	  NULL, "print no log", 0, 0 },
+};
+
+static const struct grammar grammar = {
+	.command = "relay",
+	.arguments = "LISTEN TARGET...",
+	.arguments_min = 2,
+	.arguments_max = 1 + RELAY_TARGETS_MAX,
+	.purpose = "Relays connections to LISTEN, a port or an address and a "
+		   "port, to the TARGETs,\nwhich take turns. Bytes go out from "
+		   "where they arrived, without a copy.",
+	.notes = "A target that can't be connected to rests for a while. "
+		 "Without --addr and --peer\nthe kernel's end of a tap gets "
+		 "10.98.N.1 and fd98:0:0:N::1, and the relay the .2\nand ::2 "
+		 "beside them.\n\nSIGTERM and SIGINT end the relay after what "
+		 "is under way; SIGUSR1 writes the\nstatistics.",
+	OPTIONS_OF(option_table),
+};
+
+/* Everything that lives as long as the command. */
+struct command {
+	struct relay_options options;
+	struct relay relay;
+	struct tow_host *host;
+	struct net_addrs addrs; /* of the side of the clients */
+	bool ending;		/* a second signal: do not wait */
+	uint64_t drain_until_us, next_tick_us;
+};
+
+static int complain(const char *what, int error)
+{
+	fprintf(stderr, "tow relay: %s: %s\n", what, strerror(error));
+	return EXIT_FAILED;
+}
+
+/* --- log and statistics -----------------------------------------------------
+ */
+
+void relay_log(struct relay *relay, const char *client,
+	       const struct target *target, const uint64_t bytes[2],
+	       uint64_t since_us, const char *end)
+{
+	char line[TOW_ENDPOINT_TEXT_MAX + 128];
+	uint64_t us = relay->now_us - since_us;
+
+	if (!relay->log)
+		return;
+	snprintf(line, sizeof(line),
+		 "%s %" PRIu64 " %" PRIu64 " %" PRIu64 ".%03" PRIu64 " %s",
+		 target ? target->text : "-", bytes[0], bytes[1],
+		 us / SECOND_US, us % SECOND_US / 1000, end);
+	access_log_say(relay->log, relay->now, client, line);
+}
+
+static void add_targets(struct text *out, const struct relay *relay)
+{
+	unsigned i;
+
+	text_add(out, "\"targets\": {");
+	for (i = 0; i < relay->target_count; i++) {
+		const struct target *target = &relay->targets[i];
+
+		text_printf(out,
+			    "%s\"%s\": {\"chosen\": %" PRIu64
+			    ", \"failed\": %" PRIu64 "}",
+			    i ? ", " : "", target->text, target->chosen,
+			    target->failed);
+	}
+	text_add(out, "}");
+}
+
+static void add_relay(struct text *out, const struct relay *relay)
+{
+	const struct relay_totals *n = &relay->totals;
+
+	text_printf(out,
+		    "\"relay\": {\"accepted\": %" PRIu64
+		    ", \"refused\": %" PRIu64 ", \"done\": %" PRIu64
+		    ", \"reset\": %" PRIu64 ", \"idle\": %" PRIu64
+		    ", \"live\": %u, \"to_target_bytes\": %" PRIu64
+		    ", \"to_client_bytes\": %" PRIu64
+		    ", \"dropped_datagrams\": %" PRIu64 ", ",
+		    n->accepted, n->refused, n->done, n->reset, n->idle,
+		    relay->live_count, n->to_target_bytes, n->to_client_bytes,
+		    n->dropped_datagrams);
+	add_targets(out, relay);
+	text_add(out, "}");
+}
+
+/* What the stack counted, and the relay's own numbers as one more member. */
+static int save_stats(const struct command *c)
+{
+	struct text text = { 0 }, all = { 0 };
+	int error;
+
+	if (!c->options.stats)
+		return 0;
+	stats_json(&text, tow_stats(c->relay.stack));
+	if (text_ok(&text)) {
+		text_add(&all, "{\n  ");
+		add_relay(&all, &c->relay);
+		text_add(&all, ",\n");
+		text_add(&all, text.bytes + strlen("{\n"));
+	}
+	error = stats_write(c->options.stats, &all);
+	text_free(&text);
+	text_free(&all);
+	if (error && error != -ENXIO) { /* a FIFO that nobody reads */
+		complain(c->options.stats, -error);
+		return error;
+	}
+	return 0;
+}
+
+/* --- setting up -------------------------------------------------------------
+ */
+
+static int parse_listen(struct relay *relay, const char *text)
+{
+	static const char any[] = "[::]:";
+	char whole[sizeof(any) + 8];
+
+	if (strlen(text) < 8 && strspn(text, "0123456789") == strlen(text)) {
+		snprintf(whole, sizeof(whole), "%s%s", any, text);
+		text = whole;
+	}
+	if (tow_endpoint_parse(&relay->listen, text) == 0 &&
+	    relay->listen.port != 0)
+		return 0;
+	fprintf(stderr,
+		"tow relay: LISTEN is a port, or an address of ours and a "
+		"port, as in 8080 or 192.0.2.1:8080, not '%s'\n",
+		text == whole ? text + strlen(any) : text);
+	return -1;
+}
+
+/* Returns: false when a complaint was printed. */
+static bool parse_arguments(struct command *c,
+			    const struct option_list *arguments)
+{
+	const struct net_options *far = &c->options.far;
+	unsigned i;
+
+	if (parse_listen(&c->relay, arguments->items[0]) != 0)
+		return false;
+	for (i = 1; i < arguments->count; i++)
+		if (target_parse(&c->relay, arguments->items[i]) != 0)
+			return false;
+	if (!far->dev &&
+	    far->addrs.count + far->peers.count + far->gateways.count) {
+		fputs("tow relay: --target-addr, --target-peer and --target-gw "
+		      "are about the device of --target-dev\n",
+		      stderr);
+		return false;
+	}
+	return true;
+}
+
+static void choose_settings(struct command *c)
+{
+	struct relay_options *o = &c->options;
+
+	if (o->idle_timeout_s == UINT64_MAX)
+		o->idle_timeout_s = o->settings.udp ? 60 : 600;
+	o->settings.connect_timeout_us = o->connect_timeout_s * SECOND_US;
+	o->settings.idle_timeout_us = o->idle_timeout_s * SECOND_US;
+	c->relay.settings = o->settings;
+}
+
+static struct tow_config choose_config(const struct relay_options *o)
+{
+	uint32_t clients = (uint32_t)o->settings.connections_max;
+	struct tow_config cfg;
+
+	tow_config_default(&cfg);
+	if (o->settings.udp)
+		cfg.udp_max = clients + 2;
+	else
+		cfg.tcp_max = 4 * clients + TIME_WAIT_MAX;
+	cfg.rx_chunks *= RX_TIMES;
+	cfg.rx_bufs *= RX_TIMES;
+	cfg.loans = cfg.rx_chunks + cfg.rx_bufs + 8 * clients;
+	cfg.tx_chunks += 2 * clients; /* few bytes are copied */
+	if (o->settings.copy)
+		cfg.tx_chunks *= 4 * RX_TIMES;
+	return cfg;
+}
+
+static int catch_signals(struct tow_host *host)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1 };
+	size_t i;
+
+	signal(SIGPIPE, SIG_IGN);
+	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (tow_host_catch(host, signals[i]) != 0) {
+			fprintf(stderr, "tow relay: %s\n",
+				tow_host_error(host));
+			return EXIT_FAILED;
+		}
+	return EXIT_OK;
+}
+
+static int open_host(struct command *c)
+{
+	struct tow_config cfg = choose_config(&c->options);
+	int error = tow_host_open(&c->host, &cfg);
+
+	if (error) {
+		fprintf(stderr, "tow relay: memory for the stack: %s\n",
+			tow_strerror(error));
+		return EXIT_FAILED;
+	}
+	c->relay.stack = tow_host_stack(c->host);
+	return EXIT_OK;
+}
+
+static int open_devices(struct command *c)
+{
+	struct net_addrs unused;
+
+	if (net_setup(c->host, &c->options.near, "relay", &c->addrs) != 0)
+		return EXIT_FAILED;
+	if (c->options.far.dev &&
+	    net_setup(c->host, &c->options.far, "relay", &unused) != 0)
+		return EXIT_FAILED;
+	return EXIT_OK;
+}
+
+static int open_log(struct command *c)
+{
+	struct relay *relay = &c->relay;
+	int error = workers_open(&relay->workers, 1);
+
+	if (!error && !c->options.quiet)
+		error = access_log_open(&relay->log, relay->workers,
+					STDOUT_FILENO);
+	if (!error)
+		error = tow_host_watch(c->host, workers_fd(relay->workers),
+				       POLLIN);
+	return error ? complain("starting", -error) : EXIT_OK;
+}
+
+static int start_listening(struct relay *relay)
+{
+	char text[TOW_ENDPOINT_TEXT_MAX];
+	int error;
+
+	if (relay->settings.udp) {
+		if (flows_open(relay) != 0)
+			return complain("starting", ENOMEM);
+		error = tow_udp_open(relay->stack, &relay->listen,
+				     &relay->near);
+	} else {
+		error = tow_tcp_listen(relay->stack, &relay->listen,
+				       RELAY_BACKLOG, &relay->listener);
+	}
+	if (error)
+		fprintf(stderr, "tow relay: listening on %s: %s\n",
+			tow_endpoint_format(&relay->listen, text, sizeof(text)),
+			tow_strerror(error));
+	return error ? EXIT_FAILED : EXIT_OK;
+}
+
+/* Signals before threads, so that threads inherit the mask. */
+static int set_up(struct command *c)
+{
+	int status = EXIT_OK;
+
+	if (c->options.stats && stats_check(c->options.stats, "relay") != 0)
+		status = EXIT_FAILED;
+	if (status == EXIT_OK)
+		status = open_host(c);
+	if (status == EXIT_OK)
+		status = catch_signals(c->host);
+	if (status == EXIT_OK)
+		status = open_devices(c);
+	if (status == EXIT_OK)
+		status = open_log(c);
+	if (status == EXIT_OK)
+		status = start_listening(&c->relay);
+	return status;
+}
+
+static void print_where(const struct command *c)
+{
+	const struct relay *relay = &c->relay;
+	bool any = tow_addr_is_any(&relay->listen.addr);
+	unsigned i, count = any ? c->addrs.count : 1;
+	char text[TOW_ENDPOINT_TEXT_MAX];
+
+	fputs("Relaying", stdout);
+	for (i = 0; i < count; i++) {
+		struct tow_endpoint at = relay->listen;
+
+		if (any)
+			at.addr = c->addrs.addrs[i];
+		printf("%s %s", i ? " and" : "",
+		       tow_endpoint_format(&at, text, sizeof(text)));
+	}
+	for (i = 0; i < relay->target_count; i++)
+		printf("%s %s", i ? "," : " to", relay->targets[i].text);
+	putchar('\n');
+	fflush(stdout);
+}
+
+/* --- running ----------------------------------------------------------------
+ */
+
+static void look_at_clock(struct relay *relay)
+{
+	relay->now_us = tow_host_clock_us();
+	relay->now = time(NULL);
+}
+
+static void begin_drain(struct command *c)
+{
+	struct relay *relay = &c->relay;
+
+	if (relay->draining) {
+		c->ending = true;
+		return;
+	}
+	relay->draining = true;
+	c->drain_until_us = relay->now_us + RELAY_DRAIN_US;
+	if (!relay->settings.udp)
+		pairs_drain(relay);
+}
+
+static void take_signals(struct command *c)
+{
+	int number;
+
+	while ((number = tow_host_signal(c->host)) != 0) {
+		if (number == SIGUSR1)
+			(void)save_stats(c);
+		else
+			begin_drain(c);
+	}
+}
+
+static void take_event(struct relay *relay, const struct tow_event *event)
+{
+	if (event->type == TOW_EVENT_DEVICE)
+		relay->device_gone = true;
+	else if (relay->settings.udp)
+		flows_event(relay, event);
+	else
+		pairs_event(relay, event);
+}
+
+static void tick(struct command *c)
+{
+	struct relay *relay = &c->relay;
+
+	if (relay->now_us < c->next_tick_us)
+		return;
+	c->next_tick_us = relay->now_us + RELAY_TICK_US;
+	if (relay->settings.udp)
+		flows_tick(relay);
+	else
+		pairs_tick(relay);
+	if (relay->log)
+		access_log_flush(relay->log);
+}
+
+static void run_once(struct command *c, int64_t timeout_us)
+{
+	struct tow_event events[EVENTS_MAX];
+	struct relay *relay = &c->relay;
+	int i, count;
+
+	count = tow_host_wait(c->host, events, EVENTS_MAX, timeout_us);
+	look_at_clock(relay);
+	for (i = 0; i < count; i++)
+		take_event(relay, &events[i]);
+	if (tow_host_ready(c->host, workers_fd(relay->workers)))
+		workers_collect(relay->workers);
+	take_signals(c);
+	tick(c);
+	if (relay->settings.udp)
+		flows_reap(relay);
+	else
+		pairs_reap(relay);
+}
+
+/* Datagrams do not end; when draining, those under way have left at once. */
+static bool is_done(const struct command *c)
+{
+	const struct relay *relay = &c->relay;
+
+	if (relay->device_gone || c->ending)
+		return true;
+	return relay->draining &&
+	       (relay->settings.udp || relay->live_count == 0 ||
+		relay->now_us >= c->drain_until_us);
+}
+
+static int run(struct command *c)
+{
+	look_at_clock(&c->relay);
+	while (!is_done(c))
+		run_once(c, RELAY_TICK_US);
+	if (!c->relay.device_gone)
+		return EXIT_OK;
+	fputs("tow relay: a device is gone; was its interface deleted?\n",
+	      stderr);
+	return EXIT_FAILED;
+}
+
+/* --- the end ----------------------------------------------------------------
+ */
+
+/* What is still open is reset, and the last segments get a moment to leave. */
+static void end_everything(struct command *c)
+{
+	struct relay *relay = &c->relay;
+	uint64_t until_us;
+
+	if (relay->settings.udp)
+		flows_end(relay);
+	else
+		pairs_end(relay);
+	until_us = tow_host_clock_us() + FLUSH_US;
+	while (!relay->device_gone && !tow_idle(relay->stack) &&
+	       tow_host_clock_us() < until_us)
+		run_once(c, FLUSH_US / 10);
+	if (relay->log)
+		access_log_end(relay->log);
+	workers_drain(relay->workers);
+}
+
+static void tear_down(struct command *c)
+{
+	struct relay *relay = &c->relay;
+
+	if (relay->log)
+		access_log_close(relay->log);
+	if (c->host)
+		tow_host_close(c->host);
+	if (relay->workers)
+		workers_close(relay->workers);
+	if (relay->settings.udp)
+		flows_close(relay);
+	else
+		pairs_reap(relay);
+}
+
+int cmd_relay(int argc, char **argv)
+{
+	static struct command command;
+	struct command *c = &command;
+	struct option_list arguments;
+	int status;
+
+	c->options.settings.connections_max = 1024;
+	c->options.connect_timeout_s = 5;
+	c->options.idle_timeout_s = UINT64_MAX;
+	list_init(&c->relay.pairs);
+	list_init(&c->relay.flows);
+	list_init(&c->relay.dead);
+	switch (options_parse(&grammar, argc, argv, &c->options, &arguments)) {
+	case OPTIONS_RUN:
+		break;
+	case OPTIONS_DONE:
+		return EXIT_OK;
+	case OPTIONS_WRONG:
+		return EXIT_USAGE;
+	}
+	if (!parse_arguments(c, &arguments))
+		return EXIT_USAGE;
+	choose_settings(c);
+	status = set_up(c);
+	if (status == EXIT_OK) {
+		print_where(c);
+		status = run(c);
+		end_everything(c);
+		if (save_stats(c) != 0 && status == EXIT_OK)
+			status = EXIT_FAILED;
+	}
+	tear_down(c);
+	return status;
+}
