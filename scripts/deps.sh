@@ -21,7 +21,7 @@ deps_test=(clang clang-14 libclang-rt-14-dev libfuzzer-14-dev clang-format-14
 	ca-certificates)
 deps_demo=(iproute2 curl procps python3 util-linux)
 deps_bench=(iproute2 ethtool procps curl wrk nginx liblwip-dev
-	gnuplot-nox python3)
+	gnuplot-nox python3 socat haproxy)
 }
 
 # Installed, under this name.

@@ -3,6 +3,7 @@
 import bench_hold
 import bench_http
 import bench_place
+import bench_relay
 import bench_scale
 import bench_shm
 import bench_sizes
@@ -17,6 +18,7 @@ ALL = {
     "sizes": bench_sizes.sizes,
     "udp": bench_udp.udp,
     "http": bench_http.http,
+    "relay": bench_relay.relay,
     "scale": bench_scale.scale,
     "shm": bench_shm.shm,
 }

@@ -45,6 +45,8 @@ COLUMNS = (
     ("receiver_ns_per_kib", "receiver", "{:.0f}", False),
     ("cpu_us_per_request", "CPU us/request", "{:.1f}", True),
     ("server_us_per_request", "server", "{:.1f}", False),
+    ("relay_ns_per_kib", "relay", "{:.0f}", True),
+    ("passed", "passed", "{:.1%}", False),
     ("ns_per_segment", "ns/segment", "{:.0f}", True),
     ("bytes_per_connection", "bytes/connection", "{:.0f}", False),
     ("loss", "lost", "{:.1%}", False),
