@@ -210,7 +210,7 @@ test_idle_connections_end()
 # A target that does not read stops the client, and memory has an end.
 test_slow_target_stops_the_client()
 {
-	local before after
+	local before after client
 	python3 -c '
 import socket, time
 s = socket.create_server(("", 9000))
@@ -220,9 +220,9 @@ time.sleep(60)' >"$work/slow" &
 	wait_for 10 grep -q ready "$work/slow"
 	relay "${far[@]}" "$port" "$target4:9000"
 	timeout 20 head -c 2G /dev/zero >"/dev/tcp/$tow4/$port" &
+	client=$!
 	sleep 3
 	kill -USR1 "$served"; sleep 0.2
-	before=$(stat_of "$work/stats.json" relay.to_target_bytes)
 	before=$(stat_of "$work/stats.json" ledger.tx.passed_bytes)
 	sleep 1
 	kill -USR1 "$served"; sleep 0.2
@@ -232,27 +232,30 @@ time.sleep(60)' >"$work/slow" &
 	((after < 128 << 20)) || fail "$after bytes were taken"
 	[[ $(stat_of "$work/stats.json" exhausted.rx_buffers) == 0 ]] ||
 		fail 'the stack ran out of memory'
-	kill %%
+	kill "$client"
 	stop
 }
 
 # Clients and targets are killed at random; the relay lives on, and forgets.
 test_ends_that_are_killed_leave_nothing_behind()
 {
-	local round first
+	local round first client
 	relay "${far[@]}" "$port" "$target4:9000"
 	for round in 1 2 3 4 5; do
 		target both serve 9000 both 200000000
 		first=$target
 		python3 "$peer" transfer "$tow4" "$port" 200000000 8 \
 			>/dev/null 2>&1 &
+		client=$!
 		sleep "0.$((RANDOM % 5 + 2))"
 		if ((round % 2)); then
-			kill -KILL "$first"; sleep 0.1; kill -KILL %%
+			kill -KILL "$first"; sleep 0.1
+			kill -KILL "$client" || true # it may have given up
 		else
-			kill -KILL %%; sleep 0.1; kill -KILL "$first"
+			kill -KILL "$client" || true
+			sleep 0.1; kill -KILL "$first"
 		fi
-		wait %% 2>/dev/null || true
+		wait "$client" || true
 	done
 	wait_for 20 expect_live 0 || fail 'connections were left over'
 	sleep 1.5 # the target rests
