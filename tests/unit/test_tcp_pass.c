@@ -394,3 +394,27 @@ TEST(bytes_of_another_stack_are_refused)
 	free(one);
 	free(two);
 }
+
+/* Placed in, or copied once, and lent on: the program's memory both times. */
+TCP_TEST(posted_bytes_are_lent_on)
+{
+	static uint8_t memory[2 * SEGMENT];
+	struct tow_span span = { memory, sizeof(memory) };
+
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_post(r->tcp, &span, 5), 0);
+	data(r, 1, SEGMENT);
+	CHECK_EQ(events_of(r, TOW_EVENT_POST), 0u);
+	data(r, 1 + SEGMENT, SEGMENT);
+	CHECK_EQ(events_of(r, TOW_EVENT_POST), 1u);
+	CHECK_EQ(event_of(r, TOW_EVENT_POST)->bytes, sizeof(memory));
+	forget(r);
+	CHECK_EQ(tow_tcp_lend(r->tcp, &span, 1, 6, 0), 0);
+	r->written += sizeof(memory);
+	poll_until_quiet(r);
+	CHECK_EQ(peek(r)->spans[0].ptr, (void *)memory);
+	ack_everything(r, 1 + 2 * SEGMENT);
+	CHECK_EQ(loans_ended(r, 6), 1u);
+	CHECK_EQ(passed(r), 0u);
+	CHECK_EQ(r->corrupt, 0u);
+}
