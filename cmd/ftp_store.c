@@ -20,7 +20,8 @@
  * begin with a copy of the first n bytes (all, for APPE) in a file with a name
  * of its own. The kernel makes it, by reference on file systems that can; then
  * the sink goes on behind it. So a client that continues an upload either has
- * its bytes added, or finds the file as long as it was, and tries again.
+ * its bytes added, or finds the file as long as it was, and tries again
+ * (docs/decisions/0015).
  *
  *	REST 300, STOR f    f:      |AAAAAAAAA|AAAA|     500 bytes
  *	                    .upload |AAAAAAAAA|BBBBBBBBBB…  becomes f
