@@ -433,7 +433,7 @@ int tow_tcp_post(struct tow_tcp *t, const struct tow_span *memory,
 	struct posts *q = &t->posts;
 	struct post *post;
 
-	if (!memory->ptr || memory->len == 0 || memory->len > INT64_MAX)
+	if (!memory->ptr || memory->len == 0 || memory->len > SIZE_MAX / 2)
 		return TOW_EINVAL;
 	if (t->receive.borrowed_bytes)
 		return TOW_EBUSY;
