@@ -20,7 +20,7 @@ deps_test=(clang clang-14 libclang-rt-14-dev libfuzzer-14-dev clang-format-14
 	iputils-ping ethtool curl wget lftp tnftp atftp tftp-hpa python3
 	ca-certificates)
 deps_demo=(iproute2 curl procps python3 util-linux)
-deps_bench=(iproute2 ethtool procps curl wrk nginx liblwip-dev
+deps_bench=(iproute2 ethtool procps curl wrk nginx vsftpd liblwip-dev
 	gnuplot-nox python3 socat haproxy)
 }
 

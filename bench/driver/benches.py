@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The benchmarks by name."""
+import bench_disk
 import bench_hold
 import bench_http
 import bench_place
@@ -19,6 +20,7 @@ ALL = {
     "udp": bench_udp.udp,
     "http": bench_http.http,
     "relay": bench_relay.relay,
+    "disk": bench_disk.disk,
     "scale": bench_scale.scale,
     "shm": bench_shm.shm,
 }

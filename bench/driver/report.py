@@ -38,11 +38,13 @@ class Target:
 COLUMNS = (
     # key, heading, format, with spread
     ("gbps", "Gb/s", "{:.2f}", True),
+    ("durable_gbps", "durable", "{:.2f}", False),
     ("rps", "requests/s", "{:.0f}", True),
     ("mpps", "Mpps", "{:.3f}", False),
     ("cpu_ns_per_kib", "CPU ns/KiB", "{:.0f}", True),
     ("sender_ns_per_kib", "sender", "{:.0f}", False),
     ("receiver_ns_per_kib", "receiver", "{:.0f}", False),
+    ("server_ns_per_kib", "server", "{:.0f}", False),
     ("cpu_us_per_request", "CPU us/request", "{:.1f}", True),
     ("server_us_per_request", "server", "{:.1f}", False),
     ("relay_ns_per_kib", "relay", "{:.0f}", True),
