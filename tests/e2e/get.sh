@@ -115,6 +115,24 @@ test_a_download_is_continued_where_it_was_cut_off()
 	end
 }
 
+# What was written when it was killed is good as far as it goes.
+test_a_killed_download_is_continued()
+{
+	make_file "$work/www/f" 3000000
+	serve_parts hold
+	(cd "$work" && exec "$TOW" get "${addresses[@]}" -q "$from4/f") &
+	wait_for 10 test -s "$work/f.part"
+	kill -KILL $!
+	wait $! 2>/dev/null || true
+	[[ ! -e $work/f && -s $work/f.part && -s $work/f.part.tag ]]
+	cmp -n "$(stat -c %s "$work/f.part")" "$work/f.part" "$work/www/f"
+	end
+	serve_parts
+	get -q -C "$from4/f" || get -q -C "$from4/f"
+	same "$work/f" "$work/www/f"
+	end
+}
+
 # If the file changed in between, the old part is worth nothing.
 test_a_changed_file_is_begun_anew()
 {
@@ -151,11 +169,12 @@ test_a_rest_that_does_not_fit_is_refused()
 	end
 }
 
-# A server with ranges and entity tags that hangs up after 2,000,000 bytes.
+# A server with ranges and entity tags that hangs up after 2,000,000 bytes, or
+# with "hold" does not.
 serve_parts()
 {
-	python3 - "$work/www/f" <<-'END' &
-		import hashlib, socket, sys
+	python3 - "$work/www/f" "${1:-}" <<-'END' &
+		import hashlib, socket, sys, time
 		s = socket.create_server(('', 8000))
 		while True:
 		    c, _ = s.accept()
@@ -174,6 +193,8 @@ serve_parts()
 		        head += 'Content-Range: bytes %d-%d/%d\r\n' % (
 		            first, len(data) - 1, len(data))
 		    c.sendall(head.encode() + b'\r\n' + data[first:first + 2000000])
+		    if sys.argv[2]:
+		        time.sleep(60)
 		    c.close()
 	END
 	python=$!

@@ -216,6 +216,17 @@ test_conditions_prevent_lost_updates()
 	stop
 }
 
+test_a_lossy_link_costs_time_and_nothing_else()
+{
+	make_file "$work/a" 20M
+	serve "$work/www" --writable --dev \
+		'fault:loss=1%,reorder=1%,dup=0.5%,corrupt=0.2%,seed=5:tap'
+	expect "$(status_of -T "$work/a" "$url4/f")" 201 created
+	same "$work/www/f" "$work/a"
+	stop
+	only './f '
+}
+
 test_many_uploads_at_a_time_arrive_whole()
 {
 	local i clients=()
