@@ -24,9 +24,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <tow/error.h>
 #include "base/base.h"
@@ -153,8 +155,22 @@ static int look_at_name(struct target *t)
 	return 0;
 }
 
+/* Memory that is reserved is cleared, too; there it is enough to look. */
+static bool is_memory(const struct target *t, uint64_t *free_bytes)
+{
+	struct statfs fs;
+
+	if (fstatfs(t->fd, &fs) != 0 || fs.f_type != TMPFS_MAGIC)
+		return false;
+	/* 0 blocks in all: there is no limit. */
+	*free_bytes =
+		fs.f_blocks ? fs.f_bavail * (uint64_t)fs.f_bsize : UINT64_MAX;
+	return true;
+}
+
 static int reserve_room(struct target *t)
 {
+	uint64_t free_bytes;
 	bool plain = !t->file.part && !t->file.in_place;
 	uint64_t bytes = t->file.bytes_expected;
 
@@ -162,6 +178,10 @@ static int reserve_room(struct target *t)
 		return 0;
 	if (bytes > INT64_MAX - t->offset)
 		return fail_with(t, -EFBIG, "reserving room for");
+	if (is_memory(t, &free_bytes))
+		return bytes <= free_bytes
+			       ? 0
+			       : fail_with(t, -ENOSPC, "reserving room for");
 	if (fallocate(t->fd, plain ? 0 : FALLOC_FL_KEEP_SIZE, (off_t)t->offset,
 		      (off_t)bytes) == 0)
 		t->reserved = true;
