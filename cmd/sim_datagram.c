@@ -293,11 +293,19 @@ void datagrams_judge(struct datagrams *flow, const uint8_t *data, size_t bytes)
 	count_datagram(flow, number);
 }
 
+static void return_held(struct datagrams *flow)
+{
+	tow_udp_return(flow->in, flow->held);
+	flow->held = 0;
+}
+
 static bool receiving_ended(struct datagrams *flow, int64_t result)
 {
 	if (result >= 0)
 		return false;
-	if (result == TOW_EAGAIN)
+	if (result == TOW_ENOBUFS && flow->held)
+		return_held(flow);
+	else if (result == TOW_EAGAIN || result == TOW_ENOBUFS)
 		flow->readable = false;
 	else if (!error_allowed(flow, (int)result))
 		wrong(flow, tow_strerror((int)result));
@@ -315,12 +323,6 @@ static bool recv_one(struct datagrams *flow)
 	flow->to->copied_out_bytes += (uint64_t)n;
 	datagrams_judge(flow, data, (size_t)n);
 	return true;
-}
-
-static void return_held(struct datagrams *flow)
-{
-	tow_udp_return(flow->in, flow->held);
-	flow->held = 0;
 }
 
 static bool borrow_one(struct datagrams *flow)

@@ -218,6 +218,7 @@ static void tiny_memory(struct world *world, struct tow_config *cfg)
 	cfg->tx_bufs = draw(world, 2, 32);
 	cfg->loans = draw(world, 1, 64);
 	cfg->segments = draw(world, 1, 64);
+	cfg->posts = draw(world, 1, 8);
 	cfg->recv_bytes = draw(world, 1024, 16384);
 	cfg->recv_bytes_max = draw(world, cfg->recv_bytes, 65536);
 	cfg->send_bytes = draw(world, 512, 16384);

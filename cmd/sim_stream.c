@@ -80,6 +80,7 @@ static void plan_end(struct world *world, struct flow *flow, struct end *end)
 	end->ending = draw_ending(dice);
 	end->writable = true;
 	plan_habits(end, dice);
+	posts_plan(end, dice);
 }
 
 static void plan_abort(struct end *end, struct dice *dice)
@@ -148,6 +149,7 @@ static void end_lost(struct end *end)
 	end->tcp = NULL;
 	end->done = true;
 	end->held_count = 0;
+	posts_closed(end);
 }
 
 static void end_close(struct end *end)
@@ -329,7 +331,7 @@ static bool check_total(struct end *end)
 	return false;
 }
 
-static void read_end(struct end *end)
+void end_saw_end(struct end *end)
 {
 	const struct end *peer = end->peer;
 
@@ -348,9 +350,9 @@ static void read_end(struct end *end)
 static void read_nothing(struct end *end, int64_t result)
 {
 	if (result == 0)
-		read_end(end);
+		end_saw_end(end);
 	else if (result == TOW_ENOBUFS)
-		end->readable = false; /* on loan is all that may be */
+		end->readable = false; /* until something is returned */
 	else if (result != TOW_EAGAIN)
 		end_error(end, result);
 	else if (end->closed_event)
@@ -449,10 +451,34 @@ static void borrow_some(struct end *end)
 		return_some(end);
 }
 
-/* Borrowing and receiving take turns only when nothing is on loan. */
+void end_got(struct end *end, const uint8_t *bytes, size_t count)
+{
+	if (!check_bytes(end, end->got_bytes, bytes, count, "posted"))
+		return;
+	end->got_bytes += count;
+	end->returned_bytes += count;
+	check_total(end);
+}
+
+/* From now on it waits for the events of what is posted. */
+static void post_some(struct end *end)
+{
+	int result = posts_make(end);
+
+	if (result == 0)
+		end->readable = false;
+	else if (result == TOW_ENOBUFS)
+		recv_some(end);
+	else
+		end_error(end, result);
+}
+
+/* Ways to read take turns only when nothing is on loan, or posted. */
 static void read_some(struct end *end)
 {
-	if (end->held_count == HELD_MAX)
+	if (end->posts_out || (!end->held_count && hit(end, end->post_ppm)))
+		post_some(end);
+	else if (end->held_count == HELD_MAX)
 		return_some(end);
 	else if (end->held_count || hit(end, end->borrow_ppm))
 		borrow_some(end);
@@ -490,6 +516,8 @@ static bool end_step(struct end *end)
 		read_some(end);
 	else if (end->sent_bytes == end->plan_bytes && !end->shut)
 		finish_writing(end);
+	else if (end->posts_out && hit(end, 2000))
+		posts_take_back(end);
 	else if (end->eof && end->shut)
 		end_close(end);
 	else if (end->held_count)
@@ -520,6 +548,10 @@ static uint64_t end_act(struct end *end)
 
 void end_event(struct end *end, const struct tow_event *event)
 {
+	if (event->type == TOW_EVENT_POST) {
+		posts_event(end, event);
+		return;
+	}
 	end->flow->stirred = true;
 	if (event->object != end->tcp) {
 		world_fail(end->world, "flow %u: event %d for a closed handle",
@@ -762,13 +794,15 @@ static void end_report(const struct end *end, FILE *out)
 {
 	struct tow_tcp_info info;
 
-	fprintf(out, "    %s: sent %llu of %llu, got %llu, on loan %llu%s%s%s",
+	fprintf(out,
+		"    %s: sent %llu of %llu, got %llu, on loan %llu, posts %u"
+		"%s%s%s",
 		end_name(end), (unsigned long long)end->sent_bytes,
 		(unsigned long long)end->plan_bytes,
 		(unsigned long long)end->got_bytes,
 		(unsigned long long)(end->got_bytes - end->returned_bytes),
-		end->shut ? ", shut" : "", end->eof ? ", saw end" : "",
-		end->done ? ", done" : "");
+		end->posts_out, end->shut ? ", shut" : "",
+		end->eof ? ", saw end" : "", end->done ? ", done" : "");
 	if (end->error)
 		fprintf(out, ", %s", tow_strerror(end->error));
 	if (!end->tcp) {

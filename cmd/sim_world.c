@@ -359,7 +359,7 @@ static bool all_idle(const struct world *world)
 		    port->held != port->spare)
 			return false;
 	}
-	return world->loans_out == 0;
+	return world->loans_out == 0 && world->posts_out == 0;
 }
 
 static void check_pool(struct world *world, unsigned number, const char *name,
@@ -404,6 +404,8 @@ static void say_who_is_left(struct world *world)
 				   (unsigned long long)DRAIN_US_MAX / 1000000);
 	if (world->loans_out)
 		world_fail(world, "%u loans never came back", world->loans_out);
+	if (world->posts_out)
+		world_fail(world, "%u posts never came back", world->posts_out);
 	for (unsigned i = 0; i < world->node_count; i++)
 		check_memory(world, i);
 	world_fail(world, "a device holds on to buffers");
@@ -447,6 +449,12 @@ static void check_ledger(struct world *world, unsigned number)
 			   (unsigned long long)
 				   ledger->copied_bytes[TOW_COPY_RX_RECV],
 			   (unsigned long long)node->copied_out_bytes);
+	if (ledger->rx_placed_bytes < node->placed_bytes)
+		world_fail(world,
+			   "stack %u: the ledger has %llu bytes placed, events "
+			   "%llu",
+			   number, (unsigned long long)ledger->rx_placed_bytes,
+			   (unsigned long long)node->placed_bytes);
 	if (ledger->rx_lent_bytes < node->returned_bytes ||
 	    ledger->rx_lent_bytes > node->borrowed_bytes)
 		world_fail(world,
@@ -601,6 +609,10 @@ static void take_down(struct world *world)
 		tow_sim_close(world->sim);
 	for (unsigned i = 0; i < world->datagrams_count; i++)
 		slots_free(&world->datagrams[i]);
+	for (unsigned i = 0; i < world->flow_count; i++) {
+		posts_free(&world->flows[i].a);
+		posts_free(&world->flows[i].b);
+	}
 	loans_free(world);
 }
 

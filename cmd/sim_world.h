@@ -10,6 +10,7 @@
  *	sim_world.c     one scenario: build, run, check, take down
  *	sim_stream.c    programs at the two ends of a TCP connection
  *	sim_relay.c     a program between them, which passes on what it gets
+ *	sim_post.c      and receive into posted buffers
  *	sim_datagram.c  programs that exchange datagrams
  *	sim_slots.c     and receive them into posted buffers
  *	sim_attacker.c  somebody who forges segments
@@ -100,6 +101,7 @@ struct node {
 	uint64_t accepted_bytes; /* taken by send and lend */
 	uint64_t copied_out_bytes;
 	uint64_t returned_bytes, borrowed_bytes;
+	uint64_t placed_bytes; /* into posts of streams, by their events */
 };
 
 enum ending {
@@ -111,6 +113,19 @@ enum ending {
 struct held {
 	struct tow_span span;
 	uint64_t position;
+};
+
+#define POSTS_MAX 4
+
+/* Memory that was posted for a stream. */
+struct post_record {
+	uint8_t *memory; /* with canaries in front and behind; NULL: none */
+	size_t whole,
+		front; /* bytes: of all of it, in front of what is posted */
+	size_t bytes;
+	uint64_t token;
+	bool taken_back; /* before its event came */
+	uint8_t *first;	 /* what it held then */
 };
 
 /* One end of a connection, and the program that has it. */
@@ -132,11 +147,16 @@ struct end {
 	uint64_t got_bytes, returned_bytes;
 	struct held held[HELD_MAX]; /* oldest first */
 	unsigned held_count;
+	struct post_record posts[POSTS_MAX];
+	unsigned posts_out;
+	uint64_t post_token, post_token_due; /* made last, came back last */
 
 	/* Habits. */
 	enum ending ending;
 	uint64_t abort_at_bytes; /* sent or got */
 	uint32_t lend_ppm, borrow_ppm, more_ppm, hold_ppm, pause_ppm;
+	uint32_t post_ppm;
+	unsigned posts_at_once;
 	uint64_t write_max, read_max;
 	uint64_t pause_us_max, pause_until_us;
 };
@@ -239,6 +259,7 @@ struct world {
 	struct loan_record *loans;
 	uint32_t loan_count, loan_room;
 	uint32_t loans_out;
+	uint32_t posts_out; /* of streams */
 	struct tally *tally;
 	bool failed;
 	char failure[512];
@@ -291,6 +312,19 @@ void datagrams_plan(struct world *world, struct datagrams *flow,
 void datagrams_act(struct datagrams *flow);
 void datagrams_event(struct datagrams *flow, const struct tow_event *event);
 void datagrams_judge(struct datagrams *flow, const uint8_t *data, size_t bytes);
+
+/* The peer's end of the stream was seen. */
+void end_saw_end(struct end *end);
+/* The next @count bytes came to @end in @bytes. */
+void end_got(struct end *end, const uint8_t *bytes, size_t count);
+
+/* sim_post.c */
+void posts_plan(struct end *end, struct dice *dice);
+int posts_make(struct end *end);
+void posts_take_back(struct end *end);
+void posts_closed(struct end *end);
+void posts_event(struct end *end, const struct tow_event *event);
+void posts_free(struct end *end);
 
 /* sim_slots.c */
 void slots_plan(struct datagrams *flow);

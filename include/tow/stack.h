@@ -170,7 +170,10 @@ TOW_API int tow_route_add(struct tow_stack *stack, int link,
  */
 TOW_API int tow_poll(struct tow_stack *stack, uint64_t now_us);
 
-/* When tow_poll() has to be called again at the latest; UINT64_MAX is never. */
+/*
+ * When tow_poll() has to be called again at the latest; UINT64_MAX is never. A
+ * call may have made an event that waits to be taken: then it is now.
+ */
 TOW_API uint64_t tow_deadline(const struct tow_stack *stack);
 
 /* A descriptor that polls readable when that device has frames, or -1. */

@@ -165,7 +165,8 @@ TOW_API int64_t tow_tcp_send(struct tow_tcp *tcp, const void *data,
  * Owns:    the stack has a read-only loan until the event, even after
  *          tow_tcp_close(); the program must not write there. After an error
  *          there is no loan.
- * Returns: 0, TOW_EINVAL (no bytes at all, too many spans), TOW_EAGAIN,
+ * Returns: 0, TOW_EINVAL (no bytes at all, too many spans), TOW_ENOBUFS (more
+ *          spans than half of tow_config.loans: this never fits), TOW_EAGAIN,
  *          TOW_EPIPE, TOW_ECONNRESET, …, as tow_tcp_send().
  * Cost:    O(count).
  * Example: examples/file-sender.c

@@ -24,11 +24,15 @@ bool buf_span_is_placed(const struct tow_buf *buf, const struct tow_span *span)
 	return buf->place && span->len && !in_own_memory(buf, span->ptr);
 }
 
-bool buf_has_placed(const struct tow_buf *buf)
+bool buf_has_placed(const struct tow_buf *buf, uint64_t offset)
 {
-	for (unsigned i = 1; buf->place && i < buf->span_count; i++)
-		if (buf_span_is_placed(buf, &buf->spans[i]))
+	uint64_t end = 0;
+
+	for (unsigned i = 0; buf->place && i < buf->span_count; i++) {
+		end += buf->spans[i].len;
+		if (end > offset && buf_span_is_placed(buf, &buf->spans[i]))
 			return true;
+	}
 	return false;
 }
 

@@ -98,9 +98,12 @@ uint8_t *buf_append(struct tow_buf *buf, uint32_t bytes);
 void buf_trim_front(struct tow_buf *buf, uint32_t bytes);
 void buf_trim_back(struct tow_buf *buf, uint32_t bytes);
 
-/* Placed: in a posted buffer, where the device put it; see placed.c. */
+/*
+ * Placed: in a posted buffer, where the device put it; see placed.c. Of a
+ * buffer, any of its bytes from @offset on.
+ */
 bool buf_span_is_placed(const struct tow_buf *buf, const struct tow_span *span);
-bool buf_has_placed(const struct tow_buf *buf);
+bool buf_has_placed(const struct tow_buf *buf, uint64_t offset);
 
 /*
  * Copy what is placed into chunks. False for want of chunks or spans: then the

@@ -132,40 +132,12 @@ static void deliver(struct tow_stack *stack, struct net_packet *packet)
 		udp_input(&stack->udp, packet);
 }
 
-/*
- * A frame of which bytes lie in a posted buffer goes on as it is if it is of
- * the flow that the memory was posted for: its transport knows what to do. Any
- * other is copied out, before somebody else holds on to that memory.
- */
-static bool check_placed(struct tow_stack *stack, struct net_link *link,
-			 struct tow_buf *buf)
-{
-	struct ledgers ledgers = { NULL, &stack->net.stats.ledger };
-	struct net_flow flow;
-
-	if (!tcp_placed(&stack->tcp, buf, &flow) &&
-	    !udp_placed(&stack->udp, buf, &flow)) {
-		/* That memory is no longer ours to read. */
-		net_drop(&stack->net, TOW_DROP_LINK_TRUNCATED);
-		tow_buf_give(buf);
-		return false;
-	}
-	if (net_frame_is_of(link, buf, &flow) ||
-	    buf_evacuate(buf, ledgers, TOW_COPY_RX_FOREIGN))
-		return true;
-	net_drop(&stack->net, TOW_DROP_NO_BUFFERS);
-	tow_buf_give(buf);
-	return false;
-}
-
 static void receive_frame(struct tow_stack *stack, struct net_link *link,
 			  struct tow_buf *buf)
 {
 	struct net_packet packet;
 	struct net_error error;
 
-	if (UNLIKELY(buf->place) && !check_placed(stack, link, buf))
-		return;
 	switch (net_receive(&stack->net, link, buf, &packet, &error)) {
 	case NET_DONE:
 		break;
@@ -190,8 +162,10 @@ static int receive_batch(struct tow_stack *stack, struct net_link *link)
 	n = link->dev->ops->rx(link->dev, bufs, RX_BATCH);
 	if (n < 0)
 		net_link_gone(&stack->net, link);
+	stack_check_placed(stack, link, bufs, n);
 	for (int i = 0; i < n; i++)
-		receive_frame(stack, link, bufs[i]);
+		if (bufs[i])
+			receive_frame(stack, link, bufs[i]);
 	udp_place_all(&stack->udp);
 	tcp_place_all(&stack->tcp);
 	return n;
@@ -352,7 +326,7 @@ uint64_t tow_deadline(const struct tow_stack *stack)
 	uint64_t next_us = wheel_next(&net->wheel);
 
 	if (net->loop_count || has_ended_loans(net) ||
-	    govern_waits(&net->govern))
+	    govern_waits(&net->govern) || tcp_has_events(&stack->tcp))
 		return net->now_us;
 	if (tcp_waits(&stack->tcp) || udp_waits(&stack->udp))
 		next_us = MIN(next_us, net->now_us + RETRY_US);

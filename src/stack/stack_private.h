@@ -14,4 +14,11 @@ struct tow_stack {
 	struct tow_config cfg;
 };
 
+/*
+ * Look at the frames of a batch that left bytes in posted buffers, before any
+ * frame of it is received. Those that cannot be received become NULL.
+ */
+void stack_check_placed(struct tow_stack *stack, const struct net_link *link,
+			struct tow_buf **bufs, int count);
+
 #endif

@@ -335,14 +335,15 @@ static void keep_in_order(struct tow_tcp *t, struct tow_buf *buf,
 {
 	held(buf)->cost = 0;
 	held(buf)->placed = buf->bytes;
-	if (t->posts.head && post_take(t, buf, why))
-		return;
-	/* What is left over in posted memory must not stay there. */
-	if (!buf_evacuate(buf, tcp_ledgers(t), why->placed)) {
+	/* What does not fit into what is posted must not stay there. */
+	if (buf_has_placed(buf, t->posts.room) &&
+	    !buf_evacuate(buf, tcp_ledgers(t), why->placed)) {
 		tcp_drop(t, TOW_DROP_TCP_REASSEMBLY);
 		tow_buf_give(buf);
 		return;
 	}
+	if (t->posts.head && post_take(t, buf, why))
+		return;
 	if (pack(t, buf))
 		return;
 	held_begin(t, buf);
@@ -434,7 +435,7 @@ static struct tow_buf *first_held_placed(const struct tow_tcp *t)
 {
 	struct tree_node *node = tree_first(&t->receive.holes);
 
-	while (node && !buf_has_placed(buf_of(node)))
+	while (node && !buf_has_placed(buf_of(node), 0))
 		node = tree_next(node);
 	return buf_of(node);
 }

@@ -310,6 +310,8 @@ int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 	}
 	if (total == 0)
 		return TOW_EINVAL;
+	if (2 * (uint32_t)count > t->host->cfg.loans)
+		return TOW_ENOBUFS;
 	if (!send_queue_room(t))
 		return TOW_EAGAIN;
 	/* Two for each span is the most it can take: rest and token. */

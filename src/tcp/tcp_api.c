@@ -130,10 +130,15 @@ int tcp_events(struct tcp_host *host, struct tow_event *out, int max)
 	return n;
 }
 
+bool tcp_has_events(const struct tcp_host *host)
+{
+	return !list_empty(&host->ready) || !list_empty(&host->listening_ready);
+}
+
 bool tcp_idle(const struct tcp_host *host)
 {
 	return host->connections_live == 0 && host->loans_live == 0 &&
-	       list_empty(&host->ready) && list_empty(&host->listening_ready);
+	       !tcp_has_events(host);
 }
 
 /*

@@ -76,6 +76,7 @@ bool tcp_placed(struct tcp_host *host, const struct tow_buf *buf,
 void tcp_owner_gone(struct tcp_host *host, const struct tow_owner *owner);
 
 int tcp_events(struct tcp_host *host, struct tow_event *out, int max);
+bool tcp_has_events(const struct tcp_host *host);
 bool tcp_idle(const struct tcp_host *host);
 
 /* Something will go on as soon as the stack is polled again. */
