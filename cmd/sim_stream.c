@@ -272,6 +272,10 @@ static void lend_some(struct end *end, uint64_t bytes)
 			      draw_flags(end, bytes));
 	if (result < 0)
 		loan_cancel(world, loan);
+	if (result == TOW_ENOBUFS) { /* of so many spans, never */
+		send_some(end, bytes);
+		return;
+	}
 	write_result(end, result < 0 ? result : (int64_t)bytes);
 }
 

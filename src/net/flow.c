@@ -7,6 +7,8 @@
 #include "wire/wire_ip4.h"
 #include "wire/wire_ip6.h"
 
+#define PORTS_BYTES 4 /* what TCP and UDP begin with */
+
 /* Both return the header's length, or 0 for a packet of something else. */
 static size_t match_ip4(const uint8_t *ip, size_t bytes,
 			const struct net_flow *flow)
@@ -55,15 +57,15 @@ bool net_frame_is_of(const struct net_link *link, const struct tow_buf *buf,
 {
 	bool v4 = tow_addr_is_v4(&flow->local);
 	size_t at = net_has_ethernet(link) ? ETH_BYTES : 0, ip_bytes;
-	const uint8_t *frame = buf->spans[0].ptr;
-	size_t bytes = buf->spans[0].len;
+	uint8_t frame[ETH_BYTES + IP4_BYTES_MAX + PORTS_BYTES];
+	size_t bytes = tow_buf_read(buf, 0, frame, sizeof(frame));
 
 	if (bytes < at || (at && !match_type(frame, v4)))
 		return false;
 	ip_bytes = v4 ? match_ip4(frame + at, bytes - at, flow)
 		      : match_ip6(frame + at, bytes - at, flow);
 	at += ip_bytes;
-	return ip_bytes && bytes >= at + 4 &&
+	return ip_bytes && bytes >= at + PORTS_BYTES &&
 	       wire_get16(frame + at) == flow->remote_port &&
 	       wire_get16(frame + at + 2) == flow->local_port;
 }

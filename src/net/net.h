@@ -219,10 +219,7 @@ enum net_verdict net_receive(struct net *net, struct net_link *link,
 			     struct tow_buf *buf, struct net_packet *packet,
 			     struct net_error *error);
 
-/*
- * Does a frame that was not looked at yet say that it is of this flow? Only
- * what lies in the room is looked at: whatever is not there is of no flow.
- */
+/* Does a frame that was not looked at yet say that it is of this flow? */
 bool net_frame_is_of(const struct net_link *link, const struct tow_buf *buf,
 		     const struct net_flow *flow);
 
