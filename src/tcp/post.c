@@ -388,12 +388,13 @@ bool post_hold(struct tow_tcp *t, struct tow_buf *buf)
 	unsigned count;
 
 	held(buf)->placed = 0;
-	if (t->posts.head)
+	if (distance + buf->bytes > t->posts.room) {
 		place_learn(t, false);
-	if (distance + buf->bytes > t->posts.room)
 		return buf_evacuate(buf, tcp_ledgers(t), TOW_COPY_RX_HOLE);
+	}
 	count = cut(t, buf, distance, buf->bytes, pieces);
 	held(buf)->placed = settle(t, pieces, count, &why);
+	place_learn(t, held(buf)->placed == buf->bytes);
 	for (unsigned i = 0; i < count; i++)
 		spans[i] = (struct tow_span){ pieces[i].to, pieces[i].bytes };
 	if (count >= TOW_BUF_SPANS)

@@ -597,6 +597,21 @@ TCP_TEST(placement_pauses_when_too_much_misses_and_comes_back)
 	CHECK(holds(0, 1, seq + 299));
 }
 
+/* What is placed behind a hole is no miss: the window goes on being placed. */
+TCP_TEST(placement_goes_on_behind_a_hole)
+{
+	open_placing(r);
+	CHECK_EQ(post_at(r, 0, 64 * 1024, TOKEN), 0);
+	data(r, 1, 100);
+	for (uint32_t seq = 201; seq < 8201; seq += 100)
+		data(r, seq, 100);
+	CHECK_EQ(info_of(r).placement, TOW_PLACEMENT_ARMED);
+	CHECK_EQ(copied(r, TOW_COPY_RX_HOLE), 100u);
+	data(r, 101, 100);
+	CHECK_EQ(copied(r, TOW_COPY_RX_REPAIR), 100u);
+	CHECK(holds(0, 1, 8200));
+}
+
 TCP_TEST(placement_says_when_the_device_cannot)
 {
 	open_plain(r);
