@@ -326,7 +326,7 @@ uint64_t tow_deadline(const struct tow_stack *stack)
 	uint64_t next_us = wheel_next(&net->wheel);
 
 	if (net->loop_count || has_ended_loans(net) ||
-	    govern_waits(&net->govern) || tcp_has_events(&stack->tcp))
+	    govern_waits(&net->govern) || stack->tcp.events_by_call)
 		return net->now_us;
 	if (tcp_waits(&stack->tcp) || udp_waits(&stack->udp))
 		next_us = MIN(next_us, net->now_us + RETRY_US);

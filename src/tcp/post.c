@@ -260,6 +260,7 @@ void post_end(struct tow_tcp *t, int status)
 static void take_back(struct tow_tcp *t)
 {
 	post_end(t, TOW_ECONNABORTED);
+	t->host->events_by_call |= t->posts.done != NULL;
 	for (struct post *post = t->posts.done; post; post = post->next)
 		wipe(post);
 }
@@ -459,6 +460,7 @@ int tow_tcp_post(struct tow_tcp *t, const struct tow_span *memory,
 	take_unread(t);
 	if (t->posts.head && (stream_is_over(t) || t->state == TOW_TCP_CLOSED))
 		post_end(t, stream_is_over(t) ? 0 : t->error);
+	t->host->events_by_call |= t->posts.done != NULL;
 	place_update(t);
 	tcp_after_read(t);
 	return 0;

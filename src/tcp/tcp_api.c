@@ -121,6 +121,7 @@ int tcp_events(struct tcp_host *host, struct tow_event *out, int max)
 {
 	int n = listener_events(host, out, max);
 
+	host->events_by_call = false;
 	while (n < max && !list_empty(&host->ready)) {
 		struct tow_tcp *t =
 			CONTAINER(host->ready.next, struct tow_tcp, ready);
@@ -130,15 +131,10 @@ int tcp_events(struct tcp_host *host, struct tow_event *out, int max)
 	return n;
 }
 
-bool tcp_has_events(const struct tcp_host *host)
-{
-	return !list_empty(&host->ready) || !list_empty(&host->listening_ready);
-}
-
 bool tcp_idle(const struct tcp_host *host)
 {
 	return host->connections_live == 0 && host->loans_live == 0 &&
-	       !tcp_has_events(host);
+	       list_empty(&host->ready) && list_empty(&host->listening_ready);
 }
 
 /*

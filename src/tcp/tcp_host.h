@@ -42,6 +42,7 @@ struct tcp_host {
 	struct list output;	     /* connections with something to send */
 	struct list leaving; /* TIME-WAIT, orphaned FIN-WAIT-2; oldest first */
 	struct list starved; /* told EAGAIN for want of the stack's memory */
+	bool events_by_call; /* a call, not the poll, made one: to be taken */
 	struct list placing; /* connections whose hint has to be renewed */
 };
 
@@ -76,7 +77,6 @@ bool tcp_placed(struct tcp_host *host, const struct tow_buf *buf,
 void tcp_owner_gone(struct tcp_host *host, const struct tow_owner *owner);
 
 int tcp_events(struct tcp_host *host, struct tow_event *out, int max);
-bool tcp_has_events(const struct tcp_host *host);
 bool tcp_idle(const struct tcp_host *host);
 
 /* Something will go on as soon as the stack is polled again. */

@@ -24,10 +24,14 @@
 #define BYTES (8 * MEGABYTE)
 #endif
 
-TEST(idle_connection_takes_at_most_a_kibibyte)
+/*
+ * Posts, their hint, what is on loan and a longer ledger came on top of the
+ * kibibyte that it was before: bench/run scale says so.
+ */
+TEST(idle_connection_takes_at_most_a_kibibyte_and_a_quarter)
 {
-	CHECK(crowd_bytes_per_connection(100000) <= 1024);
-	CHECK(crowd_bytes_per_connection(1000) <= 1024);
+	CHECK(crowd_bytes_per_connection(100000) <= 1280);
+	CHECK(crowd_bytes_per_connection(1000) <= 1280);
 }
 
 /*
