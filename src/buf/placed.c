@@ -36,7 +36,26 @@ bool buf_has_placed(const struct tow_buf *buf, uint64_t offset)
 	return false;
 }
 
-/* Append a copy of @span, in as many chunks as it takes. */
+/* Room for up to @want bytes behind the last, in a new chunk if need be. */
+static uint8_t *make_room(struct tow_buf *buf, size_t want, uint32_t *bytes)
+{
+	uint32_t behind = buf_room(buf);
+	uint8_t *chunk = NULL;
+
+	if (behind) {
+		*bytes = (uint32_t)MIN(want, behind);
+		return buf_append(buf, *bytes);
+	}
+	if (buf->span_count < TOW_BUF_SPANS)
+		chunk = tow_chunk_take(buf->pool);
+	if (!chunk)
+		return NULL;
+	*bytes = (uint32_t)MIN(want, buf->pool->chunk_bytes);
+	tow_buf_add_chunk(buf, chunk, *bytes);
+	return chunk;
+}
+
+/* Append a copy of @span: pieces of small posts share chunks. */
 static bool append_copy(struct tow_buf *buf, const struct tow_span *span,
 			struct ledgers ledgers, enum tow_copy why)
 {
@@ -44,15 +63,12 @@ static bool append_copy(struct tow_buf *buf, const struct tow_span *span,
 	size_t left = span->len;
 
 	while (left) {
-		uint32_t n = (uint32_t)MIN(left, buf->pool->chunk_bytes);
-		uint8_t *chunk = NULL;
+		uint32_t n;
+		uint8_t *to = make_room(buf, left, &n);
 
-		if (buf->span_count < TOW_BUF_SPANS)
-			chunk = tow_chunk_take(buf->pool);
-		if (!chunk)
+		if (!to)
 			return false;
-		payload_copy(ledgers, why, chunk, from, n);
-		tow_buf_add_chunk(buf, chunk, n);
+		payload_copy(ledgers, why, to, from, n);
 		from += n;
 		left -= n;
 	}

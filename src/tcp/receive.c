@@ -380,6 +380,31 @@ static bool starves_senders(const struct tow_tcp *t, const struct tow_buf *buf)
 	       pool->bufs_left <= pool->bufs_total / 8;
 }
 
+static void forget_held(struct tow_tcp *t, struct tow_buf *buf)
+{
+	tree_remove(&t->receive.holes, &held(buf)->node);
+	held_discard(t, buf);
+}
+
+/* It has to come again, and is reported no longer (RFC 2018 8). */
+static void renege(struct tow_tcp *t, struct tow_buf *buf)
+{
+	t->receive.sack_count = 0;
+	forget_held(t, buf);
+}
+
+/*
+ * The next segment finds no room: what is held behind it cannot be read before
+ * it, and must not keep it out for ever.
+ */
+static void make_way(struct tow_tcp *t)
+{
+	struct tree_node *last = tree_last(&t->receive.holes);
+
+	if (last)
+		renege(t, buf_of(last));
+}
+
 /*
  * Payload (the whole of @buf) and FIN of an acceptable segment. The notes of
  * the buffer have the payload's sum, see tcp_input.c.
@@ -412,6 +437,7 @@ bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 		t->ack_now = true; /* RFC 5681 4.2: a duplicate ACK at once */
 		hold(t, buf);
 	} else if (!may_keep(t, buf)) {
+		make_way(t);
 		tcp_drop(t, TOW_DROP_NO_BUFFERS);
 		tow_buf_give(buf);
 	} else {
@@ -440,12 +466,6 @@ static struct tow_buf *first_held_placed(const struct tow_tcp *t)
 	return buf_of(node);
 }
 
-static void forget_held(struct tow_tcp *t, struct tow_buf *buf)
-{
-	tree_remove(&t->receive.holes, &held(buf)->node);
-	held_discard(t, buf);
-}
-
 /* Forget something that is held in posted memory. False: there is nothing. */
 bool receive_drop_placed(struct tow_tcp *t)
 {
@@ -456,18 +476,23 @@ bool receive_drop_placed(struct tow_tcp *t)
 	return buf != NULL;
 }
 
-/*
- * Posted memory is taken back: what is held in it moves into chunks. Without
- * any it has to come again, and is reported no longer (RFC 2018 8).
- */
+/* Chunks are more than what is held in posted memory costs. */
+static bool may_rescue(const struct tow_tcp *t, const struct tow_buf *buf)
+{
+	uint32_t most = buf->bytes + 2 * buf->pool->chunk_bytes;
+
+	return may_hold(t, buf) && t->receive.cost + most <= t->receive.limit;
+}
+
+/* Posted memory is taken back: what is held in it moves into chunks. */
 void receive_rescue_placed(struct tow_tcp *t)
 {
 	struct tow_buf *buf;
 
 	while ((buf = first_held_placed(t))) {
-		if (!buf_evacuate(buf, tcp_ledgers(t), TOW_COPY_RX_UNPOSTED)) {
-			t->receive.sack_count = 0;
-			forget_held(t, buf);
+		if (!may_rescue(t, buf) ||
+		    !buf_evacuate(buf, tcp_ledgers(t), TOW_COPY_RX_UNPOSTED)) {
+			renege(t, buf);
 			continue;
 		}
 		t->receive.cost += buf_cost(buf) - held(buf)->cost;
