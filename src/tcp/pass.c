@@ -94,6 +94,7 @@ static bool must_copy(const struct tow_tcp *to, const struct tow_tcp *from,
 		return true;
 	*why = TOW_COPY_TX_PASS;
 	return held_is_moved(from, buf) || !device_can_gather(to, buf) ||
+	       buf->span_count > to->host->cfg.loans || /* it never fits */
 	       (from->receive.cost > from->receive.limit &&
 		bytes < held(buf)->cost / 4);
 }
