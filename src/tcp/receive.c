@@ -135,23 +135,33 @@ static bool may_hold(const struct tow_tcp *t, const struct tow_buf *buf)
 	       pool->bufs_left > pool->bufs_total / 8;
 }
 
-/* Cut what an earlier buffer has already off the front. False: all of it. */
+static struct tow_buf *held_at_or_before(const struct tow_tcp *t,
+					 struct tow_buf *buf)
+{
+	return buf_of(tree_at_or_before(&t->receive.holes, &held(buf)->node,
+					held_before));
+}
+
+/*
+ * Cut what earlier buffers have already off the front. False: all of it. What
+ * one of them leaves may begin where the next does.
+ */
 static bool trim_to_previous(struct tow_tcp *t, struct tow_buf *buf)
 {
-	struct tow_buf *prev = buf_of(tree_at_or_before(
-		&t->receive.holes, &held(buf)->node, held_before));
-	struct seq seq = held(buf)->seq, end;
+	struct tow_buf *prev = held_at_or_before(t, buf);
 
-	if (!prev || !seq_after(held_end(prev), seq))
-		return true;
-	end = held_end(prev);
-	if (!seq_before(end, held_end(buf))) {
-		report_duplicate(t, seq, held_end(buf));
-		return false;
+	while (prev && seq_after(held_end(prev), held(buf)->seq)) {
+		struct seq seq = held(buf)->seq, end = held_end(prev);
+
+		if (!seq_before(end, held_end(buf))) {
+			report_duplicate(t, seq, held_end(buf));
+			return false;
+		}
+		report_duplicate(t, seq, end);
+		buf_trim_front(buf, (uint32_t)seq_diff(end, seq));
+		held(buf)->seq = end;
+		prev = held_at_or_before(t, buf);
 	}
-	report_duplicate(t, seq, end);
-	buf_trim_front(buf, (uint32_t)seq_diff(end, seq));
-	held(buf)->seq = end;
 	return true;
 }
 

@@ -150,8 +150,8 @@ static void send_segment(const struct segment *s)
 					? FOREIGN
 					: stream_byte(s->offset + i);
 	finish_sums(frame, header + s->bytes);
-	if (s->broken)
-		frame[HEAD_AT + 16] ^= 0x10;
+	if (s->broken) /* so that no flipped bit makes it right again */
+		frame[HEAD_AT + 16] ^= 0x50;
 	memset(frame + at + s->bytes, FOREIGN, s->padding);
 	ASSERT(tow_sim_inject(f.raw, frame, at + s->bytes + s->padding) == 0);
 }

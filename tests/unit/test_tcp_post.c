@@ -417,6 +417,27 @@ TCP_TEST(placed_segments_are_moved_over_themselves)
 	CHECK_EQ(events_of(r, TOW_EVENT_POST), 2u);
 }
 
+/* One that begins inside of a held segment ends behind the one after it. */
+TCP_TEST(placed_over_two_that_are_held_keeps_both)
+{
+	static const uint8_t other[200] = { 0 };
+
+	open_placing(r);
+	CHECK_EQ(post_at(r, 0, POST, TOKEN), 0);
+	data(r, 1, 100);
+	data(r, 201, 100);
+	data(r, 301, 100);
+	/* what came first stays, whatever comes in its place */
+	inject(r, .flags = ACK, .seq = 251, .ack = 1, .bytes = 150,
+	       .data = other);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_OUT_OF_ORDER), 3u);
+	inject(r, .flags = ACK, .seq = 251, .ack = 1, .bytes = 200,
+	       .data = other);
+	data(r, 101, 100);
+	CHECK(holds(0, 1, 400));
+	CHECK(all(block(400), 50, 0));
+}
+
 TCP_TEST(placed_with_a_bad_checksum_is_overwritten)
 {
 	open_placing(r);
