@@ -3,8 +3,7 @@
  * A TCP relay: bytes go out on the other connection from where they arrived.
  *
  *	relay                                   tries itself
- *	relay tap 192.0.2.2/24 192.0.2.1/24     for nc 192.0.2.2 7777, to nc -l
- *7778
+ *	relay tap 192.0.2.2/24 192.0.2.1/24     from port 7777 to port 7778
  */
 #include "example.h"
 
@@ -46,10 +45,12 @@ static int pump(struct side *from)
 		to->shut = 1;
 		passed = tow_tcp_shutdown(to->tcp);
 	}
-	n = (n < 0 && n != TOW_EAGAIN) || (passed < 0 && passed != TOW_EAGAIN);
-	if (n || (to->shut && from->shut))
-		end(from, n); /* a failure here is a reset there */
-	return !n && !(to->shut && from->shut);
+	n = (n < 0 && n != TOW_EAGAIN && n != TOW_ENOBUFS) ||
+	    (passed < 0 && passed != TOW_EAGAIN);
+	if (!n && !(to->shut && from->shut))
+		return 1;
+	end(from, n); /* a failure here is a reset there */
+	return 0;
 }
 
 static void begin(struct tow_tcp *near)

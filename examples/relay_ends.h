@@ -12,7 +12,7 @@
 
 static struct tow_listener *ends_listener;
 static uint64_t ends_got;
-static int ends_done;
+static int ends_closed, ends_done;
 
 static void ends_handle(const struct tow_event *event)
 {
@@ -28,8 +28,11 @@ static void ends_handle(const struct tow_event *event)
 		ends_got += span.len;
 		tow_tcp_return(tcp, span.len);
 	}
-	if (n == 0 && ends_got == ENDS_BYTES)
-		ends_done = 1;
+	if (n != 0)
+		return;
+	tow_tcp_close(tcp);
+	ends_closed++; /* the target first; then its end came to the client */
+	ends_done = ends_closed == 2 && ends_got == ENDS_BYTES;
 }
 
 static void ends_try(struct pair *pair, void (*relay)(const struct tow_event *))
