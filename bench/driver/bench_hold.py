@@ -55,7 +55,7 @@ def hold(bench, result):
     bench.need_network()
     bench.need_source()
     only = bench.options.only
-    result.title = "the neighbours of one receiver, by kernel's sendfile()"
+    result.title = "the neighbours of one receiver, by the kernel's sendfile(2)"
     result.rows = [Row(name) for name in CASES if not only or only in name]
     measure.take_rounds(result.rows,
                         lambda row: take(bench, *CASES[row.name]),
