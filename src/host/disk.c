@@ -181,7 +181,7 @@ void tow_disk_close(struct tow_disk *disk)
 		tow_sink_close(sink);
 	collect(disk);
 	while (disk->requests || workers_busy(disk->workers)) {
-		(void)poll(&wait, 1, -1);
+		(void)poll(&wait, 1, disk->unsubmitted ? 10 : -1);
 		collect(disk);
 	}
 	free_sinks(disk);
