@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -52,14 +51,13 @@ static const struct spec_key keys[] = {
 };
 #undef AT
 
-/* Spinning keeps the peer from running when both share the only processor. */
+/*
+ * Spinning keeps the peer from running when both share the only processor. It
+ * is the machine's that count: who is pinned to one has its peer on another.
+ */
 static uint64_t default_spin_us(void)
 {
-	cpu_set_t cpus;
-
-	if (!sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) == 1)
-		return 0;
-	return SPIN_US;
+	return sysconf(_SC_NPROCESSORS_ONLN) == 1 ? 0 : SPIN_US;
 }
 
 void tow_shm_default(struct tow_shm *how)

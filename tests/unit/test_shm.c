@@ -4,6 +4,7 @@
  * waits. What a hostile peer does is in test_shm_lies.c.
  */
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -561,6 +562,20 @@ TEST(wishes_that_make_no_sense_are_refused)
 	tow_shm_default(&how);
 	how.arena_bytes = SIZE_MAX - 5;
 	CHECK_EQ(tow_shm_pair(ends, &how), TOW_EINVAL);
+}
+
+TEST(an_end_that_is_pinned_to_one_of_many_processors_spins)
+{
+	struct tow_shm free, pinned;
+	cpu_set_t one;
+
+	tow_shm_default(&free);
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)sched_getcpu(), &one);
+	CHECK_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+	tow_shm_default(&pinned);
+	CHECK_EQ(pinned.spin_us, free.spin_us);
+	CHECK_EQ(pinned.spin_us > 0, sysconf(_SC_NPROCESSORS_ONLN) > 1);
 }
 
 TEST(an_end_may_have_no_arena)
