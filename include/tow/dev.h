@@ -53,7 +53,8 @@ enum tow_dev_cap {
 	TOW_DEV_TSO4 = 1 << 2,	   /* cuts TOW_GSO_TCP4; implies TX_CSUM */
 	TOW_DEV_TSO6 = 1 << 3,	   /* cuts TOW_GSO_TCP6; implies TX_CSUM */
 	TOW_DEV_USO = 1 << 4,	   /* cuts TOW_GSO_UDP; implies TX_CSUM */
-	TOW_DEV_LRO = 1 << 5,	   /* may hand up TCP frames above the MTU */
+	TOW_DEV_LRO = 1 << 5,	   /* may hand up TCP frames above the MTU,
+				    * and trains of UDP datagrams */
 	TOW_DEV_SPLIT = 1 << 6,	   /* splits headers from payload */
 	TOW_DEV_ASYNC_TX = 1 << 7, /* gives tx buffers back later */
 	TOW_DEV_ARENA = 1 << 8,	   /* payload must lie in @arena */

@@ -419,27 +419,58 @@ static bool is_plain_data(const uint8_t *frame, const struct shape *shape)
 
 /*
  * Same flow and same headers but for lengths, sums, identification, sequence
- * number and PSH: then nothing is lost by merging. A short packet or one with
- * PSH ends the merged frame, which is what @first's payload size tells.
+ * number and PSH: then nothing is lost by merging. A short packet ends the
+ * merged frame, which is what @first's payload size tells.
  */
-static bool same_headers(const uint8_t *a, const uint8_t *b,
+static bool same_network(const uint8_t *a, const uint8_t *b,
 			 const struct shape *shape)
 {
-	const uint8_t *ta = a + shape->transport_at;
-	const uint8_t *tb = b + shape->transport_at;
-	uint32_t header = shape->payload_at - shape->transport_at;
-
 	if (memcmp(a, b, ETHERNET_BYTES + 2) != 0) /* with version and TOS */
 		return false;
 	if (!shape->v6 && (a[ETHERNET_BYTES + 8] != b[ETHERNET_BYTES + 8] ||
 			   shape->transport_at != ETHERNET_BYTES + 20))
 		return false;
-	if (shape->v6 && a[ETHERNET_BYTES + 7] != b[ETHERNET_BYTES + 7])
-		return false;
-	return memcmp(ta, tb, 4) == 0 &&	   /* ports */
-	       memcmp(ta + 8, tb + 8, 5) == 0 &&   /* ACK, header length */
-	       memcmp(ta + 14, tb + 14, 2) == 0 && /* window */
-	       memcmp(ta + 18, tb + 18, header - 18) == 0; /* options */
+	return !shape->v6 || a[ETHERNET_BYTES + 7] == b[ETHERNET_BYTES + 7];
+}
+
+static bool same_tcp(const uint8_t *a, const uint8_t *b, uint32_t header_bytes)
+{
+	return memcmp(a, b, 4) == 0 &&		 /* ports */
+	       memcmp(a + 8, b + 8, 5) == 0 &&	 /* ACK, header length */
+	       memcmp(a + 14, b + 14, 2) == 0 && /* window */
+	       memcmp(a + 18, b + 18, header_bytes - 18) == 0; /* options */
+}
+
+static bool segment_follows(const struct packet *first, const struct shape *a,
+			    const struct packet *next, const struct shape *b,
+			    uint32_t bytes)
+{
+	return is_plain_data(first->data, a) && is_plain_data(next->data, b) &&
+	       get32(next->data + b->transport_at + 4) ==
+		       get32(first->data + a->transport_at + 4) + bytes &&
+	       same_tcp(first->data + a->transport_at,
+			next->data + b->transport_at,
+			a->payload_at - a->transport_at);
+}
+
+/* A whole datagram, neither padded nor empty. */
+static bool is_plain_datagram(const uint8_t *frame, const struct shape *shape)
+{
+	return shape->end > shape->payload_at &&
+	       get16(frame + shape->transport_at + 4) ==
+		       shape->end - shape->transport_at;
+}
+
+/* The next of a train; all of them have a checksum, or none has. */
+static bool datagram_follows(const struct packet *first, const struct shape *a,
+			     const struct packet *next, const struct shape *b)
+{
+	const uint8_t *ua = first->data + a->transport_at;
+	const uint8_t *ub = next->data + b->transport_at;
+
+	return is_plain_datagram(first->data, a) &&
+	       is_plain_datagram(next->data, b) && memcmp(ua, ub, 4) == 0 &&
+	       !get16(ua + 6) == !get16(ub + 6);
 }
 
 bool packet_follows(const struct packet *first, const struct shape *a,
@@ -448,24 +479,29 @@ bool packet_follows(const struct packet *first, const struct shape *a,
 {
 	uint32_t each = a->end - a->payload_at;
 
-	if (!b->transport || b->protocol != TCP || a->v6 != b->v6 ||
+	if (!b->transport || a->protocol != b->protocol || a->v6 != b->v6 ||
 	    a->transport_at != b->transport_at ||
 	    a->payload_at != b->payload_at ||
 	    !tow_addr_equal(&a->src, &b->src) ||
 	    !tow_addr_equal(&a->dst, &b->dst))
 		return false;
-	return is_plain_data(first->data, a) && is_plain_data(next->data, b) &&
-	       b->end - b->payload_at <= each && bytes % each == 0 &&
-	       get32(next->data + b->transport_at + 4) ==
-		       get32(first->data + a->transport_at + 4) + bytes &&
-	       same_headers(first->data, next->data, a);
+	if (b->end - b->payload_at > each || bytes % each != 0 ||
+	    !same_network(first->data, next->data, a))
+		return false;
+	return a->protocol == TCP ? segment_follows(first, a, next, b, bytes)
+				  : datagram_follows(first, a, next, b);
 }
 
 void packet_write_merged(uint8_t *headers, const struct shape *shape,
 			 uint32_t payload_bytes, uint8_t last_flags)
 {
+	uint8_t *transport = headers + shape->transport_at;
+
 	write_ip_length(headers, shape, shape->payload_at + payload_bytes);
-	headers[shape->transport_at + TCP_FLAGS_AT] |= last_flags & FLAG_PSH;
+	if (shape->protocol == TCP)
+		transport[TCP_FLAGS_AT] |= last_flags & FLAG_PSH;
+	else
+		put16(transport + 4, 8 + payload_bytes);
 	if (!shape->v6)
 		write_network_sum(headers + ETHERNET_BYTES);
 }

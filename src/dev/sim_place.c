@@ -336,6 +336,19 @@ static void flip_bit(struct port *port, const struct group *group,
 	port_count(port, TOW_SIM_HINT_DAMAGED);
 }
 
+/* Without options; a train only where nothing lies between two payloads. */
+static bool fits_slots(const struct tow_buf *buf, const struct shape *shape,
+		       const struct hint *hint)
+{
+	if (shape->payload_at !=
+	    (shape->v6 ? UDP_HEAD6_BYTES : UDP_HEAD4_BYTES))
+		return false;
+	if (buf->gso == TOW_GSO_UDP)
+		return shape->payload_at == hint->header_bytes &&
+		       buf->gso_bytes == hint->slot_bytes;
+	return buf->bytes - hint->header_bytes <= hint->slot_bytes;
+}
+
 static bool is_foreseen(const struct tow_buf *buf, const struct group *group,
 			const struct hint *hint)
 {
@@ -346,18 +359,19 @@ static bool is_foreseen(const struct tow_buf *buf, const struct group *group,
 	if ((buf->flags & TOW_BUF_TRUNCATED) || padded)
 		return false;
 	if (hint->protocol == PROTOCOL_UDP)
-		return shape->payload_at == (shape->v6 ? UDP_HEAD6_BYTES
-						       : UDP_HEAD4_BYTES) &&
-		       buf->bytes - hint->header_bytes <= hint->slot_bytes;
+		return fits_slots(buf, shape, hint);
 	return shape->payload_at == hint->header_bytes &&
 	       get32(head + shape->transport_at + 4) == hint->sequence;
 }
 
 static void go_on(struct hint *hint, uint32_t payload_bytes)
 {
-	size_t bytes = hint->protocol == PROTOCOL_UDP ? hint->slot_bytes
-						      : payload_bytes;
+	size_t bytes = payload_bytes;
 
+	if (hint->protocol == PROTOCOL_UDP) /* at least one slot */
+		bytes = MAX(1,
+			    (bytes + hint->slot_bytes - 1) / hint->slot_bytes) *
+			hint->slot_bytes;
 	hint->sequence += payload_bytes;
 	hint->at += MIN(bytes, hint->bytes - hint->at);
 }

@@ -105,7 +105,8 @@ static void merge(struct port *port, struct packet_queue *queue,
 		struct packet *next = queue_take(queue);
 		struct shape shape = packet_shape(next->data, next->bytes);
 
-		flags |= packet_tcp_flags(next->data, &shape);
+		if (shape.protocol == PROTOCOL_TCP)
+			flags |= packet_tcp_flags(next->data, &shape);
 		add_piece(group, next->data + shape.payload_at,
 			  shape.end - shape.payload_at);
 		group->packets[group->count++] = next;
@@ -163,8 +164,7 @@ static void next_group(struct port *port, struct packet_queue *queue,
 		return;
 	}
 	part_headers(group);
-	if ((port->how.caps & TOW_DEV_LRO) &&
-	    group->shape.protocol == PROTOCOL_TCP && group->payload_bytes)
+	if ((port->how.caps & TOW_DEV_LRO) && group->payload_bytes)
 		merge(port, queue, group);
 	if (port->how.rx_partial)
 		write_partial(group);
@@ -305,7 +305,10 @@ static void note_offloads(const struct port *port, struct tow_buf *buf,
 	buf->header_bytes = (uint16_t)shape->payload_at;
 	if (group->count == 1)
 		return;
-	buf->gso = shape->v6 ? TOW_GSO_TCP6 : TOW_GSO_TCP4;
+	if (shape->protocol != PROTOCOL_TCP)
+		buf->gso = TOW_GSO_UDP;
+	else
+		buf->gso = shape->v6 ? TOW_GSO_TCP6 : TOW_GSO_TCP4;
 	buf->gso_bytes = (uint16_t)group->pieces[1].len;
 }
 

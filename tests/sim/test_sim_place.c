@@ -301,17 +301,23 @@ static struct tow_buf *datagram(struct net2 *net, const uint8_t *payload,
 	return buf;
 }
 
-/* Four bytes of each datagram are a header of the application's, as in TFTP. */
-TEST(datagrams_land_in_slots)
+static void arm_slots(struct net2 *net, uint16_t header_bytes)
 {
-	struct net2 *net = open_net(net2_new(), 9);
 	struct tow_span span = { posted, POSTED };
 	struct tow_place place = hint_for(&span, 1);
 
 	place.protocol = 17;
-	place.header_bytes = UDP_PAYLOAD_AT + 4;
+	place.header_bytes = UDP_PAYLOAD_AT + header_bytes;
 	place.slot_bytes = SLOT;
 	CHECK_EQ(net->b->ops->place(net->b, &place), 0);
+}
+
+/* Four bytes of each datagram are a header of the application's, as in TFTP. */
+TEST(datagrams_land_in_slots)
+{
+	struct net2 *net = open_net(net2_new(), 9);
+
+	arm_slots(net, 4);
 	net2_send(net, datagram(net, stream, 4 + SLOT));
 	expect(net, true, true);
 	net2_send(net, datagram(net, stream + 600, 4 + 100)); /* a short one */
@@ -327,6 +333,78 @@ TEST(datagrams_land_in_slots)
 	net2_send(net, datagram(net, stream, 4 + SLOT));
 	expect(net, false, false);
 	close_net(net, 4 * SLOT + 1);
+}
+
+static struct tow_buf *train(struct net2 *net, const uint8_t *payload,
+			     unsigned bytes, uint16_t each_bytes)
+{
+	struct tow_buf *buf = datagram(net, payload, bytes);
+
+	buf->gso = TOW_GSO_UDP;
+	buf->gso_bytes = each_bytes;
+	return buf;
+}
+
+TEST(datagrams_of_one_flow_become_a_train)
+{
+	struct net2 *net = net2_new();
+	uint8_t frame[2000];
+	struct tow_buf *buf;
+
+	net->how_b.caps |= TOW_DEV_LRO;
+	open_net(net, 9);
+	net2_send(net, train(net, stream, 1500, 400));
+	net2_send(net, datagram(net, stream, 400)); /* a short one ends it */
+	buf = next(net);
+	CHECK_EQ(buf->gso, TOW_GSO_UDP);
+	CHECK_EQ(buf->gso_bytes, 400);
+	CHECK_EQ(tow_buf_read(buf, 0, frame, sizeof(frame)), 42 + 1500);
+	CHECK_EQ(get16(frame + 16), 28 + 1500);
+	CHECK_EQ(get16(frame + 38), 8 + 1500);
+	CHECK_EQ(csum_finish(csum_bytes(0, frame + 14, 20)), 0);
+	CHECK_MEM(frame + 42, stream, 1500);
+	tow_buf_give(buf);
+	buf = next(net);
+	CHECK_EQ(buf->gso, TOW_GSO_NONE);
+	CHECK_EQ(buf->bytes, 42 + 400);
+	tow_buf_give(buf);
+	close_net(net, 0);
+}
+
+TEST(trains_land_in_slots)
+{
+	struct net2 *net = net2_new();
+
+	net->how_b.caps |= TOW_DEV_LRO;
+	open_net(net, 9);
+	arm_slots(net, 0);
+	net2_send(net, train(net, stream, 3 * SLOT + 100, SLOT));
+	expect(net, true, true);
+	net2_send(net, datagram(net, stream + 4 * SLOT, SLOT));
+	expect(net, true, true);
+	CHECK_MEM(posted, stream, 3 * SLOT + 100);
+	CHECK_EQ(posted[3 * SLOT + 100], CANARY); /* the slot is taken */
+	CHECK_MEM(posted + 4 * SLOT, stream + 4 * SLOT, SLOT);
+	CHECK_EQ(net2_fate(net->b, TOW_SIM_MERGED), 3);
+	net2_send(net, train(net, stream, 600, 300)); /* of half a slot */
+	expect(net, true, false);
+	close_net(net, 5 * SLOT + 600);
+}
+
+/* The headers of all but the first would lie in the slots. */
+TEST(train_with_headers_of_the_applications_is_not_foreseen)
+{
+	struct net2 *net = net2_new();
+
+	net->how_b.caps |= TOW_DEV_LRO;
+	open_net(net, 9);
+	arm_slots(net, 4);
+	net2_send(net, train(net, stream, 2 * (SLOT + 4), SLOT + 4));
+	expect(net, true, false);
+	CHECK_MEM(posted, stream + 4, 2 * SLOT + 4);
+	net2_send(net, datagram(net, stream, 4 + SLOT));
+	expect(net, false, false);
+	close_net(net, 2 * SLOT + 4);
 }
 
 TEST(hints_that_make_no_sense_are_violations)
