@@ -83,7 +83,7 @@ static bool link_places(const struct net_link *link)
 /* May there be a hint at all? ARMED if so. */
 static enum tow_placement decide(const struct tow_tcp *t)
 {
-	if (!t->posts.head)
+	if (!tcp_has_posts(t))
 		return TOW_PLACEMENT_NONE;
 	if (!may_receive(t))
 		return TOW_PLACEMENT_STATE;
@@ -91,8 +91,8 @@ static enum tow_placement decide(const struct tow_tcp *t)
 		return TOW_PLACEMENT_DEVICE;
 	if (port_is_shared(t))
 		return TOW_PLACEMENT_SHARED;
-	if (tcp_now(t) < t->placing.paused_until_us)
-		return (enum tow_placement)t->placing.pause_state;
+	if (tcp_now(t) < t->posts->placing.paused_until_us)
+		return (enum tow_placement)t->posts->placing.pause_state;
 	return TOW_PLACEMENT_ARMED;
 }
 
@@ -127,10 +127,10 @@ static int call_device(struct tow_tcp *t, struct net_link *link,
 
 static void withdraw(struct tow_tcp *t)
 {
-	struct net_link *link = t->placing.link;
+	struct net_link *link = t->posts->placing.link;
 	struct tow_place place;
 
-	t->placing.link = NULL;
+	t->posts->placing.link = NULL;
 	if (!link || !link_places(link))
 		return;
 	name_flow(t, &place);
@@ -140,7 +140,7 @@ static void withdraw(struct tow_tcp *t)
 /* What the device said no to is not asked for again at once. */
 static enum tow_placement refused(struct tow_tcp *t, int error)
 {
-	struct placing *p = &t->placing;
+	struct placing *p = &t->posts->placing;
 
 	p->link = NULL;
 	p->pause_state = TOW_PLACEMENT_REFUSED;
@@ -175,9 +175,9 @@ static enum tow_placement arm(struct tow_tcp *t)
 		withdraw(t);
 		return TOW_PLACEMENT_FULL;
 	}
-	if (t->placing.link && t->placing.link != t->path.link)
+	if (t->posts->placing.link && t->posts->placing.link != t->path.link)
 		withdraw(t);
-	t->placing.link = t->path.link;
+	t->posts->placing.link = t->path.link;
 	error = call_device(t, t->path.link, &place);
 	return error ? refused(t, error) : TOW_PLACEMENT_ARMED;
 }
@@ -191,11 +191,17 @@ static const enum tow_counter state_counters[TOW_PLACEMENT_KINDS] = {
 	[TOW_PLACEMENT_MISSES] = TOW_COUNTER_PLACE_PAUSED,
 };
 
+enum tow_placement place_state(const struct tow_tcp *t)
+{
+	return t->posts ? (enum tow_placement)t->posts->placing.state
+			: TOW_PLACEMENT_NONE;
+}
+
 static void enter(struct tow_tcp *t, enum tow_placement state)
 {
-	if (state == t->placing.state)
+	if (state == t->posts->placing.state)
 		return;
-	t->placing.state = (uint8_t)state;
+	t->posts->placing.state = (uint8_t)state;
 	if (state_counters[state])
 		tcp_count(t, state_counters[state]);
 }
@@ -205,10 +211,12 @@ void place_update(struct tow_tcp *t)
 {
 	enum tow_placement state = decide(t);
 
-	list_remove(&t->placing.dirty);
+	if (!t->posts)
+		return;
+	list_remove(&t->posts->placing.dirty);
 	if (state == TOW_PLACEMENT_ARMED)
 		state = arm(t);
-	else if (t->placing.link)
+	else if (t->posts->placing.link)
 		withdraw(t);
 	enter(t, state);
 }
@@ -216,21 +224,24 @@ void place_update(struct tow_tcp *t)
 /* Before the device is asked for frames again. */
 void place_soon(struct tow_tcp *t)
 {
-	if ((t->posts.head || t->placing.link) && list_empty(&t->placing.dirty))
-		list_append(&t->host->placing, &t->placing.dirty);
+	struct posts *q = t->posts;
+
+	if (q && (q->head || q->placing.link) && list_empty(&q->placing.dirty))
+		list_append(&t->host->placing, &q->placing.dirty);
 }
 
 void tcp_place_all(struct tcp_host *host)
 {
 	while (!list_empty(&host->placing))
-		place_update(CONTAINER(host->placing.next, struct tow_tcp,
-				       placing.dirty));
+		place_update(CONTAINER(host->placing.next, struct posts,
+				       placing.dirty)
+				     ->tcp);
 }
 
 /* The rate of misses is looked at now and then. */
 static void judge(struct tow_tcp *t)
 {
-	struct placing *p = &t->placing;
+	struct placing *p = &t->posts->placing;
 	bool bad = p->misses > MISSES_MAX;
 
 	p->hits = p->misses = 0;
@@ -247,11 +258,12 @@ static void judge(struct tow_tcp *t)
 /* A segment with payload has come; was it where it belongs? */
 void place_learn(struct tow_tcp *t, bool hit)
 {
-	struct placing *p = &t->placing;
+	struct placing *p;
 
 	place_soon(t);
-	if (p->state != TOW_PLACEMENT_ARMED)
+	if (!t->posts || t->posts->placing.state != TOW_PLACEMENT_ARMED)
 		return;
+	p = &t->posts->placing;
 	tcp_count(t, hit ? TOW_COUNTER_PLACE_HITS : TOW_COUNTER_PLACE_MISSES);
 	if (hit)
 		p->hits++;
@@ -273,7 +285,7 @@ bool tcp_placed(struct tcp_host *host, const struct tow_buf *buf,
 {
 	struct tow_tcp *t = connection_of(host, buf->place);
 
-	if (!t)
+	if (!t || !t->posts)
 		return false;
 	for (unsigned i = 1; i < buf->span_count; i++)
 		if (buf_span_is_placed(buf, &buf->spans[i]))

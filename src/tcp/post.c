@@ -26,6 +26,11 @@
  * Whatever came otherwise, a segment that the device put into posted memory
  * and that does not belong there is copied out before it is kept.
  *
+ * Most connections never post, so the queue and what is known of placing are a
+ * record of their own (struct posts), which comes with the first post. An empty
+ * one is taken from a connection when another needs it: all that is lost then
+ *is how placing went.
+ *
  * A post that is full, or short at the end of the stream, moves to the list of
  * those done, from where the event is taken. Behind the bytes that count, what
  * the device wrote (post->written) is wiped before the program sees it: it may
@@ -52,7 +57,7 @@ struct piece {
 
 static struct target target_at(const struct tow_tcp *t, uint64_t distance)
 {
-	struct post *post = t->posts.head;
+	struct post *post = t->posts->head;
 	uint64_t left = distance;
 
 	while (post && left >= post->bytes - post->filled) {
@@ -110,7 +115,7 @@ static unsigned cut(const struct tow_tcp *t, const struct tow_buf *buf,
 static bool lies_before(const struct tow_tcp *t, const uint8_t *a,
 			const uint8_t *b)
 {
-	for (const struct post *p = t->posts.head; p; p = p->next) {
+	for (const struct post *p = t->posts->head; p; p = p->next) {
 		bool has_a = (uintptr_t)a - (uintptr_t)p->ptr < p->bytes;
 		bool has_b = (uintptr_t)b - (uintptr_t)p->ptr < p->bytes;
 
@@ -176,7 +181,14 @@ static uint32_t settle(struct tow_tcp *t, const struct piece *pieces,
 	return in_place;
 }
 
-/* ------------------------------------------------------------- completion */
+/* ------------------------------------------------------------- the records */
+
+static void post_free(struct tcp_host *host, struct post *post)
+{
+	post->next = host->post_free;
+	host->post_free = post;
+	host->posts_live--;
+}
 
 static struct post *post_new(struct tcp_host *host)
 {
@@ -191,6 +203,60 @@ static struct post *post_new(struct tcp_host *host)
 	return post;
 }
 
+/* The connection has nothing posted, and forgets how placing went. */
+void post_forget(struct tow_tcp *t)
+{
+	struct posts *q = t->posts;
+
+	if (!q)
+		return;
+	ASSERT(!q->head && !q->done);
+	place_update(t);
+	ASSERT(!q->placing.link && list_empty(&q->placing.dirty));
+	q->tcp = NULL;
+	t->posts = NULL;
+	list_remove(&q->idle);
+	list_add(&t->host->idle_queues, &q->idle);
+}
+
+/*
+ * A queue that is empty. A live post is in one that is not, and there are as
+ * many queues as posts: so who has a post finds a queue for it.
+ */
+static struct posts *find_queue(struct tcp_host *host)
+{
+	struct posts *q = CONTAINER(host->idle_queues.next, struct posts, idle);
+	bool is_any = !list_empty(&host->idle_queues);
+
+	if (is_any && !q->tcp)
+		return q;
+	if (host->post_queues_used < host->cfg.posts) {
+		q = &host->post_queues[host->post_queues_used++];
+		list_init(&q->idle);
+		return q;
+	}
+	ASSERT(is_any);
+	post_forget(q->tcp);
+	return q;
+}
+
+static struct posts *queue_of(struct tow_tcp *t)
+{
+	struct posts *q = t->posts;
+
+	if (!q) {
+		q = find_queue(t->host);
+		list_remove(&q->idle);
+		*q = (struct posts){ .tcp = t };
+		list_init(&q->idle);
+		list_init(&q->placing.dirty);
+		t->posts = q;
+	}
+	return q;
+}
+
+/* ------------------------------------------------------------- completion */
+
 /* No foreign byte is ever seen: what the device wrote behind is wiped. */
 static void wipe(struct post *post)
 {
@@ -203,7 +269,7 @@ static void wipe(struct post *post)
 /* The first post is the program's again. */
 static void complete(struct tow_tcp *t, int status)
 {
-	struct posts *q = &t->posts;
+	struct posts *q = t->posts;
 	struct post *post = q->head;
 
 	q->head = post->next;
@@ -223,7 +289,7 @@ static void complete(struct tow_tcp *t, int status)
 /* The next @bytes of the stream are in what is posted. */
 static void fill(struct tow_tcp *t, uint32_t bytes)
 {
-	struct posts *q = &t->posts;
+	struct posts *q = t->posts;
 
 	t->rcv.nxt = seq_add(t->rcv.nxt, bytes);
 	q->room -= bytes;
@@ -248,10 +314,10 @@ static void drop_held(struct tow_tcp *t)
 /* The end of the stream, in order or not: all posts come back. */
 void post_end(struct tow_tcp *t, int status)
 {
-	if (!t->posts.head)
+	if (!tcp_has_posts(t))
 		return;
 	drop_held(t);
-	while (t->posts.head)
+	while (t->posts->head)
 		complete(t, status);
 	place_update(t);
 }
@@ -259,25 +325,30 @@ void post_end(struct tow_tcp *t, int status)
 /* The same, and the program may use the memory at once. */
 static void take_back(struct tow_tcp *t)
 {
+	if (!t->posts)
+		return;
 	post_end(t, TOW_ECONNABORTED);
-	t->host->events_by_call |= t->posts.done != NULL;
-	for (struct post *post = t->posts.done; post; post = post->next)
+	t->host->events_by_call |= t->posts->done != NULL;
+	for (struct post *post = t->posts->done; post; post = post->next)
 		wipe(post);
 }
 
 void post_close(struct tow_tcp *t)
 {
 	take_back(t);
+	if (t->posts && !t->posts->done)
+		post_forget(t);
 }
 
 bool post_take_event(struct tow_tcp *t, struct tow_event *out)
 {
-	struct post *post = t->posts.done;
+	struct posts *q = t->posts;
+	struct post *post = q ? q->done : NULL;
 	uint64_t copied;
 
 	if (!post)
 		return false;
-	t->posts.done = post->next;
+	q->done = post->next;
 	wipe(post);
 	copied = MIN(post->copied, post->filled);
 	*out = (struct tow_event){
@@ -290,9 +361,11 @@ bool post_take_event(struct tow_tcp *t, struct tow_event *out)
 		.placed_bytes = post->filled - copied,
 		.copied_why = copied ? post->why : 0,
 	};
-	post->next = t->host->post_free;
-	t->host->post_free = post;
-	t->host->posts_live--;
+	post_free(t->host, post);
+	if (!q->head && !q->done)
+		list_append(&t->host->idle_queues, &q->idle);
+	if (!q->done && t->app_closed)
+		post_forget(t);
 	return true;
 }
 
@@ -301,7 +374,7 @@ bool post_take_event(struct tow_tcp *t, struct tow_event *out)
 /* The device wrote into posted memory, whatever it was. */
 void post_note_written(struct tow_tcp *t, const struct tow_span *span)
 {
-	struct post *lists[] = { t->posts.head, t->posts.done };
+	struct post *lists[] = { t->posts->head, t->posts->done };
 
 	for (unsigned i = 0; i < LENGTH(lists); i++)
 		for (struct post *p = lists[i]; p; p = p->next)
@@ -334,10 +407,10 @@ static bool rest_is_placed(const struct tow_buf *buf, uint32_t bytes)
 static uint32_t save_rest(struct tow_tcp *t, struct tow_buf *buf,
 			  enum tow_copy reason)
 {
-	if (buf->bytes > t->posts.room &&
-	    rest_is_placed(buf, (uint32_t)t->posts.room))
+	if (buf->bytes > t->posts->room &&
+	    rest_is_placed(buf, (uint32_t)t->posts->room))
 		(void)buf_evacuate(buf, tcp_ledgers(t), reason);
-	return (uint32_t)MIN(buf->bytes, t->posts.room);
+	return (uint32_t)MIN(buf->bytes, t->posts->room);
 }
 
 /*
@@ -353,7 +426,7 @@ bool post_take(struct tow_tcp *t, struct tow_buf *buf,
 	uint32_t bytes, in_place;
 	unsigned count;
 
-	if (t->posts.room == 0)
+	if (tcp_posted_room(t) == 0)
 		return false;
 	bytes = save_rest(t, buf, why->placed);
 	count = cut(t, buf, 0, bytes, pieces);
@@ -389,7 +462,7 @@ bool post_hold(struct tow_tcp *t, struct tow_buf *buf)
 	unsigned count;
 
 	held(buf)->placed = 0;
-	if (distance + buf->bytes > t->posts.room) {
+	if (distance + buf->bytes > tcp_posted_room(t)) {
 		place_learn(t, false);
 		return buf_evacuate(buf, tcp_ledgers(t), TOW_COPY_RX_HOLE);
 	}
@@ -409,8 +482,8 @@ bool post_hold(struct tow_tcp *t, struct tow_buf *buf)
 /* What arrived before anybody posted memory for it. */
 static void take_unread(struct tow_tcp *t)
 {
-	while (t->posts.head && t->receive.unread_bytes > 0) {
-		struct post *post = t->posts.head;
+	while (t->posts->head && t->receive.unread_bytes > 0) {
+		struct post *post = t->posts->head;
 		size_t n = receive_copy(t, post->ptr + post->filled,
 					post->bytes - post->filled,
 					TOW_COPY_RX_EARLY);
@@ -418,7 +491,7 @@ static void take_unread(struct tow_tcp *t)
 		post->copied += n;
 		post->why |= 1u << TOW_COPY_RX_EARLY;
 		post->filled += n;
-		t->posts.room -= n;
+		t->posts->room -= n;
 		if (post->filled == post->bytes)
 			complete(t, 0);
 	}
@@ -432,8 +505,8 @@ static bool stream_is_over(const struct tow_tcp *t)
 int tow_tcp_post(struct tow_tcp *t, const struct tow_span *memory,
 		 uint64_t token)
 {
-	struct posts *q = &t->posts;
-	struct post *post;
+	struct posts *q = t->posts;
+	struct post *post = NULL;
 
 	if (!memory->ptr || memory->len == 0 || memory->len > SIZE_MAX / 2)
 		return TOW_EINVAL;
@@ -442,9 +515,12 @@ int tow_tcp_post(struct tow_tcp *t, const struct tow_span *memory,
 	if (t->state == TOW_TCP_CLOSED && t->receive.unread_bytes == 0 &&
 	    !stream_is_over(t))
 		return t->error ? t->error : TOW_ECONNABORTED;
-	post = q->count < TOW_POSTS_MAX ? post_new(t->host) : NULL;
+	if (!q || q->count < TOW_POSTS_MAX)
+		post = post_new(t->host);
 	if (!post)
 		return TOW_ENOBUFS;
+	q = queue_of(t);
+	list_remove(&q->idle);
 	*post = (struct post){
 		.ptr = (uint8_t *)(uintptr_t)memory->ptr,
 		.bytes = memory->len,
@@ -458,9 +534,9 @@ int tow_tcp_post(struct tow_tcp *t, const struct tow_span *memory,
 	q->count++;
 	q->room += post->bytes;
 	take_unread(t);
-	if (t->posts.head && (stream_is_over(t) || t->state == TOW_TCP_CLOSED))
+	if (t->posts->head && (stream_is_over(t) || t->state == TOW_TCP_CLOSED))
 		post_end(t, stream_is_over(t) ? 0 : t->error);
-	t->host->events_by_call |= t->posts.done != NULL;
+	t->host->events_by_call |= t->posts->done != NULL;
 	place_update(t);
 	tcp_after_read(t);
 	return 0;

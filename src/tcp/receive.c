@@ -334,7 +334,7 @@ static bool may_keep(const struct tow_tcp *t, const struct tow_buf *buf)
 	uint64_t left = (uint64_t)pool->chunks_left << pool->chunk_shift;
 
 	return LIKELY(pool->chunks_left >= pool->chunks_total / LAST_SHARE) ||
-	       t->receive.cost == 0 || t->posts.head ||
+	       t->receive.cost == 0 || tcp_has_posts(t) ||
 	       t->receive.cost + buf_cost(buf) <= left ||
 	       (tail && buf_room(tail) >= buf->bytes);
 }
@@ -346,13 +346,13 @@ static void keep_in_order(struct tow_tcp *t, struct tow_buf *buf,
 	held(buf)->cost = 0;
 	held(buf)->placed = buf->bytes;
 	/* What does not fit into what is posted must not stay there. */
-	if (buf_has_placed(buf, t->posts.room) &&
+	if (buf_has_placed(buf, tcp_posted_room(t)) &&
 	    !buf_evacuate(buf, tcp_ledgers(t), why->placed)) {
 		tcp_drop(t, TOW_DROP_TCP_REASSEMBLY);
 		tow_buf_give(buf);
 		return;
 	}
-	if (t->posts.head && post_take(t, buf, why))
+	if (tcp_has_posts(t) && post_take(t, buf, why))
 		return;
 	if (pack(t, buf))
 		return;
@@ -548,7 +548,7 @@ static uint32_t room(const struct tow_tcp *t)
 	/* A receiver with nothing in hand takes a segment, however costly. */
 	if (!r->cost)
 		window = MAX(window, t->rcv.mss);
-	return t->set.recv_posted ? (uint32_t)MIN(window, t->posts.room)
+	return t->set.recv_posted ? (uint32_t)MIN(window, tcp_posted_room(t))
 				  : window;
 }
 

@@ -431,7 +431,7 @@ int64_t tow_tcp_recv(struct tow_tcp *t, void *out, size_t bytes)
 {
 	int64_t n;
 
-	if (t->receive.borrowed_bytes || t->posts.head)
+	if (t->receive.borrowed_bytes || tcp_has_posts(t))
 		return TOW_EBUSY;
 	n = (int64_t)receive_copy(t, out, bytes, TOW_COPY_RX_RECV);
 	if (n == 0)
@@ -446,7 +446,7 @@ int tow_tcp_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 
 	if (max < 1 || max > TOW_SPANS_MAX)
 		return TOW_EINVAL;
-	if (t->posts.head)
+	if (tcp_has_posts(t))
 		return TOW_EBUSY;
 	n = receive_borrow(t, out, max);
 	return n ? n : nothing_to_read(t);
@@ -631,7 +631,7 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.sack = t->sack,
 		.timestamps = t->timestamps,
 		.window_scaling = t->scaling,
-		.placement = (enum tow_placement)t->placing.state,
+		.placement = place_state(t),
 	};
 }
 

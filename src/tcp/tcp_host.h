@@ -13,6 +13,7 @@
 
 struct loan;
 struct post;
+struct posts;
 struct sent;
 
 struct tcp_host {
@@ -33,6 +34,9 @@ struct tcp_host {
 	uint32_t sents_used, sents_live;
 	struct post *posts, *post_free;
 	uint32_t posts_used, posts_live;
+	struct posts *post_queues; /* as many as posts */
+	uint32_t post_queues_used;
+	struct list idle_queues; /* empty: nobody's, then longest so first */
 
 	struct tow_tcp **buckets; /* chains by table hash of both endpoints */
 	uint32_t bucket_mask;

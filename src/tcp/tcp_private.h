@@ -392,13 +392,6 @@ struct post {
 	uint32_t why;	/* copied: 1 << enum tow_copy */
 };
 
-struct posts {
-	struct post *head, *tail;
-	struct post *done, **done_tail; /* to be reported */
-	uint64_t room;			/* that is left in all of them */
-	uint32_t count;
-};
-
 /* Why bytes are copied that are placed at another address, or not placed. */
 struct post_reasons {
 	enum tow_copy placed, elsewhere;
@@ -414,18 +407,34 @@ struct placing {
 	uint16_t hits, misses;
 };
 
+/*
+ * What is posted to one connection. It is taken with the first post; one that
+ * is empty goes on to another connection when there are no more.
+ */
+struct posts {
+	struct list idle;    /* in host->idle_queues while it is empty */
+	struct tow_tcp *tcp; /* whose it is; NULL: nobody's */
+	struct post *head, *tail;
+	struct post *done, **done_tail; /* to be reported */
+	uint64_t room;			/* that is left in all of them */
+	uint32_t count;
+	struct placing placing;
+};
+
 /* post.c */
 bool post_take(struct tow_tcp *t, struct tow_buf *buf,
 	       const struct post_reasons *why);
 bool post_hold(struct tow_tcp *t, struct tow_buf *buf);
 void post_end(struct tow_tcp *t, int status);
 void post_close(struct tow_tcp *t);
+void post_forget(struct tow_tcp *t);
 bool post_take_event(struct tow_tcp *t, struct tow_event *out);
 void post_note_written(struct tow_tcp *t, const struct tow_span *span);
 struct tow_span post_span_at(const struct tow_tcp *t, uint64_t distance);
 
 /* place.c */
 uint64_t place_token(const struct tow_tcp *t);
+enum tow_placement place_state(const struct tow_tcp *t);
 void place_update(struct tow_tcp *t);
 void place_soon(struct tow_tcp *t);
 void place_learn(struct tow_tcp *t, bool hit);
@@ -497,8 +506,7 @@ struct tow_tcp {
 	struct congestion cc;
 	struct rtt rtt;
 	struct receive receive;
-	struct posts posts;
-	struct placing placing;
+	struct posts *posts; /* NULL: none are, see struct posts */
 	struct borrower borrower;
 	struct tcp_settings set;
 
@@ -607,7 +615,18 @@ void tcp_after_read(struct tow_tcp *t);
 /* Tokens that still have to be reported, also after the application closed. */
 static inline bool tcp_owes_tokens(const struct tow_tcp *t)
 {
-	return t->send.done || t->posts.done;
+	return t->send.done || (t->posts && t->posts->done);
+}
+
+static inline bool tcp_has_posts(const struct tow_tcp *t)
+{
+	return t->posts && t->posts->head;
+}
+
+/* Bytes of the stream that go into what is posted. */
+static inline uint64_t tcp_posted_room(const struct tow_tcp *t)
+{
+	return t->posts ? t->posts->room : 0;
 }
 
 static inline struct net *tcp_net(const struct tow_tcp *t)

@@ -260,11 +260,15 @@ static void check_receive(const struct tow_tcp *t)
 
 static void check_posts(const struct tow_tcp *t)
 {
-	const struct posts *q = &t->posts;
+	const struct posts *q = t->posts;
 	const struct post *last = NULL;
 	uint64_t room = 0;
 	uint32_t count = 0;
 
+	if (!q)
+		return;
+	ASSERT(q->tcp == t);
+	ASSERT(list_empty(&q->idle) == (q->head || q->done));
 	for (const struct post *p = q->head; p; p = p->next) {
 		ASSERT(p->filled < p->bytes);
 		ASSERT(p == q->head || p->filled == 0);

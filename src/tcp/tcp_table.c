@@ -22,6 +22,7 @@ size_t tcp_need(const struct tow_config *cfg)
 	       (size_t)cfg->loans * sizeof(struct loan) +
 	       (size_t)cfg->segments * sizeof(struct sent) +
 	       (size_t)cfg->posts * sizeof(struct post) +
+	       (size_t)cfg->posts * sizeof(struct posts) +
 	       buckets * sizeof(struct tow_tcp *) + 64;
 }
 
@@ -59,6 +60,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	host->loans = carve(&at, cfg->loans * sizeof(struct loan));
 	host->sents = carve(&at, cfg->segments * sizeof(struct sent));
 	host->posts = carve(&at, cfg->posts * sizeof(struct post));
+	host->post_queues = carve(&at, cfg->posts * sizeof(struct posts));
 	host->buckets = carve(&at, buckets * sizeof(struct tow_tcp *));
 	memset(host->buckets, 0, buckets * sizeof(struct tow_tcp *));
 	memset(host->listeners, 0,
@@ -72,6 +74,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	list_init(&host->leaving);
 	list_init(&host->starved);
 	list_init(&host->placing);
+	list_init(&host->idle_queues);
 }
 
 struct tuple {
@@ -218,7 +221,6 @@ struct tow_tcp *table_new(struct tcp_host *host,
 	list_init(&t->ready);
 	list_init(&t->queue);
 	list_init(&t->starved);
-	list_init(&t->placing.dirty);
 	timer_init(&t->timer, TIMER_TCP);
 	rtt_init(&t->rtt);
 	receive_init(t);
@@ -233,13 +235,13 @@ void table_free(struct tow_tcp *t)
 	struct tcp_host *host = t->host;
 
 	ASSERT(!t->hashed);
+	post_forget(t);
 	borrower_leave(&t->borrower);
 	timer_disarm(&host->net->wheel, &t->timer);
 	list_remove(&t->output);
 	list_remove(&t->ready);
 	list_remove(&t->queue);
 	list_remove(&t->starved);
-	list_remove(&t->placing.dirty);
 	t->hash_next = host->connection_free;
 	host->connection_free = t;
 	host->connections_live--;

@@ -317,6 +317,37 @@ TCP_TEST(posts_have_limits)
 	CHECK_EQ(post_at(r, 0, 10, 99), 0); /* its event was taken */
 }
 
+/* What keeps a connection's posts is no limit of its own: it moves on. */
+TCP_TEST(whoever_gets_a_post_can_queue_it)
+{
+	struct rig_options o = r->options;
+	struct tow_tcp *first, *second;
+
+	o.cfg.posts = 1;
+	o.wrap = false;
+	rig_reopen(r, &o);
+	clear_memory();
+	handshake_passive(r);
+	first = r->tcp;
+	CHECK_EQ(post_at(r, 0, 10, TOKEN), 0);
+	data(r, 1, 10);
+	CHECK_EQ(posted(r, TOKEN)->bytes, 10u);
+
+	advance_ms(r, 500);
+	forget(r);
+	r->peer_port++;
+	handshake_passive(r);
+	second = r->tcp;
+	CHECK_EQ(post_at(r, 20, 10, TOKEN + 1), 0);
+	r->tcp = first;
+	CHECK_EQ(post_at(r, 0, 10, TOKEN + 2), TOW_ENOBUFS);
+	CHECK_EQ(info_of(r).placement, TOW_PLACEMENT_NONE);
+	tow_tcp_abort(second);
+	poll_until_quiet(r);
+	CHECK_EQ(posted(r, TOKEN + 1)->status, TOW_ECONNABORTED);
+	CHECK_EQ(post_at(r, 0, 10, TOKEN + 2), 0);
+}
+
 /* The memory rule alone decides: decisions/0006 */
 TCP_TEST(window_does_not_depend_on_posts)
 {
