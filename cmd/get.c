@@ -22,7 +22,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,10 +31,9 @@
 #include "cmd.h"
 #include "get_output.h"
 #include "http_message.h"
-#include "net_setup.h"
+#include "node.h"
 #include "options.h"
 #include "progress.h"
-#include "stats.h"
 #include "url.h"
 
 #define EVENTS_MAX    64
@@ -44,7 +42,6 @@
 #define CONNECT_US    20000000 /* for each address */
 #define SILENCE_US    60000000 /* no byte for so long is the end */
 #define TICK_US	      200000
-#define GOODBYE_US    100000 /* for the last ACK and FIN to leave */
 
 /* Exit statuses beside those of cmd.h; they stand in tow(1). */
 enum get_status {
@@ -96,8 +93,7 @@ enum step {
 
 struct get {
 	struct get_options options;
-	struct tow_host *host;
-	struct tow_stack *stack;
+	struct node node;
 	struct tow_tcp *tcp;
 	struct url url;
 	struct tow_endpoint addrs[ADDRS_MAX];
@@ -235,7 +231,7 @@ static void connect_next(struct get *g, const char *why)
 	while (g->addr_next < g->addr_count) {
 		struct tow_endpoint *to = &g->addrs[g->addr_next++];
 
-		error = tow_tcp_connect(g->stack, NULL, to, &g->tcp);
+		error = tow_tcp_connect(g->node.stack, NULL, to, &g->tcp);
 		if (error == 0) {
 			g->heard_us = g->now_us;
 			g->step = STEP_CONNECTING;
@@ -598,20 +594,13 @@ static void check_time(struct get *g)
 		     SILENCE_US / 1000000);
 }
 
-static int save_stats(const struct get *g)
-{
-	if (!g->options.stats)
-		return 0;
-	return stats_save(g->options.stats, tow_stats(g->stack), "get");
-}
-
 static void take_signals(struct get *g)
 {
-	int number;
+	enum node_wish wish;
 
-	while ((number = tow_host_signal(g->host)) != 0) {
-		if (number == SIGUSR1)
-			(void)save_stats(g);
+	while ((wish = node_signal(&g->node)) != NODE_GO_ON) {
+		if (wish == NODE_SAVE)
+			(void)node_save(&g->node);
 		else
 			fail(g, GET_INTERRUPTED, "interrupted");
 	}
@@ -623,7 +612,7 @@ static int wait_for_events(struct get *g, int64_t timeout_us)
 	struct tow_event events[EVENTS_MAX];
 	int i, count;
 
-	count = tow_host_wait(g->host, events, EVENTS_MAX, timeout_us);
+	count = tow_host_wait(g->node.host, events, EVENTS_MAX, timeout_us);
 	g->now_us = tow_host_clock_us();
 	for (i = 0; i < count; i++)
 		if (!g->output.disk ||
@@ -704,26 +693,6 @@ static void fetch_all(struct get *g)
  * ----------------------------------------------------------------------------
  */
 
-/* A single large flow: give it all the window it can use. */
-static int open_host(struct get *g)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGUSR1 };
-	size_t i;
-	int error = tow_host_open(&g->host, NULL);
-
-	if (error) {
-		fprintf(stderr, "tow get: memory for the stack: %s\n",
-			tow_strerror(error));
-		return EXIT_FAILED;
-	}
-	g->stack = tow_host_stack(g->host);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
-	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		(void)tow_host_catch(g->host, signals[i]);
-	return EXIT_OK;
-}
-
 static int open_output(struct get *g)
 {
 	char name[NAME_MAX + 1];
@@ -734,8 +703,8 @@ static int open_output(struct get *g)
 			    g->options.output ? g->options.output : name,
 			    g->options.resume);
 	if (!error && g->output.disk)
-		error = tow_host_watch(g->host, tow_disk_fd(g->output.disk),
-				       POLLIN);
+		error = tow_host_watch(g->node.host,
+				       tow_disk_fd(g->output.disk), POLLIN);
 	if (!error)
 		return EXIT_OK;
 	fprintf(stderr, "tow get: opening %s: %s\n",
@@ -779,38 +748,26 @@ static int finish(struct get *g)
 	return g->status;
 }
 
-/* The last ACK and FIN are queued: let them go out. */
-static void say_goodbye(struct get *g)
-{
-	struct tow_event events[EVENTS_MAX];
-	uint64_t until_us = tow_host_clock_us() + GOODBYE_US;
-
-	while (!tow_idle(g->stack) && tow_host_clock_us() < until_us)
-		(void)!tow_host_wait(g->host, events, EVENTS_MAX,
-				     GOODBYE_US / 10);
-}
-
 static int run(struct get *g)
 {
 	struct net_addrs addrs;
 	int status;
 
-	if (g->options.stats && stats_check(g->options.stats, "get") != 0)
-		return EXIT_FAILED;
 	status = open_output(g);
 	if (status != EXIT_OK)
 		return status;
-	if (net_setup(g->host, &g->options.net, "get", &addrs) != 0) {
+	status = node_attach(&g->node, &g->options.net, &addrs);
+	if (status != EXIT_OK) {
 		(void)output_abandon(&g->output);
-		return EXIT_FAILED;
+		return status;
 	}
 	g->now_us = g->began_us = tow_host_clock_us();
 	g->shown = output_bytes(&g->output);
 	progress_begin(&g->progress, g->options.quiet, g->shown, g->now_us);
 	fetch_all(g);
 	status = finish(g);
-	say_goodbye(g);
-	if (save_stats(g) != 0 && status == EXIT_OK)
+	node_flush(&g->node);
+	if (node_save(&g->node) != EXIT_OK && status == EXIT_OK)
 		status = EXIT_FAILED;
 	return status;
 }
@@ -837,12 +794,13 @@ int cmd_get(int argc, char **argv)
 			problem);
 		return EXIT_USAGE;
 	}
-	status = open_host(g);
-	if (status != EXIT_OK)
-		return status;
-	status = run(g);
+	g->node.command = "get";
+	g->node.stats = g->options.stats;
+	status = node_open(&g->node, NULL);
+	if (status == EXIT_OK)
+		status = run(g);
 	output_close(&g->output);
-	tow_host_close(g->host);
+	node_close(&g->node);
 	http_message_free(&g->message);
 	return status;
 }

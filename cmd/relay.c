@@ -10,30 +10,23 @@
  *	         --dev                          --target-dev, or --dev again
  *	clients <-----> link 0 [ stack ] link 1 <-----> targets
  *
- * SIGTERM and SIGINT drain: no new connections, those under way may end within
- * RELAY_DRAIN_US. A second signal does not wait for them. SIGUSR1 writes the
- * statistics.
+ * The loop is node.h's. What drains is TCP: no new connections, those under way
+ * may end within RELAY_DRAIN_US.
  */
 #include "relay.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "cmd.h"
 #include "host/workers.h"
-#include "net_setup.h"
-#include "stats.h"
+#include "node.h"
 
-#define EVENTS_MAX    64
-#define FLUSH_US      300000 /* after the drain: for the last FINs */
-#define TIME_WAIT_MAX 16384  /* connections beside those that are relayed */
-#define RX_TIMES      4	     /* what is under way lies in received buffers */
-#define SECOND_US     1000000u
+#define SECOND_US 1000000u
 
 struct relay_options {
 	struct net_options near, far;
@@ -97,16 +90,13 @@ static const struct grammar grammar = {
 struct command {
 	struct relay_options options;
 	struct relay relay;
-	struct tow_host *host;
+	struct node node;
 	struct net_addrs addrs; /* of the side of the clients */
-	bool ending;		/* a second signal: do not wait */
-	uint64_t drain_until_us, next_tick_us;
 };
 
-static int complain(const char *what, int error)
+static struct relay *relay_of(const struct node *node)
 {
-	fprintf(stderr, "tow relay: %s: %s\n", what, strerror(error));
-	return EXIT_FAILED;
+	return &CONTAINER(node, struct command, node)->relay;
 }
 
 /* --- log and statistics -----------------------------------------------------
@@ -145,8 +135,9 @@ static void add_targets(struct text *out, const struct relay *relay)
 	text_add(out, "}");
 }
 
-static void add_relay(struct text *out, const struct relay *relay)
+static void add_counts(const struct node *node, struct text *out)
 {
+	const struct relay *relay = relay_of(node);
 	const struct relay_totals *n = &relay->totals;
 
 	text_printf(out,
@@ -161,31 +152,6 @@ static void add_relay(struct text *out, const struct relay *relay)
 		    n->dropped_datagrams);
 	add_targets(out, relay);
 	text_add(out, "}");
-}
-
-/* What the stack counted, and the relay's own numbers as one more member. */
-static int save_stats(const struct command *c)
-{
-	struct text text = { 0 }, all = { 0 };
-	int error;
-
-	if (!c->options.stats)
-		return 0;
-	stats_json(&text, tow_stats(c->relay.stack));
-	if (text_ok(&text)) {
-		text_add(&all, "{\n  ");
-		add_relay(&all, &c->relay);
-		text_add(&all, ",\n");
-		text_add(&all, text.bytes + strlen("{\n"));
-	}
-	error = stats_write(c->options.stats, &all);
-	text_free(&text);
-	text_free(&all);
-	if (error && error != -ENXIO) { /* a FIFO that nobody reads */
-		complain(c->options.stats, -error);
-		return error;
-	}
-	return 0;
 }
 
 /* --- setting up -------------------------------------------------------------
@@ -246,61 +212,26 @@ static void choose_settings(struct command *c)
 static struct tow_config choose_config(const struct relay_options *o)
 {
 	uint32_t clients = (uint32_t)o->settings.connections_max;
-	struct tow_config cfg;
+	struct tow_config cfg = node_config(clients);
 
-	tow_config_default(&cfg);
 	if (o->settings.udp)
 		cfg.udp_max = clients + 2;
 	else
-		cfg.tcp_max = 4 * clients + TIME_WAIT_MAX;
-	cfg.rx_chunks *= RX_TIMES;
-	cfg.rx_bufs *= RX_TIMES;
+		cfg.tcp_max = 4 * clients + NODE_TIME_WAIT_MAX;
 	cfg.loans = cfg.rx_chunks + cfg.rx_bufs + 8 * clients;
-	cfg.tx_chunks += 2 * clients; /* few bytes are copied */
 	if (o->settings.copy)
-		cfg.tx_chunks *= 4 * RX_TIMES;
+		cfg.tx_chunks *= 16;
 	return cfg;
-}
-
-static int catch_signals(struct tow_host *host)
-{
-	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1 };
-	size_t i;
-
-	signal(SIGPIPE, SIG_IGN);
-	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (tow_host_catch(host, signals[i]) != 0) {
-			fprintf(stderr, "tow relay: %s\n",
-				tow_host_error(host));
-			return EXIT_FAILED;
-		}
-	return EXIT_OK;
-}
-
-static int open_host(struct command *c)
-{
-	struct tow_config cfg = choose_config(&c->options);
-	int error = tow_host_open(&c->host, &cfg);
-
-	if (error) {
-		fprintf(stderr, "tow relay: memory for the stack: %s\n",
-			tow_strerror(error));
-		return EXIT_FAILED;
-	}
-	c->relay.stack = tow_host_stack(c->host);
-	return EXIT_OK;
 }
 
 static int open_devices(struct command *c)
 {
 	struct net_addrs unused;
+	int status = node_attach(&c->node, &c->options.near, &c->addrs);
 
-	if (net_setup(c->host, &c->options.near, "relay", &c->addrs) != 0)
-		return EXIT_FAILED;
-	if (c->options.far.dev &&
-	    net_setup(c->host, &c->options.far, "relay", &unused) != 0)
-		return EXIT_FAILED;
-	return EXIT_OK;
+	if (status == EXIT_OK && c->options.far.dev)
+		status = node_attach(&c->node, &c->options.far, &unused);
+	return status;
 }
 
 static int open_log(struct command *c)
@@ -312,19 +243,20 @@ static int open_log(struct command *c)
 		error = access_log_open(&relay->log, relay->workers,
 					STDOUT_FILENO);
 	if (!error)
-		error = tow_host_watch(c->host, workers_fd(relay->workers),
+		error = tow_host_watch(c->node.host, workers_fd(relay->workers),
 				       POLLIN);
-	return error ? complain("starting", -error) : EXIT_OK;
+	return error ? node_complain(&c->node, "starting", -error) : EXIT_OK;
 }
 
-static int start_listening(struct relay *relay)
+static int start_listening(struct command *c)
 {
+	struct relay *relay = &c->relay;
 	char text[TOW_ENDPOINT_TEXT_MAX];
 	int error;
 
 	if (relay->settings.udp) {
 		if (flows_open(relay) != 0)
-			return complain("starting", ENOMEM);
+			return node_complain(&c->node, "starting", ENOMEM);
 		error = tow_udp_open(relay->stack, &relay->listen,
 				     &relay->near);
 	} else {
@@ -338,23 +270,18 @@ static int start_listening(struct relay *relay)
 	return error ? EXIT_FAILED : EXIT_OK;
 }
 
-/* Signals before threads, so that threads inherit the mask. */
 static int set_up(struct command *c)
 {
-	int status = EXIT_OK;
+	struct tow_config cfg = choose_config(&c->options);
+	int status = node_open(&c->node, &cfg);
 
-	if (c->options.stats && stats_check(c->options.stats, "relay") != 0)
-		status = EXIT_FAILED;
-	if (status == EXIT_OK)
-		status = open_host(c);
-	if (status == EXIT_OK)
-		status = catch_signals(c->host);
+	c->relay.stack = c->node.stack;
 	if (status == EXIT_OK)
 		status = open_devices(c);
 	if (status == EXIT_OK)
 		status = open_log(c);
 	if (status == EXIT_OK)
-		status = start_listening(&c->relay);
+		status = start_listening(c);
 	return status;
 }
 
@@ -380,58 +307,39 @@ static void print_where(const struct command *c)
 	fflush(stdout);
 }
 
-/* --- running ----------------------------------------------------------------
+/* --- rounds -----------------------------------------------------------------
  */
 
-static void look_at_clock(struct relay *relay)
+static void on_clock(struct node *node)
 {
-	relay->now_us = tow_host_clock_us();
-	relay->now = time(NULL);
+	struct relay *relay = relay_of(node);
+
+	relay->now_us = node->now_us;
+	relay->now = node->now;
 }
 
-static void begin_drain(struct command *c)
+static void on_event(struct node *node, const struct tow_event *event)
 {
-	struct relay *relay = &c->relay;
+	struct relay *relay = relay_of(node);
 
-	if (relay->draining) {
-		c->ending = true;
-		return;
-	}
-	relay->draining = true;
-	c->drain_until_us = relay->now_us + RELAY_DRAIN_US;
-	if (!relay->settings.udp)
-		pairs_drain(relay);
-}
-
-static void take_signals(struct command *c)
-{
-	int number;
-
-	while ((number = tow_host_signal(c->host)) != 0) {
-		if (number == SIGUSR1)
-			(void)save_stats(c);
-		else
-			begin_drain(c);
-	}
-}
-
-static void take_event(struct relay *relay, const struct tow_event *event)
-{
-	if (event->type == TOW_EVENT_DEVICE)
-		relay->device_gone = true;
-	else if (relay->settings.udp)
+	if (relay->settings.udp)
 		flows_event(relay, event);
 	else
 		pairs_event(relay, event);
 }
 
-static void tick(struct command *c)
+static void on_work(struct node *node)
 {
-	struct relay *relay = &c->relay;
+	struct workers *workers = relay_of(node)->workers;
 
-	if (relay->now_us < c->next_tick_us)
-		return;
-	c->next_tick_us = relay->now_us + RELAY_TICK_US;
+	if (tow_host_ready(node->host, workers_fd(workers)))
+		workers_collect(workers);
+}
+
+static void on_tick(struct node *node)
+{
+	struct relay *relay = relay_of(node);
+
 	if (relay->settings.udp)
 		flows_tick(relay);
 	else
@@ -440,49 +348,43 @@ static void tick(struct command *c)
 		access_log_flush(relay->log);
 }
 
-static void run_once(struct command *c, int64_t timeout_us)
+static void on_reap(struct node *node)
 {
-	struct tow_event events[EVENTS_MAX];
-	struct relay *relay = &c->relay;
-	int i, count;
+	struct relay *relay = relay_of(node);
 
-	count = tow_host_wait(c->host, events, EVENTS_MAX, timeout_us);
-	look_at_clock(relay);
-	for (i = 0; i < count; i++)
-		take_event(relay, &events[i]);
-	if (tow_host_ready(c->host, workers_fd(relay->workers)))
-		workers_collect(relay->workers);
-	take_signals(c);
-	tick(c);
 	if (relay->settings.udp)
 		flows_reap(relay);
 	else
 		pairs_reap(relay);
 }
 
+static void on_drain(struct node *node)
+{
+	struct relay *relay = relay_of(node);
+
+	relay->draining = true;
+	if (!relay->settings.udp)
+		pairs_drain(relay);
+}
+
 /* Datagrams do not end; when draining, those under way have left at once. */
-static bool is_done(const struct command *c)
+static bool is_busy(const struct node *node)
 {
-	const struct relay *relay = &c->relay;
+	const struct relay *relay = relay_of(node);
 
-	if (relay->device_gone || c->ending)
-		return true;
-	return relay->draining &&
-	       (relay->settings.udp || relay->live_count == 0 ||
-		relay->now_us >= c->drain_until_us);
+	return !relay->settings.udp && relay->live_count > 0;
 }
 
-static int run(struct command *c)
-{
-	look_at_clock(&c->relay);
-	while (!is_done(c))
-		run_once(c, RELAY_TICK_US);
-	if (!c->relay.device_gone)
-		return EXIT_OK;
-	fputs("tow relay: a device is gone; was its interface deleted?\n",
-	      stderr);
-	return EXIT_FAILED;
-}
+static const struct node_ops node_ops = {
+	.clock = on_clock,
+	.event = on_event,
+	.work = on_work,
+	.tick = on_tick,
+	.reap = on_reap,
+	.drain = on_drain,
+	.busy = is_busy,
+	.counts = add_counts,
+};
 
 /* --- the end ----------------------------------------------------------------
  */
@@ -491,16 +393,12 @@ static int run(struct command *c)
 static void end_everything(struct command *c)
 {
 	struct relay *relay = &c->relay;
-	uint64_t until_us;
 
 	if (relay->settings.udp)
 		flows_end(relay);
 	else
 		pairs_end(relay);
-	until_us = tow_host_clock_us() + FLUSH_US;
-	while (!relay->device_gone && !tow_idle(relay->stack) &&
-	       tow_host_clock_us() < until_us)
-		run_once(c, FLUSH_US / 10);
+	node_flush(&c->node);
 	if (relay->log)
 		access_log_end(relay->log);
 	workers_drain(relay->workers);
@@ -512,8 +410,7 @@ static void tear_down(struct command *c)
 
 	if (relay->log)
 		access_log_close(relay->log);
-	if (c->host)
-		tow_host_close(c->host);
+	node_close(&c->node);
 	if (relay->workers)
 		workers_close(relay->workers);
 	if (relay->settings.udp)
@@ -532,6 +429,9 @@ int cmd_relay(int argc, char **argv)
 	c->options.settings.connections_max = 1024;
 	c->options.connect_timeout_s = 5;
 	c->options.idle_timeout_s = UINT64_MAX;
+	c->node.command = "relay";
+	c->node.ops = &node_ops;
+	c->node.drain_us = RELAY_DRAIN_US;
 	list_init(&c->relay.pairs);
 	list_init(&c->relay.flows);
 	list_init(&c->relay.dead);
@@ -546,12 +446,13 @@ int cmd_relay(int argc, char **argv)
 	if (!parse_arguments(c, &arguments))
 		return EXIT_USAGE;
 	choose_settings(c);
+	c->node.stats = c->options.stats;
 	status = set_up(c);
 	if (status == EXIT_OK) {
 		print_where(c);
-		status = run(c);
+		status = node_run(&c->node);
 		end_everything(c);
-		if (save_stats(c) != 0 && status == EXIT_OK)
+		if (node_save(&c->node) != EXIT_OK)
 			status = EXIT_FAILED;
 	}
 	tear_down(c);

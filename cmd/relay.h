@@ -16,7 +16,7 @@
 /*
  * A relay: what comes in at one side goes out at the other.
  *
- *	relay.c         options, loop, signals, draining, statistics
+ *	relay.c         options, rounds, statistics
  *	relay_target.c  which target is next, and which ones rest
  *	relay_pair.c    TCP: two connections and what flows between them
  *	relay_flow.c    UDP: a client, and the socket that speaks for it
@@ -24,7 +24,6 @@
  * All of it runs on the stack's thread.
  */
 
-#define RELAY_TICK_US	  250000   /* how often time limits are looked at */
 #define RELAY_DRAIN_US	  10000000 /* for what is under way, after SIGTERM */
 #define RELAY_BACKLOG	  1024	   /* connections that wait to be accepted */
 #define RELAY_TARGETS_MAX (OPTION_LIST_MAX - 1)
@@ -78,7 +77,7 @@ struct relay {
 
 	struct list dead; /* of either: nothing refers to them any more */
 	unsigned live_count;
-	bool draining, device_gone;
+	bool draining;
 	struct relay_totals totals;
 	uint64_t now_us; /* of this round */
 	time_t now;

@@ -7,10 +7,10 @@
  * jobs come together. A few workers do what may sleep.
  *
  *	      tap            +---------------------+
- *	client <--> stack <--| tow_host_wait()     |
- *	                     |  events -> conns    |---- jobs ---> workers
+ *	client <--> stack <--| a round of node.h:  |
+ *	                     |  events -> conns    |---- jobs ---> workers:
  *	                     |  jobs done          |<--- eventfd --  open, read
- *in, |  signals            |                 write, fsync |  tick |
+ *	                     |  signals, tick      |                 in, write
  *	                     +---------------------+
  *
  * SIGTERM and SIGINT drain: no new connections, idle ones are closed, answers
@@ -23,7 +23,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,18 +31,14 @@
 #include "cmd.h"
 #include "file_send.h"
 #include "guard.h"
-#include "net_setup.h"
+#include "node.h"
 #include "options.h"
 #include "serve_ftp.h"
 #include "serve_http.h"
 #include "serve_tftp.h"
-#include "stats.h"
 
-#define EVENTS_MAX    64
-#define SERVICES_MAX  3
-#define FLUSH_US      300000	 /* after the drain: for the last FINs */
-#define TIME_WAIT_MAX 16384	 /* connections beside those that are served */
-#define LENT_BYTES    (4u << 20) /* queued per connection */
+#define SERVICES_MAX 3
+#define LENT_BYTES   (4u << 20) /* queued per connection */
 
 struct serve_options {
 	struct net_options net;
@@ -127,23 +122,18 @@ struct serve {
 	struct tftp_server tftp;
 	struct service *services[SERVICES_MAX];
 	unsigned service_count;
-	struct tow_host *host;
+	struct node node;
 	struct net_addrs addrs;
-	bool device_gone;
-	bool ending;	      /* a second signal: do not wait */
 	uint32_t faults_seen; /* of file_maps_faults() */
-	uint64_t drain_until_us;
-	uint64_t next_tick_us;
 };
 
-static int complain(const char *what, int error)
+static struct serve *serve_of(const struct node *node)
 {
-	fprintf(stderr, "tow serve: %s: %s\n", what, strerror(error));
-	return EXIT_FAILED;
+	return CONTAINER(node, struct serve, node);
 }
 
-/* --- setting up
- * --------------------------------------------------------------- */
+/* --- setting up -------------------------------------------------------------
+ */
 
 /* A file per map and per upload; the usual soft limit is for select(2). */
 static void raise_file_limit(void)
@@ -156,61 +146,43 @@ static void raise_file_limit(void)
 	}
 }
 
-static int open_root(struct server *server, const char *path)
+static int open_root(struct serve *s, const char *path)
 {
+	struct server *server = &s->server;
 	int fd;
 
 	server->root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (server->root_fd < 0)
-		return complain(path, errno);
+		return node_complain(&s->node, path, errno);
 	fd = open_beneath(server->root_fd, ".", O_PATH | O_CLOEXEC, 0);
 	if (fd < 0)
-		return complain("openat2(2), which keeps requests inside of "
-				"the directory and needs Linux 5.6",
-				-fd);
+		return node_complain(&s->node,
+				     "openat2(2), which keeps requests inside "
+				     "of the directory and needs Linux 5.6",
+				     -fd);
 	close(fd);
 	return EXIT_OK;
 }
 
 static struct tow_config choose_config(const struct serve_options *o)
 {
-	uint32_t connections = (uint32_t)o->settings.connections_max;
+	uint32_t clients = (uint32_t)o->settings.connections_max;
 	struct tow_config cfg;
 
-	tow_config_default(&cfg);
-	if (o->ftp.port) { /* each session has two, and a listener */
-		connections += 2 * (uint32_t)o->ftp.sessions_max;
+	if (o->ftp.port) /* each session has two connections */
+		clients += 2 * (uint32_t)o->ftp.sessions_max;
+	cfg = node_config(clients);
+	cfg.tcp_max = 2 * clients + NODE_TIME_WAIT_MAX;
+	if (o->ftp.port) /* and a listener */
 		cfg.listener_max += (uint32_t)o->ftp.sessions_max;
-	}
 	if (o->tftp.port) /* and as many that wait for their loans */
 		cfg.udp_max += 2 * (uint32_t)o->tftp.transfers_max;
-	cfg.tcp_max = 2 * connections + TIME_WAIT_MAX;
-	cfg.tx_chunks += 2 * connections; /* heads of responses */
-	cfg.loans += 8 * connections;
-	cfg.rx_chunks *= 4; /* uploads hold what is not in the file yet */
-	cfg.rx_bufs *= 4;
 	cfg.send_bytes = LENT_BYTES;
 	if (o->settings.copy) {
 		cfg.send_bytes = LENT_BYTES / 4;
 		cfg.tx_chunks = 16 * cfg.tx_chunks;
 	}
 	return cfg;
-}
-
-static int catch_signals(struct tow_host *host)
-{
-	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1 };
-	size_t i;
-
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
-	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (tow_host_catch(host, signals[i]) != 0) {
-			fprintf(stderr, "tow serve: %s\n",
-				tow_host_error(host));
-			return EXIT_FAILED;
-		}
-	return EXIT_OK;
 }
 
 static void retry_waiters(struct file_map *map)
@@ -240,7 +212,8 @@ static int open_disk(struct serve *s)
 	error = tow_disk_open(&s->server.disk, NULL);
 	if (error)
 		return error;
-	return tow_host_watch(s->host, tow_disk_fd(s->server.disk), POLLIN);
+	return tow_host_watch(s->node.host, tow_disk_fd(s->server.disk),
+			      POLLIN);
 }
 
 static int open_server(struct serve *s)
@@ -249,15 +222,15 @@ static int open_server(struct serve *s)
 	int error;
 
 	server->settings = s->options.settings;
-	server->stack = tow_host_stack(s->host);
+	server->stack = s->node.stack;
 	error = workers_open(&server->workers, SERVE_WORKERS);
 	if (!error)
 		error = workers_open(&server->movers, SERVE_WORKERS);
 	if (!error && s->options.ftp.users)
 		error = workers_open(&server->checkers, 1);
 	if (!error && server->checkers)
-		error = tow_host_watch(s->host, workers_fd(server->checkers),
-				       POLLIN);
+		error = tow_host_watch(s->node.host,
+				       workers_fd(server->checkers), POLLIN);
 	if (!error)
 		error = file_maps_open(&server->maps, server->movers,
 				       server->workers, retry_waiters);
@@ -267,12 +240,12 @@ static int open_server(struct serve *s)
 	if (!error)
 		error = open_disk(s);
 	if (!error)
-		error = tow_host_watch(s->host, workers_fd(server->workers),
-				       POLLIN);
+		error = tow_host_watch(s->node.host,
+				       workers_fd(server->workers), POLLIN);
 	if (!error)
-		error = tow_host_watch(s->host, workers_fd(server->movers),
+		error = tow_host_watch(s->node.host, workers_fd(server->movers),
 				       POLLIN);
-	return error ? complain("starting", -error) : EXIT_OK;
+	return error ? node_complain(&s->node, "starting", -error) : EXIT_OK;
 }
 
 static void add_service(struct serve *s, struct service *service)
@@ -286,7 +259,7 @@ static int choose_services(struct serve *s)
 	int error = tow_host_random(&boundary, sizeof(boundary));
 
 	if (error)
-		return complain("starting", -error);
+		return node_complain(&s->node, "starting", -error);
 	http_server_init(&s->http, &s->server, (uint16_t)s->options.port,
 			 boundary);
 	add_service(s, &s->http.service);
@@ -311,19 +284,6 @@ static int start_listening(struct service *service)
 		fprintf(stderr, "tow serve: listening on port %u: %s\n",
 			service->port, tow_strerror(error));
 	return error ? EXIT_FAILED : EXIT_OK;
-}
-
-static int open_host(struct serve *s)
-{
-	struct tow_config cfg = choose_config(&s->options);
-	int error = tow_host_open(&s->host, &cfg);
-
-	if (error) {
-		fprintf(stderr, "tow serve: memory for the stack: %s\n",
-			tow_strerror(error));
-		return EXIT_FAILED;
-	}
-	return EXIT_OK;
 }
 
 /* "50000-50099", or one port. */
@@ -360,25 +320,19 @@ static int prepare_ftp(struct serve *s)
 	return EXIT_OK;
 }
 
-/* Signals before threads, so that threads inherit the mask. */
 static int set_up(struct serve *s, const char *directory)
 {
-	int status = open_root(&s->server, directory);
+	struct tow_config cfg = choose_config(&s->options);
+	int status = open_root(s, directory);
 	unsigned i;
 
 	raise_file_limit();
-	if (status == EXIT_OK && s->options.stats &&
-	    stats_check(s->options.stats, "serve") != 0)
-		status = EXIT_FAILED;
 	if (status == EXIT_OK)
 		status = prepare_ftp(s);
 	if (status == EXIT_OK)
-		status = open_host(s);
+		status = node_open(&s->node, &cfg);
 	if (status == EXIT_OK)
-		status = catch_signals(s->host);
-	if (status == EXIT_OK &&
-	    net_setup(s->host, &s->options.net, "serve", &s->addrs) != 0)
-		status = EXIT_FAILED;
+		status = node_attach(&s->node, &s->options.net, &s->addrs);
 	if (status == EXIT_OK)
 		status = open_server(s);
 	if (status == EXIT_OK)
@@ -419,64 +373,26 @@ static void print_urls(const struct serve *s, const char *directory)
 	fflush(stdout);
 }
 
-/* --- running
- * -------------------------------------------------------------------- */
+/* --- rounds -----------------------------------------------------------------
+ */
 
-static int save_stats(const struct serve *s)
+static void on_clock(struct node *node)
 {
-	struct text more = { 0 };
-	int error;
-	unsigned i;
+	struct server *server = &serve_of(node)->server;
 
-	if (!s->options.stats)
-		return 0;
-	for (i = 0; i < s->service_count; i++) {
-		const struct service *service = s->services[i];
-
-		if (!service->counts)
-			continue;
-		text_printf(&more, "%s\"%s\": {", more.length ? ",\n  " : "",
-			    service->scheme);
-		service->counts(service, &more);
-		text_add(&more, "}");
-	}
-	error = stats_save_more(s->options.stats, tow_stats(s->server.stack),
-				&more, "serve");
-	text_free(&more);
-	return error;
+	server->now_us = node->now_us;
+	server->now = node->now;
 }
 
-static void begin_drain(struct serve *s)
+static void on_event(struct node *node, const struct tow_event *event)
 {
-	struct server *server = &s->server;
-	unsigned i;
+	struct tow_disk *disk = serve_of(node)->server.disk;
+	struct handler *handler = event->user;
 
-	if (server->draining) {
-		s->ending = true;
+	if (disk && tow_disk_event(disk, event))
 		return;
-	}
-	server->draining = true;
-	s->drain_until_us = server->now_us + SERVE_DRAIN_US;
-	for (i = 0; i < s->service_count; i++)
-		s->services[i]->drain(s->services[i]);
-}
-
-static void take_signals(struct serve *s)
-{
-	int number;
-
-	while ((number = tow_host_signal(s->host)) != 0) {
-		if (number == SIGUSR1)
-			(void)save_stats(s);
-		else
-			begin_drain(s);
-	}
-}
-
-static void look_at_clock(struct serve *s)
-{
-	s->server.now_us = tow_host_clock_us();
-	s->server.now = time(NULL);
+	if (handler)
+		handler->event(handler, event);
 }
 
 static void check_maps(struct serve *s, uint64_t age_us)
@@ -496,45 +412,9 @@ static void check_faults(struct serve *s)
 	check_maps(s, UINT64_MAX);
 }
 
-static void tick(struct serve *s)
-{
-	struct server *server = &s->server;
-	unsigned i;
-
-	if (server->now_us < s->next_tick_us)
-		return;
-	s->next_tick_us = server->now_us + SERVE_TICK_US;
-	check_maps(s, SERVE_TICK_US / 2);
-	for (i = 0; i < s->service_count; i++)
-		s->services[i]->tick(s->services[i]);
-	file_maps_tick(server->maps, server->now_us);
-	if (server->log)
-		access_log_flush(server->log);
-}
-
-static void reap(struct serve *s)
-{
-	unsigned i;
-
-	for (i = 0; i < s->service_count; i++)
-		s->services[i]->reap(s->services[i]);
-}
-
-static void dispatch(struct serve *s, const struct tow_event *event)
-{
-	struct handler *handler = event->user;
-
-	if (s->server.disk && tow_disk_event(s->server.disk, event))
-		return;
-	if (event->type == TOW_EVENT_DEVICE)
-		s->device_gone = true;
-	else if (handler)
-		handler->event(handler, event);
-}
-
 static void collect(struct serve *s, struct workers *workers)
 {
-	if (workers && tow_host_ready(s->host, workers_fd(workers)))
+	if (workers && tow_host_ready(s->node.host, workers_fd(workers)))
 		workers_collect(workers);
 }
 
@@ -551,29 +431,55 @@ static void run_disk(struct tow_disk *disk)
 	tow_disk_run(disk); /* what they gave it to do */
 }
 
-static void run_once(struct serve *s, int64_t timeout_us)
+static void on_work(struct node *node)
 {
-	struct tow_event events[EVENTS_MAX];
+	struct serve *s = serve_of(node);
 	struct server *server = &s->server;
-	int i, count;
 
-	count = tow_host_wait(s->host, events, EVENTS_MAX, timeout_us);
-	look_at_clock(s);
-	for (i = 0; i < count; i++)
-		dispatch(s, &events[i]);
 	collect(s, server->workers);
 	collect(s, server->movers);
 	collect(s, server->checkers);
 	if (server->disk)
 		run_disk(server->disk);
 	check_faults(s);
-	take_signals(s);
-	tick(s);
-	reap(s);
 }
 
-static bool is_busy(const struct serve *s)
+static void on_tick(struct node *node)
 {
+	struct serve *s = serve_of(node);
+	struct server *server = &s->server;
+	unsigned i;
+
+	check_maps(s, NODE_TICK_US / 2);
+	for (i = 0; i < s->service_count; i++)
+		s->services[i]->tick(s->services[i]);
+	file_maps_tick(server->maps, server->now_us);
+	if (server->log)
+		access_log_flush(server->log);
+}
+
+static void on_reap(struct node *node)
+{
+	struct serve *s = serve_of(node);
+	unsigned i;
+
+	for (i = 0; i < s->service_count; i++)
+		s->services[i]->reap(s->services[i]);
+}
+
+static void on_drain(struct node *node)
+{
+	struct serve *s = serve_of(node);
+	unsigned i;
+
+	s->server.draining = true;
+	for (i = 0; i < s->service_count; i++)
+		s->services[i]->drain(s->services[i]);
+}
+
+static bool is_busy(const struct node *node)
+{
+	const struct serve *s = serve_of(node);
 	unsigned i;
 
 	for (i = 0; i < s->service_count; i++)
@@ -582,44 +488,46 @@ static bool is_busy(const struct serve *s)
 	return false;
 }
 
-static bool is_done(const struct serve *s)
+static void add_counts(const struct node *node, struct text *out)
 {
-	const struct server *server = &s->server;
+	const struct serve *s = serve_of(node);
+	unsigned i;
 
-	if (s->device_gone || s->ending)
-		return true;
-	return server->draining &&
-	       (!is_busy(s) || server->now_us >= s->drain_until_us);
+	for (i = 0; i < s->service_count; i++) {
+		const struct service *service = s->services[i];
+
+		if (!service->counts)
+			continue;
+		text_printf(out, "%s\"%s\": {", out->length ? ",\n  " : "",
+			    service->scheme);
+		service->counts(service, out);
+		text_add(out, "}");
+	}
 }
 
-static int run(struct serve *s)
-{
-	look_at_clock(s);
-	while (!is_done(s))
-		run_once(s, SERVE_TICK_US);
-	if (!s->device_gone)
-		return EXIT_OK;
-	fputs("tow serve: the device is gone; was its interface deleted?\n",
-	      stderr);
-	return EXIT_FAILED;
-}
+static const struct node_ops node_ops = {
+	.clock = on_clock,
+	.event = on_event,
+	.work = on_work,
+	.tick = on_tick,
+	.reap = on_reap,
+	.drain = on_drain,
+	.busy = is_busy,
+	.counts = add_counts,
+};
 
-/* --- the end
- * ---------------------------------------------------------------------- */
+/* --- the end ----------------------------------------------------------------
+ */
 
 /* What is still open is reset, and the last segments get a moment to leave. */
 static void end_connections(struct serve *s)
 {
 	struct server *server = &s->server;
-	uint64_t until_us;
 	unsigned i;
 
 	for (i = 0; i < s->service_count; i++)
 		s->services[i]->end(s->services[i]);
-	until_us = tow_host_clock_us() + FLUSH_US;
-	while (!s->device_gone && !tow_idle(server->stack) &&
-	       tow_host_clock_us() < until_us)
-		run_once(s, FLUSH_US / 10);
+	node_flush(&s->node);
 	if (server->log)
 		access_log_end(server->log);
 	if (server->checkers)
@@ -637,8 +545,7 @@ static void tear_down(struct serve *s)
 		access_log_close(server->log);
 	if (server->disk)
 		tow_disk_close(server->disk);
-	if (s->host)
-		tow_host_close(s->host);
+	node_close(&s->node);
 	for (i = 0; i < s->service_count; i++)
 		s->services[i]->close(s->services[i]);
 	file_send_free_loans(server);
@@ -676,6 +583,9 @@ int cmd_serve(int argc, char **argv)
 	s->options.tftp.client_max = TFTP_CLIENT_MAX;
 	s->options.settings.connections_max = 1024;
 	s->server.root_fd = -1;
+	s->node.command = "serve";
+	s->node.ops = &node_ops;
+	s->node.drain_us = SERVE_DRAIN_US;
 	switch (options_parse(&grammar, argc, argv, &s->options, &arguments)) {
 	case OPTIONS_RUN:
 		break;
@@ -684,12 +594,13 @@ int cmd_serve(int argc, char **argv)
 	case OPTIONS_WRONG:
 		return EXIT_USAGE;
 	}
+	s->node.stats = s->options.stats;
 	status = set_up(s, arguments.items[0]);
 	if (status == EXIT_OK) {
 		print_urls(s, arguments.items[0]);
-		status = run(s);
+		status = node_run(&s->node);
 		end_connections(s);
-		if (save_stats(s) != 0 && status == EXIT_OK)
+		if (node_save(&s->node) != EXIT_OK)
 			status = EXIT_FAILED;
 	}
 	tear_down(s);

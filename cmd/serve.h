@@ -17,7 +17,7 @@
 /*
  * The file server, without the command around it: what its services share.
  *
- *	serve.c          options, loop, signals, draining
+ *	serve.c          options, rounds of the loop (node.h)
  *	serve_http.h     HTTP
  *	serve_ftp.h      FTP
  *	serve_tftp.h     TFTP
@@ -31,7 +31,6 @@
 #define SERVE_STALL_US	   30000000 /* for SERVE_PROGRESS_MIN bytes */
 #define SERVE_PROGRESS_MIN 16384    /* bytes either way: about 4 kbit/s */
 #define SERVE_DRAIN_US	   10000000 /* for what is under way after SIGTERM */
-#define SERVE_TICK_US	   250000   /* how often limits are looked at */
 #define SERVE_LISTING_MAX  100000   /* entries of a directory shown */
 #define SERVE_WORKERS	   4	    /* threads for short jobs, and for long */
 
@@ -92,7 +91,7 @@ struct service {
 
 	/* Returns: 0, or what the stack said. */
 	int (*listen)(struct service *service);
-	void (*tick)(struct service *service); /* each SERVE_TICK_US */
+	void (*tick)(struct service *service); /* each NODE_TICK_US */
 	/* End what relies on maps that are not sound; see file_send_check(). */
 	void (*check_maps)(struct service *service, uint64_t age_us);
 	void (*reap)(struct service *service); /* at the end of each round */

@@ -12,7 +12,7 @@
  * Input is borrowed a span at a time. What is not needed yet, for instance the
  * next request of a pipeline, stays borrowed, which keeps the window closed.
  *
- * Time limits are looked at every SERVE_TICK_US. Each state has one question:
+ * Time limits are looked at every NODE_TICK_US. Each state has one question:
  * how long may this client keep us waiting?
  */
 #include "serve_http.h"

@@ -16,7 +16,7 @@
  * is closed at the other end, TFTP_TRIES timeouts in a row) goes through
  * transfer_end(). The struct lives until loans, posts and jobs are back.
  *
- * Time is looked at each SERVE_TICK_US; a timeout that nobody asked for by an
+ * Time is looked at each NODE_TICK_US; a timeout that nobody asked for by an
  * option is doubled with each try.
  */
 #include "serve_tftp.h"

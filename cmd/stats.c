@@ -114,8 +114,8 @@ static void add_group(struct text *out, unsigned first,
 	text_add(out, "}");
 }
 
-void stats_json_more(struct text *out, const struct tow_stats *stats,
-		     const struct text *more)
+static void stats_json(struct text *out, const struct tow_stats *stats,
+		       const struct text *more)
 {
 	unsigned i;
 
@@ -129,13 +129,6 @@ void stats_json_more(struct text *out, const struct tow_stats *stats,
 		text_printf(out, ",\n  %s", more->bytes);
 	text_add(out, "\n}\n");
 	out->failed |= more->failed;
-}
-
-void stats_json(struct text *out, const struct tow_stats *stats)
-{
-	struct text nothing = { 0 };
-
-	stats_json_more(out, stats, &nothing);
 }
 
 static int write_whole(FILE *file, const struct text *text)
@@ -169,7 +162,8 @@ static int write_special(const char *path, const struct text *text)
 	return errno ? -errno : -EIO;
 }
 
-int stats_write(const char *path, const struct text *text)
+/* Replace a file by some text, never showing half of it. */
+static int stats_write(const char *path, const struct text *text)
 {
 	char temporary[PATH_MAX];
 	FILE *file;
@@ -209,25 +203,17 @@ int stats_check(const char *path, const char *command)
 	return -errno;
 }
 
-int stats_save_more(const char *path, const struct tow_stats *stats,
-		    const struct text *more, const char *command)
+int stats_save(const char *path, const struct tow_stats *stats,
+	       const struct text *more, const char *command)
 {
 	struct text text = { 0 };
 	int error;
 
-	stats_json_more(&text, stats, more);
+	stats_json(&text, stats, more);
 	error = stats_write(path, &text);
 	text_free(&text);
 	if (error)
 		fprintf(stderr, "tow %s: writing %s: %s\n", command, path,
 			strerror(-error));
 	return error == -ENXIO ? 0 : error; /* a FIFO that nobody reads */
-}
-
-int stats_save(const char *path, const struct tow_stats *stats,
-	       const char *command)
-{
-	struct text nothing = { 0 };
-
-	return stats_save_more(path, stats, &nothing, command);
 }

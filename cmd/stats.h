@@ -22,26 +22,18 @@
  * All keys come from the lists in tow/ledger.h, so a new counter shows up by
  * itself. A counter's group is its name up to the first underscore.
  */
-void stats_json(struct text *out, const struct tow_stats *stats);
 
-/* The same with @more members behind: "a": {…}, "b": {…}. */
-void stats_json_more(struct text *out, const struct tow_stats *stats,
-		     const struct text *more);
-
-/*
- * stats_write() - replace a file by some text, never showing half of it
- *
- * Returns: 0, or a negative errno.
- */
-int stats_write(const char *path, const struct text *text);
-
-/* Can a file be made there? With a message on stderr when not. */
+/* Can the file be made? With a message on stderr when not. */
 int stats_check(const char *path, const char *command);
 
-/* Both together, with a message on stderr when it fails. */
+/*
+ * stats_save() - replace the file, never showing half of it
+ * @more: members to be put behind, "a": {…}, "b": {…}; or nothing
+ *
+ * Returns: 0, or a negative errno after a message on stderr. A FIFO that
+ *          nobody reads is no failure.
+ */
 int stats_save(const char *path, const struct tow_stats *stats,
-	       const char *command);
-int stats_save_more(const char *path, const struct tow_stats *stats,
-		    const struct text *more, const char *command);
+	       const struct text *more, const char *command);
 
 #endif
