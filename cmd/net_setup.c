@@ -19,6 +19,49 @@ static int complain(const char *command, const char *what)
 	return -1;
 }
 
+/* --- whose options ----------------------------------------------------------
+ */
+
+/* The last device in front of an option. */
+static unsigned device_of(const struct option_list *devs, int at)
+{
+	unsigned i = devs->count;
+
+	while (i > 0 && devs->at[i - 1] > at)
+		i--;
+	return i > 0 ? i - 1 : 0;
+}
+
+static void split(const struct option_list *from,
+		  const struct option_list *devs, unsigned device,
+		  struct option_list *to)
+{
+	unsigned i;
+
+	to->count = 0;
+	for (i = 0; i < from->count; i++)
+		if (device_of(devs, from->at[i]) == device)
+			to->items[to->count++] = from->items[i];
+}
+
+unsigned net_lists_split(const struct net_lists *lists, struct net_options *out,
+			 unsigned max)
+{
+	const struct option_list *devs = &lists->devs;
+	unsigned i, count = devs->count ? devs->count : 1;
+
+	for (i = 0; i < count && i < max; i++) {
+		out[i].dev = devs->count ? devs->items[i] : NULL;
+		split(&lists->addrs, devs, i, &out[i].addrs);
+		split(&lists->peers, devs, i, &out[i].peers);
+		split(&lists->gateways, devs, i, &out[i].gateways);
+	}
+	return count;
+}
+
+/* --- addresses --------------------------------------------------------------
+ */
+
 /* 10.98.N.x on any interface but ours means that N is taken. */
 static void mark_used_subnets(bool used[SUBNETS], const char *ours)
 {

@@ -47,6 +47,47 @@ struct net_options {
 			"IP", "send other networks' packets to IP", 0, 0      \
 	}
 
+/*
+ * A command with several devices: --dev may be repeated, and an --addr, --peer
+ * or --gw is about the last device in front of it, or the first if there is
+ * none.
+ */
+struct net_lists {
+	struct option_list devs, addrs, peers, gateways;
+};
+
+#define NET_LISTS(type, member, dev_help)                                     \
+	{ "dev",  0,	    OPTION_LIST, offsetof(struct type, member.devs),  \
+	  "SPEC", dev_help, 0,		 0 },                                 \
+		{ "addr",                                                     \
+		  0,                                                          \
+		  OPTION_LIST,                                                \
+		  offsetof(struct type, member.addrs),                        \
+		  "CIDR",                                                     \
+		  "an address of ours, at the device in front;\n"             \
+		  "may be repeated",                                          \
+		  0,                                                          \
+		  0 },                                                        \
+		{ "peer",      0,                                             \
+		  OPTION_LIST, offsetof(struct type, member.peers),           \
+		  "CIDR",      "an address for the kernel's end of that tap", \
+		  0,	       0 },                                           \
+	{                                                                     \
+		"gw", 0, OPTION_LIST, offsetof(struct type, member.gateways), \
+			"IP", "send other networks' packets to IP, by it", 0, \
+			0                                                     \
+	}
+
+/*
+ * net_lists_split() - which options are about which device
+ * @out: filled, @max of them; with one device only the first
+ *
+ * Returns: how many devices there are, at least one; more than @max when there
+ *          are too many.
+ */
+unsigned net_lists_split(const struct net_lists *lists, struct net_options *out,
+			 unsigned max);
+
 #define NET_ADDRS_MAX OPTION_LIST_MAX
 
 struct net_addrs {

@@ -181,8 +181,8 @@ static bool is_over(const struct node *node)
 {
 	if (node->device_gone || node->ending)
 		return true;
-	return node->draining && (!node->ops->busy(node) ||
-				  node->now_us >= node->drain_until_us);
+	return node->draining &&
+	       (!node->ops->busy(node) || node->now_us >= node->drain_until_us);
 }
 
 int node_run(struct node *node)

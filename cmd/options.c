@@ -206,20 +206,22 @@ static enum options_result store_number(const struct grammar *g,
 	return OPTIONS_RUN;
 }
 
-static enum options_result
-store_item(const struct grammar *g, struct option_list *list, const char *text)
+static enum options_result store_item(const struct grammar *g,
+				      struct option_list *list,
+				      const char *text, int at)
 {
 	if (list->count == OPTION_LIST_MAX) {
 		complain_about(g, "too many words, beginning with '%s'", text);
 		return OPTIONS_WRONG;
 	}
+	list->at[list->count] = at;
 	list->items[list->count++] = text;
 	return OPTIONS_RUN;
 }
 
 static enum options_result store(const struct grammar *g,
 				 const struct option *o, const char *text,
-				 void *into)
+				 int at, void *into)
 {
 	void *to = (char *)into + o->offset;
 
@@ -234,7 +236,7 @@ static enum options_result store(const struct grammar *g,
 	case OPTION_SIZE:
 		return store_number(g, o, text, to);
 	case OPTION_LIST:
-		return store_item(g, to, text);
+		return store_item(g, to, text, at);
 	}
 	return OPTIONS_WRONG;
 }
@@ -250,7 +252,7 @@ static enum options_result take_option(const struct grammar *g,
 {
 	if (!o->value) {
 		if (!attached)
-			return store(g, o, NULL, into);
+			return store(g, o, NULL, *at, into);
 		complain_about(g, "--%s takes no value", o->name);
 		return OPTIONS_WRONG;
 	}
@@ -262,7 +264,7 @@ static enum options_result take_option(const struct grammar *g,
 		}
 		attached = argv[++*at];
 	}
-	return store(g, o, attached, into);
+	return store(g, o, attached, *at, into);
 }
 
 static enum options_result take_long(const struct grammar *g, char **argv,
@@ -329,7 +331,7 @@ enum options_result options_parse(const struct grammar *g, int argc,
 		const char *word = argv[at];
 
 		if (options_ended || word[0] != '-' || word[1] == '\0')
-			result = store_item(g, arguments, word);
+			result = store_item(g, arguments, word, at);
 		else if (strcmp(word, "--") == 0)
 			options_ended = true;
 		else if (word[1] == '-')

@@ -42,6 +42,7 @@ enum option_type {
 
 struct option_list {
 	const char *items[OPTION_LIST_MAX];
+	int at[OPTION_LIST_MAX]; /* where in argv: which came before which */
 	unsigned count;
 };
 

@@ -7,7 +7,7 @@
  * memory is what holds bytes that the far side has not acknowledged yet, and
  * when that is much, the near side's window closes.
  *
- *	         --dev                          --target-dev, or --dev again
+ *	         --dev                          --dev, the second
  *	clients <-----> link 0 [ stack ] link 1 <-----> targets
  *
  * The loop is node.h's. What drains is TCP: no new connections, those under way
@@ -26,10 +26,11 @@
 #include "host/workers.h"
 #include "node.h"
 
+#define NETS_MAX  2
 #define SECOND_US 1000000u
 
 struct relay_options {
-	struct net_options near, far;
+	struct net_lists nets;
 	struct relay_settings settings;
 	uint64_t connect_timeout_s, idle_timeout_s;
 	const char *stats;
@@ -37,18 +38,9 @@ struct relay_options {
 };
 
 static const struct option option_table[] = {
-	NET_OPTIONS(relay_options, near),
-	{ "target-dev", 0, OPTION_TEXT, offsetof(struct relay_options, far.dev),
-	  "SPEC", "a second device, for the side of the targets", 0, 0 },
-	{ "target-addr", 0, OPTION_LIST,
-	  offsetof(struct relay_options, far.addrs), "CIDR",
-	  "an address of ours there; may be repeated", 0, 0 },
-	{ "target-peer", 0, OPTION_LIST,
-	  offsetof(struct relay_options, far.peers), "CIDR",
-	  "an address for the kernel's end of it", 0, 0 },
-	{ "target-gw", 0, OPTION_LIST,
-	  offsetof(struct relay_options, far.gateways), "IP",
-	  "send other networks' packets to IP, over it", 0, 0 },
+	NET_LISTS(relay_options, nets,
+		  "the device, as for `tow serve` (a new tap); a second\n"
+		  "one is for the side of the targets"),
 	{ "udp", 'u', OPTION_FLAG, offsetof(struct relay_options, settings.udp),
 	  NULL, "relay datagrams", 0, 0 },
 	{ "copy", 0, OPTION_FLAG, offsetof(struct relay_options, settings.copy),
@@ -78,11 +70,13 @@ static const struct grammar grammar = {
 	.purpose = "Relays connections to LISTEN, a port or an address and a "
 		   "port, to the TARGETs,\nwhich take turns. Bytes go out from "
 		   "where they arrived, without a copy.",
-	.notes = "A target that can't be connected to rests for a while. "
-		 "Without --addr and --peer\nthe kernel's end of a tap gets "
-		 "10.98.N.1 and fd98:0:0:N::1, and the relay the .2\nand ::2 "
-		 "beside them.\n\nSIGTERM and SIGINT end the relay after what "
-		 "is under way; SIGUSR1 writes the\nstatistics.",
+	.notes =
+		"A target that can't be connected to rests for a while. "
+		"An --addr,\n--peer or --gw is about "
+		"the --dev in front of it. Without --addr and --peer the\n"
+		"kernel's end of a tap gets 10.98.N.1 and fd98:0:0:N::1, and "
+		"the relay the .2 and\n::2 beside them.\n\nSIGTERM and SIGINT end the relay after what "
+		"is under way; SIGUSR1 writes the\nstatistics.",
 	OPTIONS_OF(option_table),
 };
 
@@ -91,6 +85,8 @@ struct command {
 	struct relay_options options;
 	struct relay relay;
 	struct node node;
+	struct net_options nets[NETS_MAX]; /* of clients, of targets */
+	unsigned net_count;
 	struct net_addrs addrs; /* of the side of the clients */
 };
 
@@ -180,7 +176,6 @@ static int parse_listen(struct relay *relay, const char *text)
 static bool parse_arguments(struct command *c,
 			    const struct option_list *arguments)
 {
-	const struct net_options *far = &c->options.far;
 	unsigned i;
 
 	if (parse_listen(&c->relay, arguments->items[0]) != 0)
@@ -188,14 +183,12 @@ static bool parse_arguments(struct command *c,
 	for (i = 1; i < arguments->count; i++)
 		if (target_parse(&c->relay, arguments->items[i]) != 0)
 			return false;
-	if (!far->dev &&
-	    far->addrs.count + far->peers.count + far->gateways.count) {
-		fputs("tow relay: --target-addr, --target-peer and --target-gw "
-		      "are about the device of --target-dev\n",
+	c->net_count = net_lists_split(&c->options.nets, c->nets, NETS_MAX);
+	if (c->net_count > NETS_MAX)
+		fputs("tow relay: --dev is given twice at most: for the side "
+		      "of the clients, and for that of the targets\n",
 		      stderr);
-		return false;
-	}
-	return true;
+	return c->net_count <= NETS_MAX;
 }
 
 static void choose_settings(struct command *c)
@@ -227,10 +220,10 @@ static struct tow_config choose_config(const struct relay_options *o)
 static int open_devices(struct command *c)
 {
 	struct net_addrs unused;
-	int status = node_attach(&c->node, &c->options.near, &c->addrs);
+	int status = node_attach(&c->node, &c->nets[0], &c->addrs);
 
-	if (status == EXIT_OK && c->options.far.dev)
-		status = node_attach(&c->node, &c->options.far, &unused);
+	if (status == EXIT_OK && c->net_count == NETS_MAX)
+		status = node_attach(&c->node, &c->nets[1], &unused);
 	return status;
 }
 

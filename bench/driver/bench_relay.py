@@ -100,9 +100,9 @@ def tow(*more):
             os.path.join(bench.build, "tow"), "relay", "--quiet",
             "--stats", stats, "--dev", TAP_SPEC,
             "--addr", f"{sandbox.STACK}/24", "--peer", f"{sandbox.NEAR}/24",
-            "--target-dev", "tap:name=tow1",
-            "--target-addr", f"{TAP_SECOND}/24",
-            "--target-peer", f"{TAP_TARGET}/24",
+            "--dev", "tap:name=tow1",
+            "--addr", f"{TAP_SECOND}/24",
+            "--peer", f"{TAP_TARGET}/24",
             *more, str(PORT), f"{TAP_TARGET}:{PORT}"])
         relay.wait_listening("Relaying")
         return relay, sandbox.STACK, TAP_TARGET, stats

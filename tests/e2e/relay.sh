@@ -15,8 +15,8 @@ enter_namespaces "$@"
 peer=${0%/*}/relay_peer.py
 target4=198.51.100.1 target6=2001:db8:1::1
 # lib.sh's stop() and end_test() end $served: here that is the relay.
-far=(--target-dev tap --target-addr 198.51.100.2/24 --target-peer "$target4/24"
-	--target-addr 2001:db8:1::2/64 --target-peer "$target6/64")
+far=(--dev tap --addr 198.51.100.2/24 --peer "$target4/24"
+	--addr 2001:db8:1::2/64 --peer "$target6/64")
 
 # Targets and clients that are still there end with the test.
 end_test()
@@ -30,7 +30,7 @@ end_test()
 relay()
 {
 	: >"$work/serve.log"
-	"$TOW" relay "${addresses[@]}" --stats "$work/stats.json" "$@" \
+	"$TOW" relay --dev tap "${addresses[@]}" --stats "$work/stats.json" "$@" \
 		>"$work/serve.log" 2>&1 &
 	served=$!
 	wait_for 10 relay_is_ready ||
@@ -344,7 +344,8 @@ test_bad_arguments_are_told()
 	refused 'a target is an address' 80 192.0.2.1
 	refused 'a target is an address' 80 192.0.2.1:80 nowhere:80
 	refused 'did you mean --idle-timeout' 80 192.0.2.1:80 --idle-timout 3
-	refused 'of --target-dev' 80 192.0.2.1:80 --target-addr 192.0.2.9/24
+	refused '--dev is given twice at most' 80 192.0.2.1:80 --dev tap --dev tap \
+		--dev tap
 	refused 'out of range' 80 192.0.2.1:80 --connect-timeout 0
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <stdlib.h>
 #include <string.h>
+#include "net_setup.h"
 #include "options.h"
 #include "test.h"
 
@@ -96,6 +97,68 @@ TEST(nonsense_is_refused)
 	CHECK_EQ(PARSE("d", "--"), OPTIONS_RUN);
 	CHECK_EQ(PARSE("a", "b", "c"), OPTIONS_WRONG);
 	CHECK_EQ(PARSE("--quiet"), OPTIONS_WRONG);
+}
+
+/* Everything that a command with two devices may be given, in turns. */
+struct two_devices {
+	struct net_lists nets;
+};
+
+static const struct option nets_table[] = {
+	NET_LISTS(two_devices, nets, "a device"),
+};
+
+static const struct grammar nets_grammar = {
+	.command = "test",
+	.arguments_max = 9,
+	.purpose = "Tests.",
+	OPTIONS_OF(nets_table),
+};
+
+static unsigned split(const char **words, struct net_options out[2])
+{
+	struct two_devices two = { 0 };
+	int count = 0;
+
+	while (words[count])
+		count++;
+	CHECK_EQ(options_parse(&nets_grammar, count, (char **)(uintptr_t)words,
+			       &two, &arguments),
+		 OPTIONS_RUN);
+	return net_lists_split(&two.nets, out, 2);
+}
+
+#define SPLIT(out, ...) \
+	split((const char *[]){ "test", __VA_ARGS__, NULL }, out)
+
+TEST(addresses_are_about_the_device_in_front_of_them)
+{
+	struct net_options out[2];
+
+	CHECK_EQ(SPLIT(out, "--addr=a", "--dev=x", "--gw=b", "7", "--dev", "y",
+		       "--peer", "c", "--addr=d", "--addr=e"),
+		 2);
+	CHECK_STR(out[0].dev, "x");
+	CHECK_EQ(out[0].addrs.count, 1);
+	CHECK_STR(out[0].addrs.items[0], "a");
+	CHECK_STR(out[0].gateways.items[0], "b");
+	CHECK_EQ(out[0].peers.count, 0);
+	CHECK_STR(out[1].dev, "y");
+	CHECK_EQ(out[1].addrs.count, 2);
+	CHECK_STR(out[1].addrs.items[1], "e");
+	CHECK_STR(out[1].peers.items[0], "c");
+	CHECK_EQ(out[1].gateways.count, 0);
+}
+
+TEST(without_a_device_there_is_one_and_three_are_counted)
+{
+	struct net_options out[2];
+
+	CHECK_EQ(SPLIT(out, "--addr=a"), 1);
+	CHECK(!out[0].dev);
+	CHECK_STR(out[0].addrs.items[0], "a");
+	CHECK_EQ(SPLIT(out, "--dev=x", "--dev=y", "--dev=z", "--addr=a"), 3);
+	CHECK_EQ(out[1].addrs.count, 0);
 }
 
 TEST(the_nearest_word_is_the_one_that_was_meant)
