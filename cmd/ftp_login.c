@@ -2,8 +2,9 @@
 /*
  * USER and PASS.
  *
- * USER is answered alike for all names, and PASS takes as long for a user that
- * there is not (see ftp_users.h). Hashes are computed one at a time, by a
+ * Without a file of users there is anonymous alone, and nobody to check. With
+ * one, USER is answered alike for all names, and PASS takes as long for a user
+ * that there is not (see ftp_users.h). Hashes are computed one at a time, by a
  * thread of their own: who tries passwords on many connections waits in line,
  * and nobody's files do. That a password was wrong is told after a pause, which
  * grows; after FTP_FAILURES of them the connection ends.
@@ -120,7 +121,7 @@ void ftp_login_password(struct ftp_session *s, const char *password)
 		ftp_reply(s, 503, "USER comes first.");
 	else if (s->anonymous)
 		welcome(s);
-	else if (strlen(password) >= FTP_PASSWORD_MAX)
+	else if (!s->server->checkers || strlen(password) >= FTP_PASSWORD_MAX)
 		refuse(s);
 	else
 		check(s, password);

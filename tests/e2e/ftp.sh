@@ -482,6 +482,14 @@ test_who_is_in_the_file_logs_in_and_nobody_else()
 	grep -q -- '- ann .*"RETR /f FTP" 226 1000$' "$work/serve.log"
 }
 
+test_without_a_file_of_users_there_is_anonymous_alone()
+{
+	serve_ftp
+	expect "$(codes "$tow4" 'USER bob' 'PASS x' PWD 'USER anonymous' 'PASS x' PWD)" \
+		'220 331 530 530 331 230 257 221 ' 'no file'
+	stop
+}
+
 # Three wrong ones are the end, and take 1 + 2 + 3 seconds; names that there
 # are not take as long as others.
 test_wrong_passwords_cost_time()
