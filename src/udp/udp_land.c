@@ -16,8 +16,9 @@
  * never behind that; so what came *without* being placed, while the device may
  * have placed others behind it, waits among the strays until the hint was moved
  * out of its way (udp_place()). That is why the datagrams of one poll may
- * change places. A device that rests (see struct tow_place) has nothing more in
- * the posted buffer, so there nothing has to wait.
+ * change places. A device that rests (see struct tow_place) puts nothing more
+ * there, but what it did before lies there all the same: a hint that rests is
+ * no reason not to wait for the end of the batch.
  *
  * Within a buffer moving down is safe from front to back, because each byte's
  * new place lies at or before its old one. A train that would have to be moved
@@ -221,8 +222,6 @@ static enum tow_copy reason(const struct tow_buf *buf)
  */
 void udp_land(struct tow_udp *s, struct tow_buf *buf)
 {
-	const struct udp_hint *hint = &s->landing.hint;
-
 	udp_place_later(s);
 	if (buf->place && !udp_place_check(s, buf) &&
 	    !buf_evacuate(buf, udp_ledgers(s), TOW_COPY_RX_MISSHAPED)) {
@@ -230,7 +229,7 @@ void udp_land(struct tow_udp *s, struct tow_buf *buf)
 		tow_buf_give(buf);
 		return;
 	}
-	if (!buf->place && hint->link && !hint->rests && fits(s, buf))
+	if (!buf->place && s->landing.hint.link && fits(s, buf))
 		udp_queue_append(&s->landing.strays, buf);
 	else
 		land_all(s, buf, reason(buf));

@@ -378,6 +378,25 @@ TEST(datagram_beside_placed_ones_overwrites_none_of_them)
 	tear_down();
 }
 
+/* The hint rests from the last one on: the others of that batch lie there */
+TEST(datagram_before_placed_ones_waits_though_the_last_makes_the_hint_rest)
+{
+	set_up();
+	CHECK_EQ(post(0, 8, 0), 0);
+	put(1, 100, IN_CHUNKS);
+	put(2, 100, PLACED);
+	put(3, 60, PLACED);
+	put(4, 80, PLACED_LATE);
+	stack_host_poll(&s);
+	CHECK_EQ(stack_host_drops(&s, TOW_DROP_UDP_CHECKSUM), 0);
+	CHECK_EQ(tow_udp_posted(udp, slots, 64), 4);
+	check_slot(0, 0, 2, 100, 0);
+	check_slot(0, 1, 3, 60, 0);
+	check_slot(0, 2, 4, 80, 0);
+	check_slot(0, 3, 1, 100, 0);
+	tear_down();
+}
+
 TEST(bad_checksum_leaves_no_gap_and_no_byte)
 {
 	set_up();
