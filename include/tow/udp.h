@@ -146,8 +146,8 @@ TOW_API void tow_udp_return(struct tow_udp *udp, unsigned datagrams);
  * short one takes a slot of which the rest is zeros. Those that one poll
  * received may change places. A datagram that is longer than header and slot,
  * or shorter than the header, goes to the ordinary queue, as do those for which
- * no slot is left. Posts queue up. What was received and not read before is
- * copied in at once, if it fits.
+ * no slot is left. Posts queue up. What the peer sent before and was not read
+ * is copied in at once, if it fits.
  *
  * A post completes when its last slot is filled (status 0), at unpost and at
  * close (TOW_ECONNABORTED): bytes up to the end of the last datagram, of which

@@ -244,7 +244,21 @@ void udp_land_strays(struct tow_udp *s)
 		land_all(s, buf, TOW_COPY_RX_UNPLACED);
 }
 
-/* What was received before there was a post for it, and nobody read. */
+/* Before it was connected, a socket received from everybody. */
+static bool is_from_peer(const struct tow_udp *s, struct tow_buf *buf)
+{
+	const struct udp_arrival *arrival = udp_arrival_of(buf);
+	struct tow_endpoint from = {
+		.addr = arrival->src,
+		.port = arrival->src_port,
+		.zone = arrival->zone,
+	};
+
+	return udp_same_endpoint(&from, &s->remote) &&
+	       tow_addr_equal(&arrival->dst, &s->local.addr);
+}
+
+/* What the peer sent before there was a post for it, and nobody read. */
 void udp_land_early(struct tow_udp *s)
 {
 	struct udp_queue queue = s->unread;
@@ -255,7 +269,7 @@ void udp_land_early(struct tow_udp *s)
 	udp_place_withdraw(s);
 	s->unread.first = NULL;
 	while ((buf = udp_queue_take(&queue))) {
-		if (udp_arrival_of(buf)->borrowed == 0)
+		if (udp_arrival_of(buf)->borrowed == 0 && is_from_peer(s, buf))
 			(void)fill_slots(s, buf, TOW_COPY_RX_EARLY);
 		if (udp_arrival_of(buf)->unread > 0) {
 			udp_queue_append(&s->unread, buf);

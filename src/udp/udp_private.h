@@ -304,6 +304,8 @@ int udp_path_find(struct udp_host *udp, const struct udp_way *way,
 		  struct net_path **out);
 
 /* --- udp_table.c */
+bool udp_same_endpoint(const struct tow_endpoint *a,
+		       const struct tow_endpoint *b);
 struct tow_udp *udp_find_bound(struct udp_host *udp,
 			       const struct tow_endpoint *local);
 struct tow_udp *udp_find_connected(struct udp_host *udp,

@@ -54,8 +54,8 @@ static struct list *connected_bucket(struct udp_host *udp,
 }
 
 /* A zone of 0 is "the only one that can be meant". */
-static bool same_endpoint(const struct tow_endpoint *a,
-			  const struct tow_endpoint *b)
+bool udp_same_endpoint(const struct tow_endpoint *a,
+		       const struct tow_endpoint *b)
 {
 	return a->port == b->port && tow_addr_equal(&a->addr, &b->addr) &&
 	       (a->zone == b->zone || a->zone == 0 || b->zone == 0);
@@ -69,7 +69,7 @@ struct tow_udp *udp_find_bound(struct udp_host *udp,
 
 	LIST_EACH (node, head) {
 		s = CONTAINER(node, struct tow_udp, bound_node);
-		if (same_endpoint(&s->bound, local))
+		if (udp_same_endpoint(&s->bound, local))
 			return s;
 	}
 	return NULL;
@@ -87,8 +87,8 @@ struct tow_udp *udp_find_connected(struct udp_host *udp,
 	head = connected_bucket(udp, local, remote);
 	LIST_EACH (node, head) {
 		s = CONTAINER(node, struct tow_udp, connected_node);
-		if (same_endpoint(&s->local, local) &&
-		    same_endpoint(&s->remote, remote))
+		if (udp_same_endpoint(&s->local, local) &&
+		    udp_same_endpoint(&s->remote, remote))
 			return s;
 	}
 	return NULL;

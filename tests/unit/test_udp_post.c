@@ -492,6 +492,36 @@ TEST(longer_and_shorter_datagrams_go_to_the_queue)
 	tear_down();
 }
 
+/* A slot has no room for a source: it is the peer's, or it lies */
+TEST(what_came_from_others_before_connecting_is_in_no_slot)
+{
+	struct tow_endpoint peer = endpoint(PEER4, 1000);
+	struct frame *frame;
+
+	set_up();
+	CHECK_EQ(tow_udp_connect(udp, NULL), 0);
+	frame = put(1, 100, IN_CHUNKS);
+	frame_transport(frame)[1] ^= 1; /* another port */
+	frame_sum_transport(frame);
+	put(2, 100, IN_CHUNKS);
+	frame = put(3, 100, IN_CHUNKS);
+	frame_begin(frame, "192.0.2.3", US4, NET_UDP);
+	frame_udp(frame, 1000, 7);
+	frame_fill(frame, 100);
+	frame_end(frame);
+	stack_host_poll(&s);
+	CHECK_EQ(tow_udp_connect(udp, &peer), 0);
+	CHECK_EQ(post(0, SLOTS, 0), 0);
+	CHECK_EQ(tow_udp_posted(udp, slots, 64), 1);
+	check_slot(0, 0, 2, 100, 0);
+	CHECK_EQ(tow_udp_recv(udp, out, sizeof(out), &from), 100);
+	CHECK_EQ(from.peer.port, 1001);
+	CHECK_EQ(tow_udp_recv(udp, out, sizeof(out), &from), 100);
+	CHECK_EQ(from.peer.addr.b[15], 3);
+	CHECK_EQ(tow_udp_recv(udp, out, sizeof(out), &from), TOW_EAGAIN);
+	tear_down();
+}
+
 static void put_train(unsigned n, uint32_t bytes, uint16_t each,
 		      enum arrival how)
 {
