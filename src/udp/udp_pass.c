@@ -44,7 +44,10 @@ static uint32_t oldest_offset(struct tow_buf *buf)
 	return (taken - arrival->borrowed) * each;
 }
 
-/* RFC 768: the sum of all was all ones; so the payload's is what is left. */
+/*
+ * RFC 768: the sum of all was all ones; so the payload's is what is left. Of a
+ * train it is not that of any datagram.
+ */
 static void find_sum(struct udp_received *received, uint32_t bytes)
 {
 	struct tow_buf *buf = received->buf;
@@ -52,7 +55,7 @@ static void find_sum(struct udp_received *received, uint32_t bytes)
 	const uint8_t *header = (const uint8_t *)buf->spans[0].ptr - UDP_BYTES;
 	uint32_t sum;
 
-	if (!arrival->summed || bytes != buf->bytes)
+	if (!arrival->summed || udp_datagrams(buf) > 1 || bytes != buf->bytes)
 		return;
 	sum = csum_pseudo(&arrival->src, &arrival->dst, NET_UDP,
 			  UDP_BYTES + bytes);

@@ -65,16 +65,18 @@ static void arrive_and_borrow(uint32_t payload)
 	CHECK_GE(tow_udp_borrow(near, spans, TOW_BUF_SPANS, NULL), 0);
 }
 
-/* A train as a device merges it. */
+/* A train as a device merges it; one that verifies sums, or none does. */
 static void train_arrives(uint32_t payload, uint16_t each)
 {
+	bool verifies = s.fake.dev.caps & TOW_DEV_TX_CSUM;
 	struct fake_input *input;
 
 	frame_begin(&f, PEER, US, NET_UDP);
 	frame_udp(&f, 1000, 7);
 	frame_fill(&f, payload);
 	frame_end(&f);
-	input = fake_dev_put(&s.fake, f.data, f.bytes, TOW_BUF_CSUM_OK);
+	input = fake_dev_put(&s.fake, f.data, f.bytes,
+			     verifies ? TOW_BUF_CSUM_OK : 0);
 	input->gso = TOW_GSO_UDP;
 	input->gso_bytes = each;
 	stack_host_poll(&s);
@@ -240,6 +242,27 @@ TEST(parts_of_a_train_are_returned_passed_and_unread)
 	CHECK_MEM(s.fake.sent[s.seen - 1].data + 62,
 		  frame_transport(&f) + 8 + 2400, 1200);
 	CHECK_EQ(tow_udp_borrow(near, spans, TOW_BUF_SPANS, NULL) > 0, true);
+	take_down();
+}
+
+/* The sum of a train is not that of its datagrams */
+TEST(sum_of_a_train_is_not_used_for_its_datagrams)
+{
+	set_up(0);
+	train_arrives(2401, 1201);
+	CHECK_EQ(tow_udp_borrow(near, spans, TOW_BUF_SPANS, NULL) > 0, true);
+	CHECK_EQ(tow_udp_borrow(near, spans, TOW_BUF_SPANS, NULL) > 0, true);
+	CHECK_EQ(tow_udp_pass(far, near, &where, 2), 2);
+	CHECK_EQ(stack_host_sent(&s), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		frame_begin(&sent, US6, PEER6, NET_UDP);
+		frame_udp(&sent, 8, 9);
+		frame_add(&sent, frame_transport(&f) + 8 + i * 1201,
+			  i ? 1200 : 1201);
+		frame_end(&sent);
+		CHECK_MEM(s.fake.sent[s.seen - 2 + i].data + 54,
+			  frame_transport(&sent), 8);
+	}
 	take_down();
 }
 
