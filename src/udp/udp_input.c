@@ -105,7 +105,7 @@ void udp_enqueue(struct tow_udp *s, struct tow_buf *buf)
 		tow_buf_give(buf);
 		return;
 	}
-	s->rx_cost += buf_cost(buf);
+	udp_charge(s, buf);
 	s->host->net->stats.counters[TOW_COUNTER_UDP_IN] +=
 		udp_arrival_of(buf)->unread;
 	udp_queue_append(&s->unread, buf);

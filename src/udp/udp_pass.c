@@ -10,10 +10,10 @@
  *	   ^-------------------------------+  ^---- lender
  *
  * A loan that no program lent: it holds a reference on the received buffer and
- * ends without an event, when no frame refers to it any more. The buffer's cost
- * stays with the socket that received it until then, so what cannot leave is
- * dropped where it arrives, and memory does not grow. A socket that was closed
- * lives on until its buffers are back.
+ * ends without an event, when no frame refers to it any more. The buffer counts
+ * in the socket that received it until the last such loan has ended, so what
+ * cannot leave is dropped where it arrives, and memory does not grow. A socket
+ * that was closed lives on until its buffers are back.
  *
  * A train that a device merged goes out as a train: one frame, if the device
  * can cut it.
@@ -95,18 +95,12 @@ static int pass_from(struct tow_udp *to, struct tow_udp *from,
 			udp_spans(buf, offset, bytes, spans, TOW_BUF_SPANS),
 		.segment_bytes = datagrams > 1 ? (uint16_t)each : 0,
 	};
-	struct udp_loan *loan = NULL;
 	int error;
 
 	find_sum(&received, bytes);
-	error = udp_send_received(to, &message, &received, &loan);
+	error = udp_send_received(to, &message, &received);
 	if (error)
 		return error;
-	if (loan && buf == from->lent.first &&
-	    udp_arrival_of(buf)->borrowed == datagrams) {
-		loan->cost = buf_cost(buf);
-		from->rx_cost += loan->cost;
-	}
 	udp_let_go(from, buf, datagrams);
 	return (int)datagrams;
 }
@@ -138,8 +132,7 @@ void udp_pass_done(struct udp_loan *loan)
 	struct tow_udp *to = loan->socket, *from = loan->from;
 	struct udp_private *private = to->host->private;
 
-	tow_buf_give(loan->passed);
-	from->rx_cost -= loan->cost;
+	udp_unref(from, loan->passed);
 	from->passed--;
 	to->loans--;
 	loan->next = private->loan_free;

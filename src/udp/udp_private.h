@@ -54,8 +54,7 @@ struct udp_loan {
 	int status;	 /* TOW_E*, when one of them failed */
 
 	struct tow_buf *passed; /* received: the payload is there; or NULL */
-	struct tow_udp *from;	/* who received it, */
-	uint32_t cost;		/* and what it costs there until the end */
+	struct tow_udp *from;	/* who received it, and pays until the end */
 };
 
 struct udp_queue {
@@ -146,7 +145,8 @@ struct tow_udp {
 
 	struct udp_queue unread; /* the first may be read in part (GRO) */
 	struct udp_queue lent;	 /* read to their end, and borrowed from */
-	uint32_t rx_cost;	 /* of both queues */
+	uint32_t rx_cost;	 /* of both queues, and of what was passed */
+	uint32_t rx_bufs;	 /* so many they are */
 	uint32_t borrowed;	 /* datagrams */
 	uint32_t passed;	 /* loans of others to which it gave buffers */
 	struct borrower borrower;
@@ -329,8 +329,7 @@ void udp_queue(struct tow_udp *s, struct tow_buf *buf);
 void udp_loan_done(struct udp_loan *loan);
 
 int udp_send_received(struct tow_udp *s, const struct tow_udp_message *m,
-		      const struct udp_received *received,
-		      struct udp_loan **out);
+		      const struct udp_received *received);
 void udp_wait_for_room(struct tow_udp *s);
 
 /* --- udp_recv.c */
@@ -339,7 +338,10 @@ int udp_spans(const struct tow_buf *buf, uint32_t offset, uint32_t bytes,
 struct tow_buf *udp_oldest_borrowed(const struct tow_udp *s);
 void udp_let_go(struct tow_udp *s, struct tow_buf *buf, unsigned datagrams);
 void udp_drop_received(struct tow_udp *s);
+void udp_charge(struct tow_udp *s, const struct tow_buf *buf);
+void udp_unref(struct tow_udp *s, struct tow_buf *buf);
 void udp_give(struct tow_udp *s, struct tow_buf *buf);
+void udp_uncount_lent(struct tow_udp *s, uint64_t bytes);
 
 /* --- udp_revoke.c */
 extern const struct borrower_ops udp_borrower_ops;

@@ -29,12 +29,45 @@ static void describe(struct tow_buf *buf, struct tow_udp_message *from)
 	from->bytes = udp_next_bytes(buf);
 }
 
+/* A buffer is received, or was made in the refuge. */
+void udp_charge(struct tow_udp *s, const struct tow_buf *buf)
+{
+	s->rx_cost += buf_cost(buf);
+	s->rx_bufs++;
+}
+
+/*
+ * One holder less, the socket that received it or a loan by which it was
+ * passed. Until the last one is gone the buffer counts.
+ */
+void udp_unref(struct tow_udp *s, struct tow_buf *buf)
+{
+	if (buf->refs == 1) {
+		s->rx_cost -= buf_cost(buf);
+		s->rx_bufs--;
+	}
+	tow_buf_give(buf);
+}
+
+/* The socket has done with it. */
 void udp_give(struct tow_udp *s, struct tow_buf *buf)
 {
-	s->rx_cost -= buf_cost(buf);
 	if (udp_is_moved(s, buf))
 		s->borrower.moved -= buf_cost(buf);
-	tow_buf_give(buf);
+	udp_unref(s, buf);
+}
+
+static void count_lent(struct tow_udp *s, uint64_t bytes)
+{
+	s->ledger.rx_lent_bytes += bytes;
+	s->host->net->stats.ledger.rx_lent_bytes += bytes;
+}
+
+/* They were borrowed, but are passed on, or to be borrowed again. */
+void udp_uncount_lent(struct tow_udp *s, uint64_t bytes)
+{
+	s->ledger.rx_lent_bytes -= bytes;
+	s->host->net->stats.ledger.rx_lent_bytes -= bytes;
 }
 
 static void lend(struct tow_udp *s, struct tow_buf *buf)
@@ -159,7 +192,6 @@ int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 		   struct tow_udp_message *from)
 {
 	struct tow_buf *buf = udp->unread.first;
-	uint32_t bytes;
 	int n;
 
 	if (udp->error)
@@ -177,10 +209,8 @@ int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 	}
 	if (n < 0)
 		return n;
-	bytes = udp_next_bytes(buf);
 	describe(buf, from);
-	udp->ledger.rx_lent_bytes += bytes;
-	udp->host->net->stats.ledger.rx_lent_bytes += bytes;
+	count_lent(udp, udp_next_bytes(buf));
 	advance(udp, true);
 	return n;
 }

@@ -38,7 +38,7 @@ static struct tow_buf *copy(struct tow_udp *s, struct tow_buf *buf,
 	*udp_arrival_of(to) = *from;
 	udp_arrival_of(to)->offset = 0;
 	udp_arrival_of(to)->summed = 0; /* the header is not there */
-	s->rx_cost += buf_cost(to);
+	udp_charge(s, to);
 	s->borrower.moved += buf_cost(to);
 	return to;
 }
@@ -64,6 +64,7 @@ static void rewind(struct tow_udp *s, struct tow_buf *buf)
 {
 	struct udp_arrival *arrival = udp_arrival_of(buf);
 	unsigned first = udp_datagrams(buf) - arrival->unread;
+	uint32_t offset = arrival->offset;
 
 	if (!udp_is_moved(s, buf))
 		borrower_ended(&s->borrower, buf_cost(buf));
@@ -75,6 +76,7 @@ static void rewind(struct tow_udp *s, struct tow_buf *buf)
 		arrival->unread =
 			(uint16_t)(arrival->unread + arrival->borrowed);
 		arrival->offset = first * buf->gso_bytes;
+		udp_uncount_lent(s, offset - arrival->offset);
 	}
 	arrival->borrowed = 0;
 	arrival->mixed = 0;

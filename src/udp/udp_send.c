@@ -377,14 +377,12 @@ static void give_up(struct job *job)
 static void count_passed(const struct job *job)
 {
 	struct tow_udp *from = job->received->from;
-	struct tow_ledger *all = &from->host->net->stats.ledger;
 
 	job->socket->ledger.passed_bytes += job->lent;
 	if (from != job->socket)
 		from->ledger.passed_bytes += job->lent;
-	from->ledger.rx_lent_bytes -= job->lent;
-	all->passed_bytes += job->lent;
-	all->rx_lent_bytes -= job->lent;
+	from->host->net->stats.ledger.passed_bytes += job->lent;
+	udp_uncount_lent(from, job->lent);
 }
 
 static void count(struct job *job)
@@ -408,7 +406,6 @@ static void hold_received(struct udp_loan *loan,
 	loan->passed = tow_buf_ref(received->buf);
 	loan->from = received->from;
 	loan->from->passed++;
-	loan->cost = 0;
 }
 
 /* From here on nothing fails. */
@@ -514,8 +511,7 @@ static int send_message(struct tow_udp *s, const struct tow_udp_message *m,
  * same is no loan: the buffer has not to wait for it.
  */
 int udp_send_received(struct tow_udp *s, const struct tow_udp_message *m,
-		      const struct udp_received *received,
-		      struct udp_loan **out)
+		      const struct udp_received *received)
 {
 	struct job job = { .socket = s, .message = m, .received = received };
 	int error = take_message(&job);
@@ -525,10 +521,7 @@ int udp_send_received(struct tow_udp *s, const struct tow_udp_message *m,
 	decide_copy(&job, true);
 	if (!job.copy)
 		error = find_loan(&job);
-	if (!error)
-		error = send_job(&job);
-	*out = error ? NULL : job.loan;
-	return error;
+	return error ? error : send_job(&job);
 }
 
 /* The program was told EAGAIN: it has to hear when that is over. */

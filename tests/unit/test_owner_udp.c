@@ -153,6 +153,24 @@ TEST(borrowed_datagrams_become_unread_again)
 	end();
 }
 
+/* tow/ledger.h: a byte is read once, however often it is borrowed */
+TEST(what_is_borrowed_again_is_counted_once)
+{
+	begin(0, DEADLINE_US, 1 << 20);
+	arrive(900);
+	arrive_train(50);
+	for (int i = 0; i < 3; i++)
+		CHECK_GT(borrow(), 0);
+	revoke();
+	CHECK_EQ(tow_udp_ledger(udp)->rx_lent_bytes, 0);
+	for (int i = 0; i < 4; i++)
+		CHECK_GT(borrow(), 0);
+	tow_udp_return(udp, 4);
+	CHECK_EQ(tow_udp_ledger(udp)->rx_lent_bytes, 900 + 1050);
+	CHECK_EQ(tow_stats(s.stack)->ledger.rx_lent_bytes, 900 + 1050);
+	end();
+}
+
 /* A train, returned in part, borrowed in part, unread in part */
 TEST(train_is_found_again_from_what_was_not_returned)
 {

@@ -173,6 +173,28 @@ TEST(buffer_counts_until_the_device_is_done)
 	take_down();
 }
 
+/* A train is one buffer: it counts until the last of it has left */
+TEST(buffer_counts_until_the_last_datagram_of_it_is_done)
+{
+	set_up(TOW_DEV_TX_CSUM);
+	s.fake.keeps = true;
+	train_arrives(3600, 1200);
+	for (int i = 0; i < 3; i++)
+		CHECK_GT(tow_udp_borrow(near, spans, TOW_BUF_SPANS, NULL), 0);
+	CHECK_EQ(tow_udp_pass(far, near, &where, 1), 1);
+	CHECK_EQ(tow_udp_pass(far, near, &where, 1), 1);
+	CHECK_EQ(stack_host_sent(&s), 2);
+	tow_udp_return(near, 1);
+	CHECK_GT(near->rx_cost, 3600);
+	fake_dev_release(&s.fake, s.seen - 1);
+	stack_host_poll(&s);
+	CHECK_GT(near->rx_cost, 3600);
+	fake_dev_release_all(&s.fake);
+	stack_host_poll(&s);
+	CHECK_EQ(near->rx_cost, 0);
+	take_down();
+}
+
 /* Both sockets are closed, and the device has it still. */
 TEST(closed_sockets_wait_for_the_device)
 {
