@@ -8,7 +8,8 @@
 #include "base/csum.h"
 #include "udp/udp_private.h"
 
-#define RESERVE_SHARE 4 /* of the receive memory: UDP leaves it to others */
+#define FEW_SHARE  4 /* of the receive memory: not for who has much of it, */
+#define LAST_SHARE 8 /* and not for UDP at all */
 
 enum { UDP_PASS = -1 }; /* else an enum tow_drop */
 
@@ -84,17 +85,33 @@ static struct tow_udp *find_socket(struct udp_host *udp,
 	return udp_find(udp, &local, &remote);
 }
 
-/* True cost against the socket's limit; one datagram always fits. */
+/* What is left of a kind of memory to who has some of it. */
+static uint64_t left_to_all(uint32_t left, uint32_t total)
+{
+	uint32_t reserve = total / FEW_SHARE;
+
+	return left > reserve ? left - reserve : 0;
+}
+
+/*
+ * True cost against the socket's limit, and against what is left to all: a
+ * socket that nobody reads leaves as much to the others as it has. One datagram
+ * always fits, up to the last of the memory.
+ */
 static bool has_room(const struct udp_host *udp, const struct tow_udp *s,
 		     uint32_t cost)
 {
 	const struct tow_pool *pool = &udp->net->rx_pool;
+	uint64_t left = left_to_all(pool->chunks_left, pool->chunks_total)
+			<< pool->chunk_shift;
 
-	if (pool->bufs_left < pool->bufs_total / RESERVE_SHARE ||
-	    pool->chunks_left < pool->chunks_total / RESERVE_SHARE)
+	if (pool->bufs_left < pool->bufs_total / LAST_SHARE ||
+	    pool->chunks_left < pool->chunks_total / LAST_SHARE)
 		return false;
-	return s->rx_cost == 0 || (cost <= udp->private->recv_max &&
-				   s->rx_cost <= udp->private->recv_max - cost);
+	return s->rx_cost == 0 ||
+	       (s->rx_bufs < left_to_all(pool->bufs_left, pool->bufs_total) &&
+		(uint64_t)s->rx_cost + cost <=
+			MIN(left, udp->private->recv_max));
 }
 
 /* To the queue that recv and borrow read; what it costs is limited. */

@@ -59,14 +59,19 @@ static uint64_t copied(enum tow_copy why)
 }
 
 /* Of @bytes, which also say what is in it. */
-static void arrive(uint32_t bytes)
+static void arrive_at(uint16_t port, uint32_t bytes)
 {
 	frame_begin(&f, "192.0.2.2", "192.0.2.1", NET_UDP);
-	frame_udp(&f, 1000, 7);
+	frame_udp(&f, 1000, port);
 	frame_fill(&f, bytes);
 	frame_end(&f);
 	memcpy(payload, frame_transport(&f) + UDP_BYTES, bytes);
 	stack_host_receive(&s, &f);
+}
+
+static void arrive(uint32_t bytes)
+{
+	arrive_at(7, bytes);
 }
 
 /* Three datagrams that a device merged: 500, 500 and @last bytes. */
@@ -323,13 +328,24 @@ TEST(moved_datagrams_are_copied_into_a_post)
 /* Small ones are in the rooms of buffers, and there are not many of those */
 TEST(datagrams_on_loan_leave_buffers_for_others)
 {
+	struct tow_endpoint local = endpoint("::", 8);
+	struct tow_udp *first;
+
 	begin(0, 0, 0);
 	for (int i = 0; i < 250; i++) {
 		arrive(10);
 		(void)borrow();
 	}
+	first = udp;
+	CHECK_EQ(tow_udp_open(s.stack, &local, &udp), 0);
+	CHECK_EQ(tow_udp_set_owner(udp, owner), 0);
+	for (int i = 0; i < 250; i++) {
+		arrive_at(8, 10);
+		(void)borrow();
+	}
 	CHECK_EQ(borrow(), TOW_ENOBUFS);
 	CHECK_LE(info().lent_bytes, 128 * sizeof(struct tow_buf));
 	CHECK_EQ(stack_host_drops(&s, TOW_DROP_LINK_TRUNCATED), 0);
+	tow_udp_close(first);
 	end();
 }

@@ -396,6 +396,34 @@ TEST(unread_datagrams_leave_memory_to_others)
 	stack_host_close(&s);
 }
 
+/* Nor from other sockets, of which each that is read gets what it needs */
+TEST(sockets_that_nobody_reads_leave_datagrams_to_those_that_are_read)
+{
+	static const uint32_t sizes[] = { 1000, 10 }; /* chunks, buffers */
+	struct tow_udp *unread[3], *udp;
+	struct tow_config cfg;
+
+	stack_host_config(&cfg);
+	cfg.recv_bytes_max = 1 << 30;
+	for (unsigned k = 0; k < 2; k++) {
+		stack_host_open_with(&s, &cfg, 0);
+		for (uint16_t j = 0; j < 3; j++) {
+			unread[j] = open_any(10 + j);
+			for (int i = 0; i < 300; i++)
+				arrive(PEER4, US4, 1000, 10 + j, sizes[k]);
+		}
+		udp = open_any(7);
+		for (int i = 0; i < 8; i++)
+			arrive(PEER4, US4, 1000, 7, sizes[k]);
+		for (int i = 0; i < 8; i++)
+			CHECK(got(udp));
+		tow_udp_close(udp);
+		for (unsigned j = 0; j < 3; j++)
+			tow_udp_close(unread[j]);
+		stack_host_close(&s);
+	}
+}
+
 /*
  * Borrowing.
  */
