@@ -8,11 +8,19 @@
  *
  * A frame that is small and has nothing in the arena lies in its slot whole; it
  * has no reference. A frame of which there would be more spans than a slot has
- * is copied whole.
+ * room for, beside its headers, is copied whole.
  */
 #include <string.h>
 #include "buf/copy.h"
 #include "dev/shm.h"
+
+/* Copied whole, any frame fits: so many spans at most, and the longest head. */
+#define COPIED_SPANS (SHM_FRAME_MAX / SHM_CHUNK + 1)
+_Static_assert(sizeof(struct shm_head) +
+			       COPIED_SPANS * sizeof(struct shm_span) +
+			       SHM_HEAD_MAX <=
+		       SHM_SLOT_BYTES,
+	       "a frame that is copied whole fits into a slot");
 
 void shm_send_init(struct shm *s)
 {
@@ -99,6 +107,14 @@ static uint32_t chunks_for(uint32_t bytes)
 	return (bytes + SHM_CHUNK - 1) / SHM_CHUNK;
 }
 
+static bool fits_slot(const struct plan *plan)
+{
+	size_t bytes = sizeof(struct shm_head) +
+		       plan->spans * sizeof(struct shm_span) + plan->head;
+
+	return plan->spans <= SHM_SPANS && bytes <= SHM_SLOT_BYTES;
+}
+
 static struct plan make_plan(const struct shm *s, const struct tow_buf *buf)
 {
 	struct plan plan = { 0 };
@@ -112,7 +128,7 @@ static struct plan make_plan(const struct shm *s, const struct tow_buf *buf)
 	}
 	plan.whole = plan.outside == plan.payload && buf->bytes <= SHM_HEAD_MAX;
 	plan.spans = buf->span_count + chunks_for(plan.outside);
-	if (plan.spans > SHM_SPANS) {
+	if (!plan.whole && !fits_slot(&plan)) {
 		plan.copy_all = true;
 		plan.outside = plan.payload;
 	}

@@ -372,6 +372,33 @@ TEST(a_frame_of_too_many_pieces_is_copied_whole)
 	shm_rig_close(&r);
 }
 
+/* The longest head leaves room for fewer spans than a slot has otherwise. */
+TEST(long_headers_and_many_spans_stay_within_their_slot)
+{
+	const struct shm_head *head;
+	struct tow_buf *buf;
+	uint8_t *arena;
+	size_t bytes;
+
+	shm_rig_open(&r);
+	arena = tow_shm_arena(r.dev, &bytes);
+	memset(arena, 9, bytes);
+	for (unsigned spans = 14; spans < TOW_BUF_SPANS; spans++) {
+		buf = shm_rig_buf(&r, SHM_HEAD_MAX);
+		for (unsigned i = 0; i < spans; i++)
+			buf_add_span(buf, arena + i * 3000, 2000);
+		CHECK_EQ(shm_rig_tx(&r, tow_buf_ref(buf)), 1);
+		head = shm_rig_slot(&r, spans - 14);
+		CHECK_LE(sizeof(*head) +
+				 head->span_count * sizeof(struct shm_span) +
+				 head->head_bytes,
+			 SHM_SLOT_BYTES);
+		check_slot(spans - 14, buf);
+		tow_buf_give(buf);
+	}
+	shm_rig_close(&r);
+}
+
 /* An echo answers in the buffer that the request came in by. */
 TEST(headers_that_fill_the_room_are_sent_all_the_same)
 {
