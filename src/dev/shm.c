@@ -27,7 +27,9 @@
  *
  * Trust. The peer can write its own two files and nothing else of what we look
  * at. Everything read of them is checked once (shm_ring.c); what cannot be ends
- * the link: shm_end() takes back all that is out. Files are sealed against
+ * the link: shm_end() takes back all that is out. A lie is never forgotten (lied),
+ * though what one call found before it counts, and the end waits for the next
+ * call. Files are sealed against
  * shrinking, so no access can fault. A peer that holds references for ever only
  * stops its own link, as a NIC that is stuck; but one that is slow because its
  * programs are must not stop its other connections. So the receiver copies,
@@ -90,6 +92,7 @@ void shm_begin(struct shm *s, struct shm_peer *peer)
 {
 	ASSERT(!s->peer);
 	s->peer = peer;
+	s->lied = false;
 	s->sleeps = false;
 	s->worked = true;
 	s->worked_us = s->dev.now_us;
@@ -189,10 +192,8 @@ static int shm_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
 		shm_look(s);
 	if (s->peer) {
 		got = shm_receive(s, bufs, n);
-		if (got < 0 || (got == 0 && s->link.hung_up && !s->starved)) {
+		if (got == 0 && (s->lied || (s->link.hung_up && !s->starved)))
 			shm_end(s);
-			got = 0;
-		}
 	}
 	if (got > 0) {
 		s->worked = true;
@@ -221,8 +222,8 @@ static int shm_tx(struct tow_dev *dev, struct tow_buf *const *bufs, unsigned n)
 		return 0;
 	if (!s->peer || s->link.hung_up)
 		return lose(s, bufs, n);
-	sent = shm_send(s, bufs, n);
-	if (sent < 0) {
+	sent = s->lied ? 0 : shm_send(s, bufs, n);
+	if (sent == 0 && s->lied) {
 		shm_end(s);
 		return s->gone ? TOW_ENETDOWN : 0;
 	}
@@ -239,7 +240,7 @@ static void shm_flush(struct tow_dev *dev)
 
 	if (!s->peer)
 		return;
-	if (!shm_reap(s)) {
+	if (s->lied || !shm_reap(s)) {
 		shm_end(s);
 		return;
 	}

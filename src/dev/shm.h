@@ -71,6 +71,7 @@ struct shm {
 	struct shm_peer *peer; /* NULL: not there, or not yet */
 	struct shm_peer *over; /* buffers with their memory are out there */
 	bool gone;
+	bool lied; /* the peer did; what came before it is still received */
 
 	/* Transmit: free references and chunks are lists by index. */
 	struct shm_ref refs[SHM_REFS];

@@ -205,25 +205,26 @@ static enum shm_result receive_one(struct shm *s, struct tow_buf **out)
 	return SHM_SOME;
 }
 
-/* Returns: how many frames; -1 when the peer lies and there is none. */
+/* Returns: how many frames, of those before a lie. */
 int shm_receive(struct shm *s, struct tow_buf **bufs, unsigned n)
 {
-	enum shm_result result = SHM_SOME;
+	enum shm_result result;
 	unsigned got = 0;
 
 	s->starved = false;
-	while (got < n) {
+	while (got < n && !s->lied) {
 		refill_spares(s);
 		if (!s->spares) {
 			s->starved = shm_ring_has_work(&s->peer->ring);
 			break;
 		}
 		result = receive_one(s, &bufs[got]);
+		s->lied = result == SHM_LIE;
 		if (result != SHM_SOME)
 			break;
 		got++;
 	}
-	return got == 0 && result == SHM_LIE ? -1 : (int)got;
+	return (int)got;
 }
 
 void shm_returned(struct tow_dev *dev, struct tow_buf *buf)

@@ -309,7 +309,7 @@ static enum shm_result send_one(struct shm *s, struct tow_buf *buf)
 	return SHM_SOME;
 }
 
-/* Returns: how many were taken; -1 when the peer lies and none was. */
+/* Returns: how many were taken, until a lie was found. */
 int shm_send(struct shm *s, struct tow_buf *const *bufs, unsigned n)
 {
 	enum shm_result result;
@@ -317,8 +317,7 @@ int shm_send(struct shm *s, struct tow_buf *const *bufs, unsigned n)
 
 	for (sent = 0; sent < n; sent++) {
 		result = send_one(s, bufs[sent]);
-		if (result == SHM_LIE && sent == 0)
-			return -1;
+		s->lied = result == SHM_LIE;
 		if (result != SHM_SOME)
 			break;
 	}

@@ -155,6 +155,58 @@ TEST(frames_before_the_lie_are_still_received)
 	shm_rig_close(&r);
 }
 
+/* The peer has mended it by the next call: it lied all the same. */
+TEST(a_lie_behind_a_good_frame_is_not_forgotten)
+{
+	struct shm_head *head;
+
+	shm_rig_open(&r);
+	shm_rig_frame(&r, SHM_NO_REF, 40, NULL, 0);
+	head = shm_rig_frame(&r, SHM_NO_REF, 41, NULL, 0);
+	head->head_bytes = 255;
+	shm_rig_show(&r);
+	CHECK_EQ(shm_rig_rx(&r), 1);
+	head->head_bytes = 41;
+	check_gone();
+	shm_rig_close(&r);
+}
+
+TEST(a_reference_twice_behind_a_good_frame_is_not_forgotten)
+{
+	struct shm_span span = arena_span(0, 100);
+
+	shm_rig_open(&r);
+	shm_rig_frame(&r, 9, 40, &span, 1);
+	shm_rig_frame(&r, 9, 40, &span, 1);
+	shm_rig_frame(&r, SHM_NO_REF, 41, NULL, 0);
+	shm_rig_show(&r);
+	CHECK_EQ(shm_rig_rx(&r), 1);
+	shm_rig_flush(&r); /* the end of the same poll is soon enough */
+	CHECK(shm_of(r.dev)->peer == NULL);
+	CHECK_MEM(r.got[0]->spans[1].ptr, r.arena, 100);
+	check_gone();
+	shm_rig_close(&r);
+}
+
+TEST(a_lie_found_behind_a_frame_that_was_sent_is_not_forgotten)
+{
+	struct tow_buf *bufs[2];
+
+	shm_rig_open(&r);
+	for (unsigned i = 0; i < RIG_SLOTS - 1; i++)
+		CHECK_EQ(shm_rig_tx(&r, shm_rig_buf(&r, 52)), 1);
+	shm_rig_end_loans(&r);
+	shm_rig_words(&r)->received = RIG_SLOTS + 1;
+	for (unsigned i = 0; i < LENGTH(bufs); i++)
+		bufs[i] = shm_rig_buf(&r, 52);
+	CHECK_EQ(r.dev->ops->tx(r.dev, bufs, 2), 1);
+	shm_rig_words(&r)->received = 1;
+	CHECK_EQ(shm_rig_tx(&r, bufs[1]), TOW_ENETDOWN);
+	tow_buf_give(bufs[1]);
+	check_gone();
+	shm_rig_close(&r);
+}
+
 TEST(a_reference_that_is_held_here_cannot_come_again)
 {
 	struct shm_span span = arena_span(0, 100);
