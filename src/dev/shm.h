@@ -53,13 +53,15 @@ struct shm_ref {
 /* The way to the peer. */
 struct shm_link {
 	int listen_fd, fd; /* -1: none */
-	int wait_fd;	   /* polls readable for either of them */
+	int wait_fd;	   /* polls readable for fd, and a watched listen_fd */
+	bool watched;	   /* listen_fd is: somebody at the door has a use */
 	bool holds;	   /* without a peer frames wait; else they are lost */
 	bool stays;	   /* when the peer leaves, wait for the next */
 	bool hung_up;	   /* what it sent before is still to be received */
 	uint64_t greeted_us;
 	uint64_t looked_us;
-	unsigned traps;		 /* descriptors that are better not closed */
+	uint64_t door_us; /* not answered before: no descriptor was left */
+	unsigned traps;	  /* descriptors that are better not closed */
 	struct sockaddr_un name; /* of listen_fd, to be removed */
 };
 

@@ -12,7 +12,12 @@
  * The socket has messages with borders (SOCK_SEQPACKET). Each end sends one
  * hello: what its memory is, with the descriptors of the files. Messages after
  * that are the bell; nobody looks at what is in them. All calls have their
- *flags with them, because those of a file may be changed by the peer.
+ * flags with them, because those of a file may be changed by the peer.
+ *
+ * While somebody is inside, the next one knocks in vain, and the listening
+ * socket is not watched: a program that waits for it would not sleep any more.
+ * The same while there is no descriptor to let anyone in by; that is tried
+ * again after DOOR_US.
  *
  * A descriptor from the peer may be anything. Only a memory file (F_GET_SEALS
  * knows it, and it lies in tmpfs, not in hugetlbfs) that is sealed against
@@ -42,6 +47,7 @@
 #endif
 
 #define GREETING_US 1000000 /* the peer's hello comes within */
+#define DOOR_US	    100000  /* until it is opened again */
 #define TRAPS_MAX   16
 #define BELLS_MAX   16 /* taken at a time; the rest wakes us again */
 
@@ -130,6 +136,37 @@ void shm_peer_free(struct shm_peer *peer)
 	free(peer);
 }
 
+/* ----------------------------------------------------------------- the door */
+
+static bool watch_the_door(struct shm_link *link)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (link->listen_fd >= 0 && !link->watched)
+		link->watched = !epoll_ctl(link->wait_fd, EPOLL_CTL_ADD,
+					   link->listen_fd, &event);
+	return link->watched;
+}
+
+static void ignore_the_door(struct shm_link *link)
+{
+	if (link->watched)
+		(void)epoll_ctl(link->wait_fd, EPOLL_CTL_DEL, link->listen_fd,
+				NULL);
+	link->watched = false;
+}
+
+static void stop_listening(struct shm *s)
+{
+	if (s->link.listen_fd < 0)
+		return;
+	ignore_the_door(&s->link);
+	close(s->link.listen_fd);
+	s->link.listen_fd = -1;
+	if (*s->link.name.sun_path)
+		(void)unlink(s->link.name.sun_path);
+}
+
 /* ----------------------------------------------------------------- greeting */
 
 static int say_hello(struct shm *s)
@@ -186,6 +223,7 @@ void shm_hang_up(struct shm *s)
 	}
 	link->fd = -1;
 	shm_file_close(&s->rings);
+	(void)watch_the_door(link); /* if not, whoever looks does it */
 }
 
 /* What came with a hello: the first @count are files. */
@@ -257,16 +295,6 @@ static struct shm_peer *make_peer(const struct shm *s,
 	return peer;
 }
 
-static void stop_listening(struct shm *s)
-{
-	if (s->link.listen_fd < 0)
-		return;
-	close(s->link.listen_fd);
-	s->link.listen_fd = -1;
-	if (*s->link.name.sun_path)
-		(void)unlink(s->link.name.sun_path);
-}
-
 /* The greeting failed: back to waiting, or that was it. */
 static void give_up_greeting(struct shm *s)
 {
@@ -314,13 +342,27 @@ static void hear_hello(struct shm *s)
 
 /* -------------------------------------------------------------- looking out */
 
+static bool nobody_is_at_the_door(void)
+{
+	return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
+}
+
 static void answer_the_door(struct shm *s)
 {
-	s->link.fd = accept4(s->link.listen_fd, NULL, NULL,
-			     SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (s->link.fd < 0)
+	struct shm_link *link = &s->link;
+
+	s->dev.next_us = link->door_us;
+	if (s->dev.now_us < link->door_us)
 		return;
-	if (shm_greet(s))
+	s->dev.next_us = UINT64_MAX; /* the descriptor wakes us */
+	link->fd = accept4(link->listen_fd, NULL, NULL,
+			   SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (link->fd < 0 && nobody_is_at_the_door() && watch_the_door(link))
+		return;
+	ignore_the_door(link);
+	if (link->fd < 0)
+		s->dev.next_us = link->door_us = s->dev.now_us + DOOR_US;
+	else if (shm_greet(s))
 		give_up_greeting(s);
 }
 
@@ -384,14 +426,12 @@ void shm_ring_bell(struct shm *s)
 
 int shm_link_open(struct shm *s)
 {
-	struct epoll_event event = { .events = EPOLLIN };
 	struct shm_link *link = &s->link;
 
 	link->wait_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (link->wait_fd < 0)
 		return TOW_EIO;
-	if (link->listen_fd >= 0 &&
-	    epoll_ctl(link->wait_fd, EPOLL_CTL_ADD, link->listen_fd, &event))
+	if (link->listen_fd >= 0 && !watch_the_door(link))
 		return TOW_EIO;
 	return link->fd >= 0 ? shm_greet(s) : 0;
 }

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "shm_rig.h"
 #include "test.h"
@@ -712,6 +715,96 @@ TEST(an_end_that_stays_meets_the_next_peer)
 	}
 	a->ops->close(a);
 	CHECK(!exists());
+	end_texts();
+}
+
+static void look(struct tow_dev *dev, uint64_t after_us)
+{
+	struct tow_buf *none;
+
+	dev->now_us += after_us;
+	CHECK_EQ(dev->ops->rx(dev, &none, 0), 0);
+}
+
+/* The host's loop must not spin for somebody who cannot come in yet. */
+TEST(who_waits_at_the_door_wakes_nobody_until_it_is_free)
+{
+	struct tow_dev *a, *b, *c;
+
+	CHECK(mkdtemp(folder) != NULL);
+	CHECK_EQ(open_text(&a, ",role=listen,stay=on"), 0);
+	CHECK_EQ(open_text(&b, ",role=connect"), 0);
+	meet(a, b);
+	CHECK_EQ(open_text(&c, ",role=connect"), 0);
+	CHECK(!is_ready(a->ops->wait_fd(a)));
+	b->ops->close(b);
+	look(a, 20000);
+	CHECK(is_ready(a->ops->wait_fd(a)));
+	meet(a, c);
+	c->ops->close(c);
+	look(a, 20000);
+	CHECK_EQ(a->next_us, a->now_us);
+	look(a, 1);
+	CHECK_EQ(a->next_us, UINT64_MAX); /* it sleeps: nobody is there */
+	CHECK(!is_ready(a->ops->wait_fd(a)));
+	a->ops->close(a);
+	end_texts();
+}
+
+TEST(a_second_at_the_door_while_the_first_is_silent_wakes_nobody)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	struct tow_dev *a, *c;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	CHECK(mkdtemp(folder) != NULL);
+	CHECK_EQ(open_text(&a, ",role=listen"), 0);
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s/s", folder);
+	CHECK_EQ(connect(fd, (const void *)&name, sizeof(name)), 0);
+	look(a, 1);
+	CHECK_EQ(open_text(&c, ",role=connect"), 0);
+	CHECK(!is_ready(a->ops->wait_fd(a)));
+	CHECK_GT(a->next_us, a->now_us);
+	look(a, 1000001); /* that was long enough */
+	CHECK(is_ready(a->ops->wait_fd(a)));
+	meet(a, c);
+	a->ops->close(a);
+	c->ops->close(c);
+	close(fd);
+	end_texts();
+}
+
+/* Without a descriptor to accept by: tried again, but not at once. */
+TEST(a_door_that_cannot_be_opened_is_tried_again_in_time)
+{
+	struct rlimit before, none;
+	struct tow_dev *a, *b;
+
+	CHECK(mkdtemp(folder) != NULL);
+	CHECK_EQ(open_text(&a, ",role=listen,stay=on"), 0);
+	CHECK_EQ(open_text(&b, ",role=connect"), 0);
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ 0, before.rlim_max };
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+	look(a, 1);
+	CHECK(shm_of(a)->link.fd < 0);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+	CHECK(!is_ready(a->ops->wait_fd(a)));
+	CHECK_EQ(a->next_us, a->now_us + 100000);
+	look(a, 50000);
+	CHECK(shm_of(a)->link.fd < 0);
+	CHECK_EQ(a->next_us, a->now_us + 50000);
+	look(a, 50000);
+	meet(a, b);
+	b->ops->close(b);
+	look(a, 20000);
+	look(a, 1);
+	CHECK_EQ(a->next_us, UINT64_MAX);
+	CHECK_EQ(open_text(&b, ",role=connect"), 0);
+	CHECK(is_ready(a->ops->wait_fd(a)));
+	meet(a, b);
+	a->ops->close(a);
+	b->ops->close(b);
 	end_texts();
 }
 
