@@ -205,11 +205,14 @@ static void retry_waiters(struct file_map *map)
 /* With threads of its own, so that a slow fsync(2) holds up no reader. */
 static int open_disk(struct serve *s)
 {
+	struct tow_disk_config cfg;
 	int error;
 
 	if (!s->options.settings.writable)
 		return 0;
-	error = tow_disk_open(&s->server.disk, NULL);
+	tow_disk_config_default(&cfg);
+	s->server.disk_blocks = cfg.blocks_max;
+	error = tow_disk_open(&s->server.disk, &cfg);
 	if (error)
 		return error;
 	return tow_host_watch(s->node.host, tow_disk_fd(s->server.disk),

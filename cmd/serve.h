@@ -45,6 +45,7 @@ struct server {
 	struct serve_settings settings;
 	struct tow_stack *stack;
 	struct tow_disk *disk;	  /* what clients write goes there */
+	unsigned disk_blocks;	  /* that it has, for all of them */
 	struct workers *workers;  /* for what is short: opening, listing, log */
 	struct workers *movers;	  /* for what is long: reading in */
 	struct workers *checkers; /* one thread, for passwords; or NULL */

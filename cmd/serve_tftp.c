@@ -18,6 +18,11 @@
  *
  * Time is looked at each NODE_TICK_US; a timeout that nobody asked for by an
  * option is doubled with each try.
+ *
+ * A client that is silent, or that sends a block now and then, keeps memory of
+ * the disk's that other uploads wait for, FTP's and HTTP's too. So transfers
+ * that write have half of it at most, and nobody is waited for longer than
+ * TFTP_TRIES times TFTP_AGREED_S_MAX.
  */
 #include "serve_tftp.h"
 
@@ -246,7 +251,27 @@ static bool has_too_many(const struct tftp_server *tftp,
 	       n >= tftp->settings.client_max;
 }
 
-/* What of the options we go along with: RFC 2348, 2349, 7440. */
+/* One more would keep more than half of the disk's memory from all others. */
+static bool has_too_many_writers(const struct tftp_server *tftp)
+{
+	uint64_t blocks = TFTP_POSTS;
+
+	LIST_EACH (node, &tftp->transfers) {
+		const struct transfer *t =
+			CONTAINER(node, struct transfer, link);
+
+		if (t->request.opcode == TFTP_WRQ &&
+		    (t->state == TRANSFER_OPENING ||
+		     t->state == TRANSFER_RECEIVING))
+			blocks += TFTP_POSTS;
+	}
+	return blocks > tftp->server->disk_blocks / 2;
+}
+
+/*
+ * What of the options we go along with: RFC 2348, 2349, 7440. A timeout has to
+ * be the client's own or is not agreed to (RFC 2349), and then it is ours.
+ */
 static void agree(struct transfer *t)
 {
 	uint32_t most =
@@ -257,6 +282,8 @@ static void agree(struct transfer *t)
 		t->agreed.blksize = most;
 	if (t->agreed.windowsize > TFTP_WINDOW_MAX)
 		t->agreed.windowsize = TFTP_WINDOW_MAX;
+	if (t->agreed.timeout_s > TFTP_AGREED_S_MAX)
+		t->agreed.timeout_s = 0;
 	t->blksize = t->agreed.blksize ? t->agreed.blksize : TFTP_BLKSIZE;
 	t->window = t->agreed.windowsize ? t->agreed.windowsize : 1;
 }
@@ -311,6 +338,12 @@ static void begin(struct tftp_server *tftp, const struct tow_udp_message *from,
 
 	if (has_too_many(tftp, &from->peer)) {
 		refuse(tftp, from, TFTP_UNDEFINED, "too many transfers");
+		return;
+	}
+	if (request->opcode == TFTP_WRQ && tftp->server->settings.writable &&
+	    has_too_many_writers(tftp)) {
+		refuse(tftp, from, TFTP_UNDEFINED,
+		       "too many files are written");
 		return;
 	}
 	t = make_transfer(tftp, from, request);

@@ -25,10 +25,11 @@
  *	DATA or ACK ------------------> |
  */
 #define TFTP_PORT	   69
-#define TFTP_WINDOW_MAX	   64	   /* blocks; as many as we agree to */
-#define TFTP_TRAIN_MAX	   8	   /* blocks that go down as one message */
-#define TFTP_TIMEOUT_S	   1	   /* before something is sent again; doubled */
-#define TFTP_TRIES	   6	   /* of it without progress, then it is over */
+#define TFTP_WINDOW_MAX	   64 /* blocks; as many as we agree to */
+#define TFTP_TRAIN_MAX	   8  /* blocks that go down as one message */
+#define TFTP_TIMEOUT_S	   1  /* before something is sent again; doubled */
+#define TFTP_AGREED_S_MAX  30 /* the longest that a client gets by option */
+#define TFTP_TRIES	   6  /* of it without progress, then it is over */
 #define TFTP_LINGER_US	   3000000 /* to acknowledge the last block again */
 #define TFTP_TRANSFERS_MAX 256
 #define TFTP_CLIENT_MAX	   32 /* transfers of one address */

@@ -287,6 +287,40 @@ test_transfers_have_a_limit()
 	stop
 }
 
+# They keep half of the disk's memory at most, and no client of theirs may ask
+# for minutes of patience (RFC 2349: then the option is not agreed to).
+test_silent_uploads_leave_room_for_others()
+{
+	local client
+	make_file "$work/up" 3M
+	serve_tftp
+	python3 - "$tow4" <<-'END' >"$work/answers" &
+		import socket, sys, time
+		keep = []
+		for i in range(32):
+		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    keep.append(s)
+		    s.settimeout(5)
+		    option = b'timeout\0%d\0' % (255 if i % 2 else 30)
+		    s.sendto(b'\0\2f%d\0octet\0' % i + option,
+		             (sys.argv[1], 69))
+		    print(s.recv(600)[1:], flush=True)
+		print('all', flush=True)
+		time.sleep(30)
+	END
+	client=$!
+	wait_for 10 grep -q all "$work/answers"
+	curl -sSf -m 10 -T "$work/up" "$url4/put"
+	same "$work/up" "$work/www/put"
+	[[ $(grep -c 'too many files are written' "$work/answers") == 16 &&
+		$(grep -c 'timeout' "$work/answers") == 8 ]] ||
+		fail "answers: $(<"$work/answers")"
+	curl -sSf -m 10 -o "$work/got" "tftp://$tow4/put" # reading needs none
+	same "$work/up" "$work/got"
+	kill $client
+	stop
+}
+
 test_many_transfers_at_a_time()
 {
 	local i clients=()
