@@ -9,6 +9,7 @@
  * as the datagrams that they are made of.
  */
 #include <string.h>
+#include "base/base.h"
 #include "sim_world.h"
 
 #define HEADER_BYTES	   8u
@@ -31,14 +32,21 @@ static uint32_t draw(struct datagrams *flow, uint32_t min, uint32_t max)
 	return (uint32_t)dice_range(&flow->world->dice, min, max);
 }
 
-/* The MTU says how long; and a copy has to lie in what spans a frame has. */
+/* A copy has to lie in what spans a frame has. */
+static uint32_t frame_bytes_max(const struct node *node)
+{
+	return (node->how.spans_max - 1) * node->cfg.chunk_bytes;
+}
+
+/* The MTU says how long, and who sends it. */
 static uint32_t datagram_bytes_max(const struct datagrams *flow)
 {
-	uint32_t mtu = flow->world->mtu - 48;
-	uint32_t spans = flow->from->how.spans_max - 1;
-	uint32_t chunks = spans * flow->from->cfg.chunk_bytes;
+	uint32_t bytes = flow->world->mtu - 48;
 
-	return mtu < chunks ? mtu : chunks;
+	bytes = MIN(bytes, frame_bytes_max(flow->from));
+	if (flow->ferry.wanted)
+		bytes = MIN(bytes, frame_bytes_max(flow->ferry.node));
+	return bytes;
 }
 
 void datagrams_plan(struct world *world, struct datagrams *flow,
@@ -54,8 +62,11 @@ void datagrams_plan(struct world *world, struct datagrams *flow,
 	flow->number = number;
 	flow->from = &world->nodes[from];
 	flow->to = &world->nodes[to];
-	flow->target.addr = flow->to->addr[family];
-	flow->target.port = (uint16_t)(UDP_PORT + number);
+	flow->local.addr = flow->to->addr[family];
+	flow->local.port = (uint16_t)(UDP_PORT + number);
+	flow->target = flow->local;
+	if (dice_hit(dice, 400000))
+		ferry_plan(flow);
 	flow->key = dice_throw(dice);
 	flow->plan = (unsigned)dice_scale(dice, 1, DATAGRAM_COUNT_MAX);
 	flow->bytes_max = (uint32_t)dice_range(dice, HEADER_BYTES,
@@ -63,6 +74,7 @@ void datagrams_plan(struct world *world, struct datagrams *flow,
 	flow->lend_ppm = (uint32_t)dice_up_to(dice, 4) * 250000;
 	flow->borrow_ppm = (uint32_t)dice_up_to(dice, 4) * 250000;
 	flow->train_ppm = dice_hit(dice, 500000) ? 300000 : 0;
+	flow->whole_ppm = dice_hit(dice, 500000) ? 950000 : 0;
 	flow->gap_us = dice_up_to(dice, 20000);
 	flow->connected = dice_hit(dice, 500000);
 	flow->may_fail = !world->profile->perfect;
@@ -105,13 +117,17 @@ static struct cargo draw_cargo(struct datagrams *flow, unsigned left)
 	unsigned most;
 
 	cargo.each_bytes = draw(flow, HEADER_BYTES, flow->bytes_max);
+	if (hit(flow, flow->whole_ppm))
+		cargo.each_bytes = flow->bytes_max;
 	cargo.last_bytes = cargo.each_bytes;
 	most = MESSAGE_BYTES_MAX / cargo.each_bytes;
 	if (most > TRAIN_MAX)
 		most = TRAIN_MAX;
 	if (left > 1 && hit(flow, flow->train_ppm)) {
 		cargo.count = draw(flow, 2, most < left ? most : left);
-		cargo.last_bytes = draw(flow, HEADER_BYTES, cargo.each_bytes);
+		if (!hit(flow, flow->whole_ppm))
+			cargo.last_bytes =
+				draw(flow, HEADER_BYTES, cargo.each_bytes);
 	}
 	return cargo;
 }
@@ -179,7 +195,7 @@ static bool add_message(struct datagrams *flow, struct shipment *ship,
 	return true;
 }
 
-static bool error_allowed(const struct datagrams *flow, int error)
+bool datagrams_may_say(const struct datagrams *flow, int error)
 {
 	if (error == TOW_EMSGSIZE)
 		return flow->world->mtu_change_us != NEVER;
@@ -197,7 +213,7 @@ static void sending_failed(struct datagrams *flow, int error)
 	}
 	if (error == TOW_EMSGSIZE)
 		flow->bytes_max = HEADER_BYTES;
-	if (!error_allowed(flow, error))
+	if (!datagrams_may_say(flow, error))
 		world_fail(flow->world, "datagrams %u: sending: %s",
 			   flow->number, tow_strerror(error));
 }
@@ -307,7 +323,7 @@ static bool receiving_ended(struct datagrams *flow, int64_t result)
 		return_held(flow);
 	else if (result == TOW_EAGAIN || result == TOW_ENOBUFS)
 		flow->readable = false;
-	else if (!error_allowed(flow, (int)result))
+	else if (!datagrams_may_say(flow, (int)result))
 		wrong(flow, tow_strerror((int)result));
 	return true;
 }
@@ -368,7 +384,7 @@ static void receive_all(struct datagrams *flow)
 static bool open_sockets(struct datagrams *flow)
 {
 	struct tow_endpoint any = { 0 };
-	struct tow_endpoint local = flow->target;
+	struct tow_endpoint local = flow->local;
 	int result;
 
 	if (hit(flow, 500000))
@@ -379,8 +395,10 @@ static bool open_sockets(struct datagrams *flow)
 	if (result == 0 && flow->connected)
 		result = tow_udp_connect(flow->out, &flow->target);
 	if (result == 0)
+		result = ferry_open(flow);
+	if (result == 0)
 		result = slots_connect(flow);
-	if (result < 0 && !error_allowed(flow, result))
+	if (result < 0 && !datagrams_may_say(flow, result))
 		wrong(flow, tow_strerror(result));
 	if (flow->in)
 		tow_udp_set_user(flow->in, flow);
@@ -398,6 +416,7 @@ static void close_sockets(struct datagrams *flow)
 	}
 	if (flow->out)
 		tow_udp_close(flow->out);
+	ferry_close(&flow->ferry);
 	flow->in = flow->out = NULL;
 	flow->done = true;
 }
@@ -425,6 +444,7 @@ void datagrams_act(struct datagrams *flow)
 		close_sockets(flow);
 		return;
 	}
+	ferry_act(&flow->ferry);
 	slots_act(flow);
 	receive_all(flow);
 	if (!flow->end_us)

@@ -39,7 +39,10 @@ void slots_plan(struct datagrams *flow)
 			? (uint32_t)dice_up_to(dice, TOW_UDP_HEADER_MAX)
 			: 0;
 	flow->slot_bytes = flow->bytes_max;
-	if (dice_hit(dice, 500000))
+	/* As a program has it that knows what comes: header and slot. */
+	if (flow->whole_ppm && flow->header_bytes < flow->bytes_max)
+		flow->slot_bytes -= flow->header_bytes;
+	else if (dice_hit(dice, 500000))
 		flow->slot_bytes =
 			(uint32_t)dice_range(dice, 1, flow->bytes_max);
 }
@@ -47,12 +50,14 @@ void slots_plan(struct datagrams *flow)
 /* Placement needs a flow: both ends know each other. */
 int slots_connect(struct datagrams *flow)
 {
-	struct tow_endpoint peer = tow_udp_local(flow->out);
+	const struct ferry *ferry = &flow->ferry;
+	struct tow_endpoint peer =
+		tow_udp_local(ferry->wanted ? ferry->out : flow->out);
 	int family = tow_addr_is_v4(&flow->target.addr) ? 0 : 1;
 
 	if (!flow->posts_max)
 		return 0;
-	peer.addr = flow->from->addr[family];
+	peer.addr = (ferry->wanted ? ferry->node : flow->from)->addr[family];
 	return tow_udp_connect(flow->in, &peer);
 }
 
@@ -82,8 +87,10 @@ static bool make_post(struct datagrams *flow, struct slot_post *post)
 	span.len = post->bytes + behind;
 	result = tow_udp_post(flow->in, &span, flow->slot_bytes,
 			      flow->header_bytes, post->token);
-	if (result == 0)
+	if (result == 0) {
+		flow->world->posts_out++;
 		return true;
+	}
 	free(post->memory);
 	post->memory = NULL;
 	if (result != TOW_ENOBUFS)
@@ -175,6 +182,7 @@ void slots_event(struct datagrams *flow, const struct tow_event *event)
 	if (event->status !=
 	    (post->filled == post->bytes ? 0 : TOW_ECONNABORTED))
 		wrong(flow, "a post's status");
+	flow->world->posts_out--;
 	free(post->memory);
 	post->memory = NULL;
 }

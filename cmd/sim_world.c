@@ -18,6 +18,7 @@
 #include <string.h>
 #include "sim_world.h"
 #include "stack/stack_private.h"
+#include "udp/udp_private.h"
 
 #define RUN_US_MAX    7200000000u /* of virtual time for the programs */
 #define DRAIN_US_MAX  7200000000u /* and for the stacks afterwards */
@@ -221,6 +222,8 @@ static void subject_event(struct world *world, const struct tow_event *event)
 		end_event(event->user, event);
 	else if (*subject == SUBJECT_LEG)
 		leg_event(event->user, event);
+	else if (*subject == SUBJECT_FERRY)
+		ferry_event(event->user, event);
 	else
 		datagrams_event(event->user, event);
 }
@@ -391,6 +394,12 @@ static void check_memory(struct world *world, unsigned number)
 			   "connections are not free",
 			   number, stack->tcp.loans_live, stack->tcp.sents_live,
 			   stack->tcp.connections_live);
+	if (stack->udp.private->loans_out || stack->net.govern.lent)
+		world_fail(world,
+			   "stack %u: %u loans of datagrams are not free, and "
+			   "%llu bytes are on loan to programs",
+			   number, stack->udp.private->loans_out,
+			   (unsigned long long)stack->net.govern.lent);
 }
 
 static void say_who_is_left(struct world *world)

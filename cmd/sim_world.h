@@ -13,6 +13,7 @@
  *	sim_post.c      and receive into posted buffers
  *	sim_datagram.c  programs that exchange datagrams
  *	sim_slots.c     and receive them into posted buffers
+ *	sim_ferry.c     a program between them, which passes them on
  *	sim_attacker.c  somebody who forges segments
  *	sim_loan.c      memory that is lent, and what becomes of it
  *
@@ -46,6 +47,7 @@ enum subject {
 	SUBJECT_END = 1,
 	SUBJECT_DATAGRAMS,
 	SUBJECT_LEG,
+	SUBJECT_FERRY,
 };
 
 /* How bad things may be in scenarios of a kind; each draws from 0 to there. */
@@ -198,6 +200,20 @@ struct flow {
 	struct tow_endpoint client, server;
 };
 
+#define FERRIED_MAX 16
+
+/* Between the two sockets of some datagrams. */
+struct ferry {
+	enum subject subject; /* must be first */
+	struct datagrams *flow;
+	struct node *node;
+	struct tow_udp *in, *out;    /* NULL: not yet, or no more */
+	bool wanted, stuck;	     /* until there is room to send */
+	uint32_t bytes[FERRIED_MAX]; /* of what is on loan, oldest first */
+	unsigned held;
+	uint32_t copy_ppm, drop_ppm, hold_ppm; /* habits */
+};
+
 #define DATAGRAM_COUNT_MAX 256
 #define SLOT_POSTS_MAX	   4
 
@@ -217,11 +233,14 @@ struct datagrams {
 	unsigned number;
 	struct node *from, *to;
 	struct tow_udp *out, *in;
-	struct tow_endpoint target;
+	struct tow_endpoint target; /* of out */
+	struct tow_endpoint local;  /* of in: the same, without a ferry */
+	struct ferry ferry;
 	uint64_t key;
 	unsigned plan, sent, got;
 	uint8_t seen[DATAGRAM_COUNT_MAX];
 	uint32_t bytes_max, lend_ppm, borrow_ppm, train_ppm;
+	uint32_t whole_ppm; /* chance that one is as long as it may be */
 	uint64_t next_us, gap_us, end_us;
 	unsigned held;	    /* borrowed and not returned */
 	unsigned posts_max; /* 0: posts nothing */
@@ -259,7 +278,7 @@ struct world {
 	struct loan_record *loans;
 	uint32_t loan_count, loan_room;
 	uint32_t loans_out;
-	uint32_t posts_out; /* of streams */
+	uint32_t posts_out;
 	struct tally *tally;
 	bool failed;
 	char failure[512];
@@ -311,6 +330,7 @@ void datagrams_plan(struct world *world, struct datagrams *flow,
 		    unsigned number);
 void datagrams_act(struct datagrams *flow);
 void datagrams_event(struct datagrams *flow, const struct tow_event *event);
+bool datagrams_may_say(const struct datagrams *flow, int error);
 void datagrams_judge(struct datagrams *flow, const uint8_t *data, size_t bytes);
 
 /* The peer's end of the stream was seen. */
@@ -333,6 +353,14 @@ void slots_act(struct datagrams *flow);
 void slots_take(struct datagrams *flow);
 void slots_event(struct datagrams *flow, const struct tow_event *event);
 void slots_free(struct datagrams *flow);
+
+/* sim_ferry.c */
+void ferry_plan(struct datagrams *flow);
+/* Returns: 0, or what the stack said. */
+int ferry_open(struct datagrams *flow);
+void ferry_act(struct ferry *ferry);
+void ferry_close(struct ferry *ferry);
+void ferry_event(struct ferry *ferry, const struct tow_event *event);
 
 /* sim_attacker.c */
 void attacker_act(struct world *world);
