@@ -258,6 +258,9 @@ static void add_tally(struct tally *to, const struct tally *from)
 	to->fast_recoveries += from->fast_recoveries;
 	to->virtual_us += from->virtual_us;
 	to->steps += from->steps;
+	to->revoked += from->revoked;
+	to->owners_ended += from->owners_ended;
+	to->sleepers += from->sleepers;
 }
 
 static void print_tally(const struct tally *tally)
@@ -274,6 +277,10 @@ static void print_tally(const struct tally *tally)
 	       (unsigned long long)tally->retransmits,
 	       (unsigned long long)tally->timeouts,
 	       (unsigned long long)tally->fast_recoveries);
+	printf("%llu owners ended, %llu loans revoked, %llu readers stalled\n",
+	       (unsigned long long)tally->owners_ended,
+	       (unsigned long long)tally->revoked,
+	       (unsigned long long)tally->sleepers);
 	printf("packets:");
 	for (unsigned i = 0; i < TOW_SIM_FATE_COUNT; i++)
 		if (tally->fates[i])

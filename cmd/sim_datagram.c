@@ -12,15 +12,14 @@
 #include "base/base.h"
 #include "sim_world.h"
 
-#define HEADER_BYTES	   8u
-#define MESSAGES_MAX	   4
-#define MESSAGE_BYTES_MAX  65507u
-#define TRAIN_MAX	   8u
-#define NUMBER_SPACE	   65536u /* of a key's positions, for each datagram */
-#define LINGER_US	   2000000
-#define RETRY_US	   1000
-#define UDP_PORT	   6000
-#define HELD_DATAGRAMS_MAX 3
+#define HEADER_BYTES	  8u
+#define MESSAGES_MAX	  4
+#define MESSAGE_BYTES_MAX 65507u
+#define TRAIN_MAX	  8u
+#define NUMBER_SPACE	  65536u /* of a key's positions, for each datagram */
+#define LINGER_US	  2000000
+#define RETRY_US	  1000
+#define UDP_PORT	  6000
 
 static bool hit(struct datagrams *flow, uint32_t ppm)
 {
@@ -77,6 +76,7 @@ void datagrams_plan(struct world *world, struct datagrams *flow,
 	flow->whole_ppm = dice_hit(dice, 500000) ? 950000 : 0;
 	flow->gap_us = dice_up_to(dice, 20000);
 	flow->connected = dice_hit(dice, 500000);
+	flow->hold_ppm = dice_hit(dice, 300000) ? 300000 : 0;
 	flow->may_fail = !world->profile->perfect;
 	if (dice_hit(dice, 500000))
 		slots_plan(flow);
@@ -307,6 +307,17 @@ void datagrams_judge(struct datagrams *flow, const uint8_t *data, size_t bytes)
 		return;
 	}
 	count_datagram(flow, number);
+	flow->last_number = number;
+}
+
+/* What was on loan is unread again: it was not got yet. */
+static void rewind_loans(struct datagrams *flow)
+{
+	if (!revocation_done(&flow->revocation, flow->world))
+		return;
+	while (flow->held)
+		flow->got -=
+			--flow->seen[flow->held_numbers[--flow->held]] == 0;
 }
 
 static void return_held(struct datagrams *flow)
@@ -362,7 +373,7 @@ static bool borrow_one(struct datagrams *flow)
 	datagrams_judge(flow, data, bytes);
 	flow->to->borrowed_bytes += bytes;
 	flow->to->returned_bytes += bytes;
-	flow->held++;
+	flow->held_numbers[flow->held++] = flow->last_number;
 	if (flow->held == HELD_DATAGRAMS_MAX || hit(flow, 500000))
 		return_held(flow);
 	return true;
@@ -375,7 +386,7 @@ static void receive_all(struct datagrams *flow)
 			    ? !borrow_one(flow)
 			    : !recv_one(flow))
 			break;
-	if (flow->held)
+	if (flow->held && !hit(flow, flow->hold_ppm))
 		return_held(flow);
 }
 
@@ -400,10 +411,16 @@ static bool open_sockets(struct datagrams *flow)
 		result = slots_connect(flow);
 	if (result < 0 && !datagrams_may_say(flow, result))
 		wrong(flow, tow_strerror(result));
-	if (flow->in)
+	if (flow->in) {
 		tow_udp_set_user(flow->in, flow);
-	if (flow->out)
+		flow->to_party =
+			party_of_udp(flow->world, flow->to, flow->in, NULL);
+	}
+	if (flow->out) {
 		tow_udp_set_user(flow->out, flow);
+		flow->from_party =
+			party_of_udp(flow->world, flow->from, flow->out, NULL);
+	}
 	flow->writable = flow->readable = true;
 	return result == 0;
 }
@@ -421,8 +438,29 @@ static void close_sockets(struct datagrams *flow)
 	flow->done = true;
 }
 
+/* An owner is about to take some of the sockets; the others are closed. */
+void datagrams_cut(struct datagrams *flow, const struct party *party)
+{
+	struct ferry *ferry = &flow->ferry;
+
+	if (flow->done || (flow->to_party != party &&
+			   flow->from_party != party && ferry->party != party))
+		return;
+	flow->may_fail = flow->cut = true;
+	if (flow->in)
+		slots_take(flow);
+	if (flow->to_party == party)
+		flow->in = NULL;
+	if (flow->from_party == party)
+		flow->out = NULL;
+	if (ferry->party == party)
+		ferry->in = NULL;
+	close_sockets(flow);
+}
+
 void datagrams_event(struct datagrams *flow, const struct tow_event *event)
 {
+	rewind_loans(flow);
 	flow->next_us = 0;
 	if (event->type == TOW_EVENT_POST)
 		slots_event(flow, event);
@@ -432,6 +470,8 @@ void datagrams_event(struct datagrams *flow, const struct tow_event *event)
 		flow->readable = true;
 	else if (event->type == TOW_EVENT_WRITABLE)
 		flow->writable = true;
+	else if (event->type == TOW_EVENT_REVOKE)
+		revocation_told(&flow->revocation, flow->world);
 	else if (event->type != TOW_EVENT_ERROR)
 		wrong(flow, "an event that no socket has");
 }
@@ -440,6 +480,7 @@ void datagrams_act(struct datagrams *flow)
 {
 	uint64_t now_us = world_now(flow->world);
 
+	rewind_loans(flow);
 	if (!flow->in && !open_sockets(flow)) {
 		close_sockets(flow);
 		return;

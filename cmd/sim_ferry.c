@@ -56,11 +56,21 @@ int ferry_open(struct datagrams *flow)
 		result = tow_udp_open(ferry->node->stack, &any, &ferry->out);
 	if (result == 0)
 		result = tow_udp_connect(ferry->out, &flow->local);
-	if (ferry->in)
+	if (ferry->in) {
 		tow_udp_set_user(ferry->in, ferry);
+		ferry->party =
+			party_of_udp(flow->world, ferry->node, ferry->in, NULL);
+	}
 	if (ferry->out)
 		tow_udp_set_user(ferry->out, ferry);
 	return result;
+}
+
+/* What was on loan is unread again. */
+static void settle(struct ferry *ferry)
+{
+	if (revocation_done(&ferry->revocation, ferry->flow->world))
+		ferry->held = 0;
 }
 
 void ferry_close(struct ferry *ferry)
@@ -189,12 +199,14 @@ void ferry_act(struct ferry *ferry)
 {
 	if (!ferry->in || !ferry->out)
 		return;
+	settle(ferry);
 	while (!ferry->stuck && !ferry->flow->world->failed && step(ferry))
 		continue;
 }
 
 void ferry_event(struct ferry *ferry, const struct tow_event *event)
 {
+	settle(ferry);
 	ferry->flow->next_us = 0;
 	if (event->object != ferry->in && event->object != ferry->out)
 		world_fail(ferry->flow->world,
@@ -202,4 +214,6 @@ void ferry_event(struct ferry *ferry, const struct tow_event *event)
 			   ferry->flow->number);
 	else if (event->type == TOW_EVENT_WRITABLE)
 		ferry->stuck = false;
+	else if (event->type == TOW_EVENT_REVOKE)
+		revocation_told(&ferry->revocation, ferry->flow->world);
 }

@@ -49,11 +49,32 @@ static void leg_close(struct leg *leg, bool hard)
 	leg->held_count = 0;
 }
 
+/* What was on loan is unread again. */
+static void settle(struct leg *leg)
+{
+	if (revocation_done(&leg->revocation, leg->relay->world))
+		leg->held_count = 0;
+}
+
 static void relay_end(struct relay *relay, bool hard)
 {
 	leg_close(&relay->near, hard);
 	leg_close(&relay->far, hard);
 	relay->done = true;
+}
+
+/* An owner took a leg, or both; the other one goes with it. */
+void relay_cut(struct relay *relay, const struct party *party)
+{
+	if (!relay->started || relay->done)
+		return;
+	if (relay->near.party != party && relay->far.party != party)
+		return;
+	if (relay->near.party == party)
+		relay->near.tcp = NULL;
+	if (relay->far.party == party)
+		relay->far.tcp = NULL;
+	relay_end(relay, true);
 }
 
 void relay_give_up(struct relay *relay)
@@ -202,6 +223,8 @@ void relay_act(struct relay *relay)
 {
 	if (!relay->started || relay->done)
 		return;
+	settle(&relay->near);
+	settle(&relay->far);
 	pump(&relay->near, &relay->far);
 	pump(&relay->far, &relay->near);
 	if (!relay->done && relay->near.shut && relay->far.shut)
@@ -212,6 +235,7 @@ void relay_act(struct relay *relay)
 
 void leg_event(struct leg *leg, const struct tow_event *event)
 {
+	settle(leg);
 	leg->relay->flow->stirred = true;
 	if (event->object != leg->tcp)
 		world_fail(leg->relay->world,
@@ -221,13 +245,18 @@ void leg_event(struct leg *leg, const struct tow_event *event)
 			 event->type == TOW_EVENT_CLOSED;
 	leg->writable |= event->type == TOW_EVENT_WRITABLE ||
 			 event->type == TOW_EVENT_CLOSED;
+	if (event->type == TOW_EVENT_REVOKE)
+		revocation_told(&leg->revocation, leg->relay->world);
 }
 
 static void leg_begin(struct leg *leg, struct tow_tcp *tcp)
 {
+	struct relay *relay = leg->relay;
+
 	leg->tcp = tcp;
 	leg->readable = leg->writable = true;
 	tow_tcp_set_user(tcp, leg);
+	leg->party = party_of_tcp(relay->world, relay->node, tcp, leg->party);
 }
 
 /* Nobody to connect to: the one who came is turned away. */
@@ -260,6 +289,7 @@ bool relay_takes(struct flow *flow, struct node *node, struct tow_tcp *tcp)
 		return false;
 	relay->started = true;
 	flow->stirred = true;
+	relay->near.party = node->relays_party;
 	leg_begin(&relay->near, tcp);
 	connect_far(relay);
 	return true;

@@ -152,6 +152,12 @@ static void end_lost(struct end *end)
 	posts_closed(end);
 }
 
+void end_cut(struct end *end)
+{
+	end->shut = true;
+	end_lost(end);
+}
+
 static void end_close(struct end *end)
 {
 	/* Before the handshake there is nothing that could be delivered; and
@@ -506,6 +512,35 @@ static void maybe_change_mss(struct end *end)
 				  88 + (int64_t)throw_to(end, 1400));
 }
 
+static void maybe_change_party(struct end *end)
+{
+	if (hit(end, 1000))
+		end->party = party_of_tcp(end->world, end->node, end->tcp,
+					  end->party);
+}
+
+/* What was on loan is unread again, and has to be borrowed once more. */
+static void settle(struct end *end)
+{
+	if (!revocation_done(&end->revocation, end->world))
+		return;
+	end->got_bytes = end->returned_bytes;
+	end->held_count = 0;
+}
+
+/* All of it may be read still; whoever sleeps leaves it, others may not. */
+static void loans_end(struct end *end)
+{
+	for (unsigned i = 0; i < end->held_count; i++)
+		if (!check_bytes(end, end->held[i].position,
+				 end->held[i].span.ptr, end->held[i].span.len,
+				 "about to be revoked"))
+			return;
+	revocation_told(&end->revocation, end->world);
+	if (end->held_count && !sleeper_sleeps(end) && hit(end, 500000))
+		return_some(end);
+}
+
 /* Returns: false when there is nothing to do until an event comes. */
 static bool end_step(struct end *end)
 {
@@ -533,11 +568,15 @@ static bool end_step(struct end *end)
 
 static uint64_t end_act(struct end *end)
 {
-	uint64_t now_us = world_now(end->world);
+	uint64_t now_us = world_now(end->world), sleep_us;
 
+	settle(end);
 	for (unsigned i = 0; i < STEPS_MAX; i++) {
 		if (!end->tcp || end->world->failed)
 			return NEVER;
+		sleep_us = sleeper_sleeps(end);
+		if (sleep_us)
+			return sleep_us;
 		if (end->pause_until_us > now_us)
 			return end->pause_until_us;
 		if (!end_step(end))
@@ -545,6 +584,7 @@ static uint64_t end_act(struct end *end)
 		if (!end->tcp)
 			return NEVER;
 		maybe_change_mss(end);
+		maybe_change_party(end);
 		maybe_rest(end);
 	}
 	return now_us;
@@ -552,6 +592,7 @@ static uint64_t end_act(struct end *end)
 
 void end_event(struct end *end, const struct tow_event *event)
 {
+	settle(end);
 	if (event->type == TOW_EVENT_POST) {
 		posts_event(end, event);
 		return;
@@ -578,6 +619,9 @@ void end_event(struct end *end, const struct tow_event *event)
 	case TOW_EVENT_CLOSED:
 		end->closed_event = true;
 		end->readable = end->writable = true;
+		break;
+	case TOW_EVENT_REVOKE:
+		loans_end(end);
 		break;
 	default:
 		world_fail(end->world, "flow %u: event %d for a connection",
@@ -621,6 +665,7 @@ static void end_begins(struct end *end, struct tow_tcp *tcp)
 	end->tcp = tcp;
 	end->had = true;
 	tow_tcp_set_user(tcp, end);
+	end->party = party_of_tcp(end->world, end->node, tcp, end->party);
 	set_options(end);
 }
 
@@ -704,6 +749,7 @@ void flow_accept(struct world *world, struct node *node,
 			tow_tcp_abort(tcp); /* its flow was given up */
 			continue;
 		}
+		flow->b.party = node->listener_party;
 		end_begins(&flow->b, tcp);
 		flow->b.connected = flow->b.readable = true;
 		flow->stirred = true;
@@ -736,7 +782,8 @@ static void check_progress(struct flow *flow)
 	uint64_t sum = progress_of(&flow->a) + progress_of(&flow->b);
 	uint64_t still_us = now_us - flow->moved_us;
 
-	if (sum != flow->moved_sum) {
+	if (sum != flow->moved_sum || sleeper_sleeps(&flow->a) ||
+	    sleeper_sleeps(&flow->b)) {
 		flow->moved_sum = sum;
 		flow->moved_us = now_us;
 		return;

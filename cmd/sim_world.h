@@ -14,6 +14,8 @@
  *	sim_datagram.c  programs that exchange datagrams
  *	sim_slots.c     and receive them into posted buffers
  *	sim_ferry.c     a program between them, which passes them on
+ *	sim_party.c     owners of what is borrowed, and how they end
+ *	sim_sleeper.c   one reader who stalls, and must not stop the others
  *	sim_attacker.c  somebody who forges segments
  *	sim_loan.c      memory that is lent, and what becomes of it
  *
@@ -26,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <tow/owner.h>
 #include <tow/sim.h>
 #include <tow/stack.h>
 #include <tow/tcp.h>
@@ -35,6 +38,7 @@
 #define NODES_MAX     4
 #define FLOWS_MAX     20
 #define DATAGRAMS_MAX 4
+#define PARTIES_MAX   4
 #define HELD_MAX      128 /* spans borrowed and not returned, per end */
 #define NEVER	      UINT64_MAX
 #define SERVER_PORT   5000
@@ -86,6 +90,23 @@ struct loan_record {
 	const bool *may_fail; /* may it come back with an error by now? */
 };
 
+/* Connections and sockets of one stack that have an owner in common. */
+struct party {
+	struct node *node;
+	struct tow_owner *owner; /* NULL: closed */
+	uint8_t *refuge;	 /* filled with one value when it is closed */
+	size_t refuge_bytes;
+	uint64_t close_us; /* and all that it owns; NEVER: at the end */
+};
+
+/*
+ * TOW_EVENT_REVOKE was taken: the first poll after it takes back what is on
+ * loan then.
+ */
+struct revocation {
+	uint64_t at_poll; /* of the world's; 0: none is due */
+};
+
 /* A stack and its one device. */
 struct node {
 	struct tow_stack *stack;
@@ -94,6 +115,7 @@ struct node {
 	struct tow_sim_port how;
 	struct tow_addr addr[2]; /* IPv4, IPv6 */
 	struct tow_listener *listener, *relays;
+	struct party *listener_party, *relays_party; /* of who comes */
 	uint64_t vanish_us;
 	bool opened, gone;
 	size_t memory_bytes;
@@ -149,6 +171,8 @@ struct end {
 	uint64_t got_bytes, returned_bytes;
 	struct held held[HELD_MAX]; /* oldest first */
 	unsigned held_count;
+	struct party *party; /* NULL: none */
+	struct revocation revocation;
 	struct post_record posts[POSTS_MAX];
 	unsigned posts_out;
 	uint64_t post_token, post_token_due; /* made last, came back last */
@@ -171,6 +195,8 @@ struct leg {
 	bool readable, writable, eof, shut;
 	struct tow_span held[HELD_MAX]; /* on loan from here, oldest first */
 	unsigned held_count;
+	struct party *party; /* NULL: none */
+	struct revocation revocation;
 };
 
 /* Between the two ends of some flows. */
@@ -211,10 +237,13 @@ struct ferry {
 	bool wanted, stuck;	     /* until there is room to send */
 	uint32_t bytes[FERRIED_MAX]; /* of what is on loan, oldest first */
 	unsigned held;
+	struct party *party; /* of in; NULL: none */
+	struct revocation revocation;
 	uint32_t copy_ppm, drop_ppm, hold_ppm; /* habits */
 };
 
 #define DATAGRAM_COUNT_MAX 256
+#define HELD_DATAGRAMS_MAX 3
 #define SLOT_POSTS_MAX	   4
 
 /* Memory that was posted for datagrams. */
@@ -242,7 +271,12 @@ struct datagrams {
 	uint32_t bytes_max, lend_ppm, borrow_ppm, train_ppm;
 	uint32_t whole_ppm; /* chance that one is as long as it may be */
 	uint64_t next_us, gap_us, end_us;
-	unsigned held;	    /* borrowed and not returned */
+	unsigned held; /* borrowed and not returned */
+	uint32_t held_numbers[HELD_DATAGRAMS_MAX], last_number;
+	uint32_t hold_ppm;
+	struct party *to_party, *from_party; /* of in, of out; NULL: none */
+	struct revocation revocation;
+	bool cut;	    /* by the end of an owner */
 	unsigned posts_max; /* 0: posts nothing */
 	uint32_t slot_bytes, header_bytes;
 	struct slot_post posts[SLOT_POSTS_MAX];
@@ -257,6 +291,15 @@ struct tally {
 	uint64_t connections, failed_connections;
 	uint64_t fates[TOW_SIM_FATE_COUNT];
 	uint64_t retransmits, timeouts, fast_recoveries, virtual_us, steps;
+	uint64_t revoked, owners_ended, sleepers;
+};
+
+/* The one reader who stalls. */
+struct sleeper {
+	struct end *end;   /* NULL: nobody does */
+	uint64_t at_bytes; /* falls asleep when it has got so many */
+	uint64_t until_us; /* at the latest; 0: did not fall asleep yet */
+	bool awake;	   /* again, for good */
 };
 
 struct world {
@@ -270,6 +313,10 @@ struct world {
 	unsigned flow_count;
 	struct datagrams datagrams[DATAGRAMS_MAX];
 	unsigned datagrams_count;
+	struct party parties[PARTIES_MAX];
+	unsigned party_count;
+	struct sleeper sleeper;
+	uint64_t polls;		/* so often every stack was polled, at least */
 	uint32_t mtu;		/* of all devices */
 	uint64_t mtu_change_us; /* the path shrinks */
 	uint32_t mtu_later;
@@ -318,17 +365,22 @@ void flow_accept(struct world *world, struct node *node,
 void end_event(struct end *end, const struct tow_event *event);
 void flow_report(const struct flow *flow, FILE *out);
 
+/* The owner took its connection away. */
+void end_cut(struct end *end);
+
 /* sim_relay.c */
 void relay_plan(struct world *world, struct flow *flow);
 bool relay_takes(struct flow *flow, struct node *node, struct tow_tcp *tcp);
 void relay_act(struct relay *relay);
 void relay_give_up(struct relay *relay);
+void relay_cut(struct relay *relay, const struct party *party);
 void leg_event(struct leg *leg, const struct tow_event *event);
 
 /* sim_datagram.c */
 void datagrams_plan(struct world *world, struct datagrams *flow,
 		    unsigned number);
 void datagrams_act(struct datagrams *flow);
+void datagrams_cut(struct datagrams *flow, const struct party *party);
 void datagrams_event(struct datagrams *flow, const struct tow_event *event);
 bool datagrams_may_say(const struct datagrams *flow, int error);
 void datagrams_judge(struct datagrams *flow, const uint8_t *data, size_t bytes);
@@ -361,6 +413,28 @@ int ferry_open(struct datagrams *flow);
 void ferry_act(struct ferry *ferry);
 void ferry_close(struct ferry *ferry);
 void ferry_event(struct ferry *ferry, const struct tow_event *event);
+
+/* sim_party.c */
+void parties_plan(struct world *world);
+/* Closes those whose time has come. Returns: when the next one's will. */
+uint64_t parties_act(struct world *world);
+/* Nobody uses them any more: is nothing left, and was all of it given back? */
+void parties_check(struct world *world);
+void parties_free(struct world *world);
+/* Into some party of the node, or out of @now. Returns: which it has. */
+struct party *party_of_tcp(struct world *world, struct node *node,
+			   struct tow_tcp *tcp, struct party *now);
+struct party *party_of_udp(struct world *world, struct node *node,
+			   struct tow_udp *udp, struct party *now);
+/* TOW_EVENT_REVOKE came. */
+void revocation_told(struct revocation *revocation, const struct world *world);
+/* Returns: true, once, when all that was on loan was taken back. */
+bool revocation_done(struct revocation *revocation, const struct world *world);
+
+/* sim_sleeper.c */
+void sleeper_plan(struct world *world);
+/* Returns: when to look again whether it wakes up; 0: it does not sleep. */
+uint64_t sleeper_sleeps(const struct end *end);
 
 /* sim_attacker.c */
 void attacker_act(struct world *world);
