@@ -39,6 +39,15 @@ static bool is_foreseen(const struct rig *r, const struct frame *f)
 	       tcp + (uint32_t)(f->bytes[tcp + 12] >> 4) * 4 == p->header_bytes;
 }
 
+/* tow/dev.h: payload that is elsewhere lets the hint rest, bare ACKs do not. */
+static bool has_payload(const struct frame *f)
+{
+	uint32_t tcp = get16(f->bytes + 12) == 0x0800 ? 34 : 54;
+
+	return f->length > tcp + TCP_BYTES &&
+	       f->length > tcp + (uint32_t)(f->bytes[tcp + 12] >> 4) * 4;
+}
+
 /* The hint begins behind what was written. */
 static void go_on(struct hint *hint, uint32_t bytes)
 {
@@ -67,8 +76,12 @@ uint32_t place_frame(struct rig *r, struct tow_buf *buf, const struct frame *f)
 	struct hint *hint = &r->hint;
 	uint32_t at = hint->place.header_bytes, done = 0;
 
-	if (hint->place.bytes == 0 || hint->resting || f->length <= at)
+	if (hint->place.bytes == 0 || hint->resting)
 		return 0;
+	if (f->length <= at) {
+		hint->resting = has_payload(f);
+		return 0;
+	}
 	for (unsigned i = 0; i < hint->place.span_count; i++) {
 		const struct tow_span *span = &hint->spans[i];
 		uint32_t n = f->length - at - done;

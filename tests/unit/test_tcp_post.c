@@ -701,3 +701,60 @@ TCP_TEST(placed_random_segments_are_the_stream)
 	CHECK(holds(0, 1, end));
 	CHECK(margins_are_whole(end));
 }
+
+static uint32_t roll(uint32_t *random, uint32_t below)
+{
+	*random = *random * 1664525 + 1013904223;
+	return (*random >> 8) % below;
+}
+
+/* Anything near RCV.NXT: in order or not, twice, damaged, other headers. */
+static void queue_something(struct rig *r, uint32_t *random, uint32_t *next,
+			    uint32_t end)
+{
+	static const uint8_t nops[16] = { 1, 1, 1, 1, 1, 1, 1, 1,
+					  1, 1, 1, 1, 1, 1, 1, 1 };
+	uint32_t bytes = 1 + roll(random, 1400), seq = *next;
+	bool other = roll(random, 8) == 0;
+
+	if (roll(random, 3) == 0)
+		seq = MAX(1, (int32_t)seq - 3000 + (int32_t)roll(random, 6000));
+	if (seq > end)
+		seq = end;
+	bytes = MIN(bytes, end + 1 - seq);
+	if (roll(random, 10) == 0)
+		bytes = 0;
+	if (seq == *next || roll(random, 2))
+		*next = MAX(*next, seq + bytes);
+	if (*next > end)
+		*next = 1 + roll(random, end);
+	inject(r, .flags = ACK, .seq = seq, .ack = 1, .bytes = bytes,
+	       .bad_checksum = bytes && roll(random, 9) == 0, .later = true,
+	       .options = other ? nops : NULL,
+	       .option_bytes = other ? 4 * roll(random, 5) : 0);
+}
+
+TCP_TEST(placed_random_batches_are_the_stream)
+{
+	struct rig_options o = r->options;
+	uint32_t random = 4711 + o.wrap, end = 40000, next;
+
+	o.offer.ts = false;
+	r->options = o;
+	for (unsigned seed = 0; seed < 10; seed++) {
+		open_with(r, TOW_DEV_PLACE | TOW_DEV_SPLIT | TOW_DEV_RX_CSUM);
+		next = 1;
+		for (unsigned i = 0; i < 10; i++)
+			CHECK_EQ(post_at(r, i * 4000, 4000, i), 0);
+		for (unsigned i = 0; i < 100; i++) {
+			for (unsigned n = 1 + roll(&random, 12); n; n--)
+				queue_something(r, &random, &next, end);
+			poll_until_quiet(r);
+		}
+		for (uint32_t seq = 1; seq <= end; seq += 1000)
+			data(r, seq, 1000);
+		CHECK_EQ(events_of(r, TOW_EVENT_POST), 10u);
+		CHECK(holds(0, 1, end));
+		CHECK(margins_are_whole(end));
+	}
+}
