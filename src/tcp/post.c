@@ -155,7 +155,6 @@ static void move(struct tow_tcp *t, const struct piece *piece,
 	payload_copy(tcp_ledgers(t), reason, piece->to, piece->from,
 		     piece->bytes);
 	note_written(piece->post, piece->to, piece->bytes);
-	piece->post->copied += piece->bytes;
 	piece->post->why |= 1u << reason;
 }
 
@@ -179,6 +178,20 @@ static uint32_t settle(struct tow_tcp *t, const struct piece *pieces,
 			move(t, p, why);
 	}
 	return in_place;
+}
+
+/* The first @bytes of a segment that counts now came by the device alone. */
+static void note_placed(struct tow_tcp *t, const struct piece *pieces,
+			uint32_t bytes)
+{
+	t->ledger.rx_placed_bytes += bytes;
+	tcp_net(t)->stats.ledger.rx_placed_bytes += bytes;
+	for (; bytes > 0; pieces++) {
+		uint32_t n = (uint32_t)MIN(pieces->bytes, bytes);
+
+		pieces->post->placed += n;
+		bytes -= n;
+	}
 }
 
 /* ------------------------------------------------------------- the records */
@@ -344,13 +357,11 @@ bool post_take_event(struct tow_tcp *t, struct tow_event *out)
 {
 	struct posts *q = t->posts;
 	struct post *post = q ? q->done : NULL;
-	uint64_t copied;
 
 	if (!post)
 		return false;
 	q->done = post->next;
 	wipe(post);
-	copied = MIN(post->copied, post->filled);
 	*out = (struct tow_event){
 		.type = TOW_EVENT_POST,
 		.status = post->status,
@@ -358,8 +369,8 @@ bool post_take_event(struct tow_tcp *t, struct tow_event *out)
 		.user = t->user,
 		.token = post->token,
 		.bytes = post->filled,
-		.placed_bytes = post->filled - copied,
-		.copied_why = copied ? post->why : 0,
+		.placed_bytes = post->placed,
+		.copied_why = post->placed < post->filled ? post->why : 0,
 	};
 	post_free(t->host, post);
 	if (!q->head && !q->done)
@@ -381,62 +392,29 @@ void post_note_written(struct tow_tcp *t, const struct tow_span *span)
 			note_written(p, span->ptr, span->len);
 }
 
-/* Does a placed span reach behind the first @bytes? */
-static bool rest_is_placed(const struct tow_buf *buf, uint32_t bytes)
-{
-	for (unsigned i = 0; i < buf->span_count; i++) {
-		const struct tow_span *span = &buf->spans[i];
-
-		if (bytes >= span->len) {
-			bytes -= (uint32_t)span->len;
-			continue;
-		}
-		if (buf_span_is_placed(buf, span))
-			return true;
-		bytes = 0;
-	}
-	return false;
-}
-
 /*
- * What does not fit would be overwritten where it lies by what is moved; so it
- * is copied out first, or as much as there are chunks for.
- *
- * Returns: how many bytes fit.
- */
-static uint32_t save_rest(struct tow_tcp *t, struct tow_buf *buf,
-			  enum tow_copy reason)
-{
-	if (buf->bytes > t->posts->room &&
-	    rest_is_placed(buf, (uint32_t)t->posts->room))
-		(void)buf_evacuate(buf, tcp_ledgers(t), reason);
-	return (uint32_t)MIN(buf->bytes, t->posts->room);
-}
-
-/*
- * A segment that is next, all of it or what fits into what is posted.
- * @in_order: it came in order just now; else it was held
+ * A segment that is next, all of it or what fits into what is posted; what does
+ * not fit is not in posted memory.
  *
  * Owns:    takes the buffer if it returns true; else the rest is the caller's.
  */
 bool post_take(struct tow_tcp *t, struct tow_buf *buf,
 	       const struct post_reasons *why)
 {
+	uint32_t bytes = (uint32_t)MIN(buf->bytes, tcp_posted_room(t)),
+		 in_place;
 	struct piece pieces[PIECES_MAX];
-	uint32_t bytes, in_place;
 	unsigned count;
 
-	if (tcp_posted_room(t) == 0)
+	if (bytes == 0)
 		return false;
-	bytes = save_rest(t, buf, why->placed);
 	count = cut(t, buf, 0, bytes, pieces);
 	in_place = settle(t, pieces, count, why);
-	in_place = MIN(in_place, held(buf)->placed);
-	t->ledger.rx_placed_bytes += in_place;
-	tcp_net(t)->stats.ledger.rx_placed_bytes += in_place;
+	note_placed(t, pieces, MIN(in_place, held(buf)->placed));
 	fill(t, bytes);
 	receive_tune(t, bytes);
-	place_learn(t, in_place == bytes);
+	if (!why->was_held)
+		place_learn(t, in_place == bytes);
 	if (bytes == buf->bytes) {
 		held_discard(t, buf);
 		return true;
@@ -454,8 +432,10 @@ bool post_take(struct tow_tcp *t, struct tow_buf *buf,
  */
 bool post_hold(struct tow_tcp *t, struct tow_buf *buf)
 {
-	static const struct post_reasons why = { TOW_COPY_RX_HOLE,
-						 TOW_COPY_RX_HOLE };
+	static const struct post_reasons why = {
+		.placed = TOW_COPY_RX_HOLE,
+		.elsewhere = TOW_COPY_RX_HOLE,
+	};
 	uint64_t distance = (uint64_t)seq_diff(held(buf)->seq, t->rcv.nxt);
 	struct tow_span spans[PIECES_MAX];
 	struct piece pieces[PIECES_MAX];
@@ -488,7 +468,6 @@ static void take_unread(struct tow_tcp *t)
 					post->bytes - post->filled,
 					TOW_COPY_RX_EARLY);
 
-		post->copied += n;
 		post->why |= 1u << TOW_COPY_RX_EARLY;
 		post->filled += n;
 		t->posts->room -= n;

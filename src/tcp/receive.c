@@ -86,16 +86,17 @@ static void append(struct tow_tcp *t, struct tow_buf *buf)
 }
 
 static const struct post_reasons was_early = {
-	TOW_COPY_RX_HOLE,
-	TOW_COPY_RX_HOLE,
+	.placed = TOW_COPY_RX_HOLE,
+	.elsewhere = TOW_COPY_RX_HOLE,
+	.was_held = true,
 };
 static const struct post_reasons was_missing = {
-	TOW_COPY_RX_REPAIR,
-	TOW_COPY_RX_REPAIR,
+	.placed = TOW_COPY_RX_REPAIR,
+	.elsewhere = TOW_COPY_RX_REPAIR,
 };
 static const struct post_reasons was_next = {
-	TOW_COPY_RX_MISSHAPED,
-	TOW_COPY_RX_UNPLACED,
+	.placed = TOW_COPY_RX_MISSHAPED,
+	.elsewhere = TOW_COPY_RX_UNPLACED,
 };
 
 static void take_from_holes(struct tow_tcp *t)
@@ -345,7 +346,7 @@ static void keep_in_order(struct tow_tcp *t, struct tow_buf *buf,
 {
 	held(buf)->cost = 0;
 	held(buf)->placed = buf->bytes;
-	/* What does not fit into what is posted must not stay there. */
+	/* What does not fit would be overwritten by what is moved. */
 	if (buf_has_placed(buf, tcp_posted_room(t)) &&
 	    !buf_evacuate(buf, tcp_ledgers(t), why->placed)) {
 		tcp_drop(t, TOW_DROP_TCP_REASSEMBLY);

@@ -385,7 +385,7 @@ struct post {
 	uint8_t *ptr;
 	size_t bytes;
 	size_t filled;	/* of the stream's, from the front */
-	size_t copied;	/* bytes moved into it, or inside of it */
+	size_t placed;	/* of them, by the device */
 	size_t written; /* something was written up to here */
 	uint64_t token;
 	int32_t status; /* once it is done */
@@ -395,6 +395,7 @@ struct post {
 /* Why bytes are copied that are placed at another address, or not placed. */
 struct post_reasons {
 	enum tow_copy placed, elsewhere;
+	bool was_held; /* the segment was looked at when it came */
 };
 
 struct placing {

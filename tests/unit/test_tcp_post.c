@@ -758,3 +758,30 @@ TCP_TEST(placed_random_batches_are_the_stream)
 		CHECK(margins_are_whole(end));
 	}
 }
+
+/* What was moved, and then lost, says nothing about what the post has. */
+TCP_TEST(placed_bytes_are_counted_apart_from_what_was_lost)
+{
+	open_placing(r);
+	CHECK_EQ(post_at(r, 0, POST, TOKEN), 0);
+	data(r, 1, 300);
+	data(r, 601, 300); /* moved to where it will belong */
+	inject(r, .flags = RST | ACK, .seq = 301, .ack = 1);
+	CHECK_EQ(posted(r, TOKEN)->bytes, 300u);
+	CHECK_EQ(posted(r, TOKEN)->placed_bytes, 300u);
+	CHECK_EQ(posted(r, TOKEN)->copied_why, 0u);
+}
+
+/* A segment is looked at once, also one that was held. */
+TCP_TEST(placement_counts_each_segment_once)
+{
+	open_placing(r);
+	CHECK_EQ(post_at(r, 0, POST, TOKEN), 0);
+	data(r, 1, 100);
+	data(r, 201, 100); /* miss */
+	data(r, 301, 100);
+	data(r, 401, 100);
+	data(r, 101, 100); /* miss */
+	CHECK_EQ(counter(r, TOW_COUNTER_PLACE_HITS), 3u);
+	CHECK_EQ(counter(r, TOW_COUNTER_PLACE_MISSES), 2u);
+}
