@@ -45,6 +45,8 @@
 	X(LINK_TYPE, "link_type", "EtherType that nobody here speaks")         \
 	X(LINK_TRUNCATED, "link_truncated",                                    \
 	  "no memory for the frame's payload")                                 \
+	X(LINK_STALE, "link_stale",                                            \
+	  "placed in memory that is posted no longer")                         \
 	X(ARP_BAD, "arp_bad", "malformed ARP packet")                          \
 	X(IP_HEADER, "ip_header", "malformed IP header")                       \
 	X(IP_CHECKSUM, "ip_checksum", "wrong IPv4 header checksum")            \

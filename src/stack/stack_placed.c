@@ -50,7 +50,7 @@ static bool check(struct tow_stack *stack, const struct net_link *link,
 	if (!tcp_placed(&stack->tcp, buf, &flow) &&
 	    !udp_placed(&stack->udp, buf, &flow)) {
 		/* That memory is no longer ours to read. */
-		net_drop(&stack->net, TOW_DROP_LINK_TRUNCATED);
+		net_drop(&stack->net, TOW_DROP_LINK_STALE);
 		return false;
 	}
 	if (buf->flags & TOW_BUF_FORESEEN)

@@ -278,7 +278,8 @@ void place_learn(struct tow_tcp *t, bool hit)
  * anybody's.
  * @flow: filled in: whose frame the device should have taken it for
  *
- * Returns: false when the token is of no connection that has a hint.
+ * Returns: false when the token is of no connection, or the memory is not
+ *          posted to it: a device that is late.
  */
 bool tcp_placed(struct tcp_host *host, const struct tow_buf *buf,
 		struct net_flow *flow)
@@ -287,10 +288,11 @@ bool tcp_placed(struct tcp_host *host, const struct tow_buf *buf,
 
 	if (!t || !t->posts)
 		return false;
-	for (unsigned i = 1; i < buf->span_count; i++)
-		if (buf_span_is_placed(buf, &buf->spans[i]))
-			post_note_written(t, &buf->spans[i]);
 	place_soon(t);
+	for (unsigned i = 1; i < buf->span_count; i++)
+		if (buf_span_is_placed(buf, &buf->spans[i]) &&
+		    !post_note_written(t, &buf->spans[i]))
+			return false;
 	*flow = (struct net_flow){
 		.local = t->local.addr,
 		.remote = t->remote.addr,

@@ -138,13 +138,18 @@ static bool goes_backwards(const struct tow_tcp *t, const struct piece *pieces,
 	return false;
 }
 
-/* That part of a post is wiped if it is not filled in the end. */
-static void note_written(struct post *post, const void *ptr, size_t bytes)
+/*
+ * That part of a post is wiped if it is not filled in the end. False: it is not
+ * of this post.
+ */
+static bool note_written(struct post *post, const void *ptr, size_t bytes)
 {
 	uintptr_t at = (uintptr_t)ptr - (uintptr_t)post->ptr;
 
-	if (at < post->bytes)
-		post->written = MAX(post->written, at + bytes);
+	if (at >= post->bytes || bytes > post->bytes - at)
+		return false;
+	post->written = MAX(post->written, at + bytes);
+	return true;
 }
 
 static void move(struct tow_tcp *t, const struct piece *piece,
@@ -154,7 +159,7 @@ static void move(struct tow_tcp *t, const struct piece *piece,
 
 	payload_copy(tcp_ledgers(t), reason, piece->to, piece->from,
 		     piece->bytes);
-	note_written(piece->post, piece->to, piece->bytes);
+	(void)note_written(piece->post, piece->to, piece->bytes);
 	piece->post->why |= 1u << reason;
 }
 
@@ -342,8 +347,10 @@ static void take_back(struct tow_tcp *t)
 		return;
 	post_end(t, TOW_ECONNABORTED);
 	t->host->events_by_call |= t->posts->done != NULL;
-	for (struct post *post = t->posts->done; post; post = post->next)
+	for (struct post *post = t->posts->done; post; post = post->next) {
 		wipe(post);
+		post->bytes = 0; /* nobody writes there any more */
+	}
 }
 
 void post_close(struct tow_tcp *t)
@@ -382,14 +389,19 @@ bool post_take_event(struct tow_tcp *t, struct tow_event *out)
 
 /* ----------------------------------------------------------- segments come */
 
-/* The device wrote into posted memory, whatever it was. */
-void post_note_written(struct tow_tcp *t, const struct tow_span *span)
+/*
+ * The device wrote into posted memory, whatever it was. False: it is memory
+ * that is not posted, or no longer.
+ */
+bool post_note_written(struct tow_tcp *t, const struct tow_span *span)
 {
 	struct post *lists[] = { t->posts->head, t->posts->done };
 
 	for (unsigned i = 0; i < LENGTH(lists); i++)
 		for (struct post *p = lists[i]; p; p = p->next)
-			note_written(p, span->ptr, span->len);
+			if (note_written(p, span->ptr, span->len))
+				return true;
+	return false;
 }
 
 /*

@@ -430,7 +430,7 @@ void post_end(struct tow_tcp *t, int status);
 void post_close(struct tow_tcp *t);
 void post_forget(struct tow_tcp *t);
 bool post_take_event(struct tow_tcp *t, struct tow_event *out);
-void post_note_written(struct tow_tcp *t, const struct tow_span *span);
+bool post_note_written(struct tow_tcp *t, const struct tow_span *span);
 struct tow_span post_span_at(const struct tow_tcp *t, uint64_t distance);
 
 /* place.c */

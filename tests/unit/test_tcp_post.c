@@ -785,3 +785,20 @@ TCP_TEST(placement_counts_each_segment_once)
 	CHECK_EQ(counter(r, TOW_COUNTER_PLACE_HITS), 3u);
 	CHECK_EQ(counter(r, TOW_COUNTER_PLACE_MISSES), 2u);
 }
+
+/* A device that is late: what is in memory that was taken back is not read. */
+TCP_TEST(placed_under_a_hint_that_was_withdrawn_is_dropped)
+{
+	struct hint old;
+
+	open_placing(r);
+	CHECK_EQ(post_at(r, 0, POST, TOKEN), 0);
+	old = r->hint;
+	tow_tcp_unpost(r->tcp);
+	CHECK_EQ(post_at(r, POST, POST, TOKEN + 1), 0);
+	r->hint = old;
+	data(r, 1, 1000);
+	CHECK_EQ(drops(r, TOW_DROP_LINK_STALE), 1u);
+	data(r, 1, 1000);
+	CHECK(holds(POST, 1, 1000));
+}
