@@ -167,6 +167,7 @@ void tcp_establish(struct tow_tcp *t)
 	timer_restart_retransmit(t);
 	timer_restart_keepalive(t);
 	tcp_want_output(t);
+	place_soon(t); /* perhaps memory was posted before */
 }
 
 /* -------------------------------------------- SYN-SENT, RFC 9293 3.10.7.3 */

@@ -802,3 +802,21 @@ TCP_TEST(placed_under_a_hint_that_was_withdrawn_is_dropped)
 	data(r, 1, 1000);
 	CHECK(holds(POST, 1, 1000));
 }
+
+/* Posted before there was a connection: its first bytes are placed. */
+TCP_TEST(placed_from_the_first_byte_of_a_connection_that_we_open)
+{
+	struct rig_options o = r->options;
+
+	o.caps = TOW_DEV_PLACE | TOW_DEV_SPLIT;
+	o.split = true;
+	clear_memory();
+	rig_reopen(r, &o);
+	connect_out(r);
+	CHECK_EQ(post_at(r, 0, POST, TOKEN), 0);
+	CHECK_EQ(info_of(r).placement, TOW_PLACEMENT_STATE);
+	syn_ack_arrives(r);
+	CHECK_EQ(info_of(r).placement, TOW_PLACEMENT_ARMED);
+	data(r, 1, 1000);
+	CHECK_EQ(placed(r), 1000u);
+}
