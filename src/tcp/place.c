@@ -53,17 +53,20 @@ static struct tow_tcp *connection_of(struct tcp_host *host, uint64_t token)
 	return place_token(t) == token ? t : NULL;
 }
 
-/* RFC 9293 has no word for it: a port of which somebody else has a part. */
+/*
+ * RFC 9293 has no word for it: a port that another listens on than the one that
+ * the connection came by, on whatever address.
+ */
 static bool port_is_shared(const struct tow_tcp *t)
 {
-	unsigned listeners = 0;
-
 	for (uint32_t i = 0; i < t->host->cfg.listener_max; i++) {
 		const struct tow_listener *l = &t->host->listeners[i];
 
-		listeners += l->open && l->local.port == t->local.port;
+		if (l->open && l->local.port == t->local.port &&
+		    l->number != t->parent)
+			return true;
 	}
-	return listeners > (t->passive ? 1u : 0u);
+	return false;
 }
 
 static bool may_receive(const struct tow_tcp *t)

@@ -219,6 +219,7 @@ int tow_tcp_listen(struct tow_stack *stack, const struct tow_endpoint *local,
 		.host = host,
 		.local = *local,
 		.backlog = (uint32_t)backlog,
+		.number = ++host->listeners_made,
 		.open = true,
 	};
 	settings_default(&l->set, &host->cfg);

@@ -28,6 +28,7 @@ struct tcp_host {
 	struct tow_tcp *connections, *connection_free;
 	uint32_t connections_used, connections_live;
 	struct tow_listener *listeners;
+	uint32_t listeners_made;
 	struct loan *loans, *loan_free;
 	uint32_t loans_used, loans_live;
 	struct sent *sents, *sent_free;

@@ -74,6 +74,7 @@ static struct tow_tcp *open_half(struct tow_listener *l,
 	tcp_begin(t, after);
 	(void)borrower_join(&t->borrower, l->owner); /* it has nothing yet */
 	t->passive = true;
+	t->parent = l->number;
 	table_insert(t);
 	t->listener = l;
 	list_append(&l->half_open, &t->queue);

@@ -462,7 +462,7 @@ struct tow_tcp {
 	uint8_t pending;     /* enum tcp_pending */
 	int16_t error;	     /* TOW_E*: why it is over */
 	bool app_closed;     /* the application has no handle any more */
-	bool passive;	     /* came by a listener */
+	bool passive;	     /* came by a listener, */
 	bool promoted;	     /* and its handshake is complete */
 	bool sack, timestamps, scaling; /* both sides want them */
 	bool want_write;		/* EAGAIN was said: WRITABLE is owed */
@@ -471,6 +471,7 @@ struct tow_tcp {
 	bool fin_sent;
 	bool cleanly_closed;	/* both FINs acknowledged: not an error */
 	uint8_t probes;		/* unanswered: zero window or keepalive */
+	uint32_t parent;	/* of this number; 0: none */
 	uint32_t unacked_bytes; /* received in order since our last ACK */
 
 	struct {
@@ -530,6 +531,7 @@ struct tow_listener {
 	struct tcp_settings set;
 	struct tow_owner *owner; /* of its children; NULL: none */
 	uint32_t half_open_count, accept_count, backlog;
+	uint32_t number; /* which one it is of all there ever were, from 1 */
 	bool open, pending;
 };
 

@@ -820,3 +820,23 @@ TCP_TEST(placed_from_the_first_byte_of_a_connection_that_we_open)
 	data(r, 1, 1000);
 	CHECK_EQ(placed(r), 1000u);
 }
+
+/* The pattern of FTP: a port of one connection, whose listener has gone. */
+TCP_TEST(placement_is_off_while_another_listens_on_the_port_of_one_that_closed)
+{
+	struct tow_endpoint here = { { { 0 } }, 80, 0 };
+	struct tow_listener *other;
+
+	open_placing(r);
+	tow_listener_close(r->listener);
+	r->listener = NULL;
+	CHECK_EQ(post_at(r, 0, POST, TOKEN), 0);
+	CHECK_EQ(info_of(r).placement, TOW_PLACEMENT_ARMED);
+	CHECK_EQ(tow_tcp_listen(r->stack, &here, 4, &other), 0);
+	data(r, 1, 1000);
+	CHECK_EQ(info_of(r).placement, TOW_PLACEMENT_SHARED);
+	CHECK_EQ(r->hint.place.bytes, 0u);
+	tow_listener_close(other);
+	data(r, 1001, 1000);
+	CHECK_EQ(info_of(r).placement, TOW_PLACEMENT_ARMED);
+}
