@@ -322,19 +322,12 @@ static void fill(struct tow_tcp *t, uint32_t bytes)
 	}
 }
 
-/* Nothing more comes into what is posted: out-of-order bytes leave it. */
-static void drop_held(struct tow_tcp *t)
-{
-	while (receive_drop_placed(t))
-		;
-}
-
 /* The end of the stream, in order or not: all posts come back. */
 void post_end(struct tow_tcp *t, int status)
 {
 	if (!tcp_has_posts(t))
 		return;
-	drop_held(t);
+	receive_drop_placed(t); /* nothing more comes to it */
 	while (t->posts->head)
 		complete(t, status);
 	place_update(t);

@@ -468,23 +468,29 @@ struct seq receive_last(const struct tow_tcp *t)
 	return last ? held_end(last) : t->rcv.nxt;
 }
 
-static struct tow_buf *first_held_placed(const struct tow_tcp *t)
+/* The first of @node and what is held behind it that is in posted memory. */
+static struct tow_buf *first_placed(struct tree_node *node)
 {
-	struct tree_node *node = tree_first(&t->receive.holes);
-
 	while (node && !buf_has_placed(buf_of(node), 0))
 		node = tree_next(node);
 	return buf_of(node);
 }
 
-/* Forget something that is held in posted memory. False: there is nothing. */
-bool receive_drop_placed(struct tow_tcp *t)
+static struct tow_buf *next_placed(struct tow_buf *buf)
 {
-	struct tow_buf *buf = first_held_placed(t);
+	return first_placed(tree_next(&held(buf)->node));
+}
 
-	if (buf)
+/* Forget what is held in posted memory. */
+void receive_drop_placed(struct tow_tcp *t)
+{
+	struct tow_buf *buf, *next;
+
+	for (buf = first_placed(tree_first(&t->receive.holes)); buf;
+	     buf = next) {
+		next = next_placed(buf);
 		forget_held(t, buf);
-	return buf != NULL;
+	}
 }
 
 /* Chunks are more than what is held in posted memory costs. */
@@ -495,19 +501,26 @@ static bool may_rescue(const struct tow_tcp *t, const struct tow_buf *buf)
 	return may_hold(t, buf) && t->receive.cost + most <= t->receive.limit;
 }
 
+static void rescue(struct tow_tcp *t, struct tow_buf *buf)
+{
+	if (!may_rescue(t, buf) ||
+	    !buf_evacuate(buf, tcp_ledgers(t), TOW_COPY_RX_UNPOSTED)) {
+		renege(t, buf);
+		return;
+	}
+	t->receive.cost += buf_cost(buf) - held(buf)->cost;
+	held(buf)->cost = buf_cost(buf);
+}
+
 /* Posted memory is taken back: what is held in it moves into chunks. */
 void receive_rescue_placed(struct tow_tcp *t)
 {
-	struct tow_buf *buf;
+	struct tow_buf *buf, *next;
 
-	while ((buf = first_held_placed(t))) {
-		if (!may_rescue(t, buf) ||
-		    !buf_evacuate(buf, tcp_ledgers(t), TOW_COPY_RX_UNPOSTED)) {
-			renege(t, buf);
-			continue;
-		}
-		t->receive.cost += buf_cost(buf) - held(buf)->cost;
-		held(buf)->cost = buf_cost(buf);
+	for (buf = first_placed(tree_first(&t->receive.holes)); buf;
+	     buf = next) {
+		next = next_placed(buf);
+		rescue(t, buf);
 	}
 }
 

@@ -347,7 +347,7 @@ bool receive_window_grew(const struct tow_tcp *t);
 void receive_free(struct tow_tcp *t);
 
 struct seq receive_last(const struct tow_tcp *t);
-bool receive_drop_placed(struct tow_tcp *t);
+void receive_drop_placed(struct tow_tcp *t);
 void receive_rescue_placed(struct tow_tcp *t);
 
 /* borrow.c */
