@@ -187,6 +187,13 @@ static void trim_to_next(struct tow_tcp *t, struct tow_buf *buf,
 	}
 }
 
+/* What was thrown away is reported no longer: RFC 2018 8, RFC 2883 4. */
+static void forget_reports(struct tow_tcp *t)
+{
+	t->receive.sack_count = 0;
+	t->receive.dsack_pending = false;
+}
+
 static void refuse_to_hold(struct tow_tcp *t, struct tow_buf *buf)
 {
 	tcp_drop(t, TOW_DROP_TCP_REASSEMBLY);
@@ -219,6 +226,7 @@ static void hold(struct tow_tcp *t, struct tow_buf *buf)
 	}
 	trim_to_next(t, buf, following(t, buf));
 	if (!post_hold(t, buf)) {
+		forget_reports(t); /* it may have covered others */
 		refuse_to_hold(t, buf);
 		return;
 	}
@@ -349,6 +357,7 @@ static void keep_in_order(struct tow_tcp *t, struct tow_buf *buf,
 	/* What does not fit would be overwritten by what is moved. */
 	if (buf_has_placed(buf, tcp_posted_room(t)) &&
 	    !buf_evacuate(buf, tcp_ledgers(t), why->placed)) {
+		forget_reports(t); /* it may have covered others */
 		tcp_drop(t, TOW_DROP_TCP_REASSEMBLY);
 		tow_buf_give(buf);
 		return;
@@ -397,10 +406,10 @@ static void forget_held(struct tow_tcp *t, struct tow_buf *buf)
 	held_discard(t, buf);
 }
 
-/* It has to come again, and is reported no longer (RFC 2018 8). */
+/* It has to come again. */
 static void renege(struct tow_tcp *t, struct tow_buf *buf)
 {
-	t->receive.sack_count = 0;
+	forget_reports(t);
 	forget_held(t, buf);
 }
 

@@ -840,3 +840,17 @@ TCP_TEST(placement_is_off_while_another_listens_on_the_port_of_one_that_closed)
 	data(r, 1001, 1000);
 	CHECK_EQ(info_of(r).placement, TOW_PLACEMENT_ARMED);
 }
+
+/* RFC 2018 8: what was thrown away is reported no longer. */
+TCP_TEST(held_bytes_that_give_way_to_a_segment_that_is_refused_are_not_sacked)
+{
+	open_plain(r);
+	for (unsigned i = 0; i < TOW_POSTS_MAX - 1; i++)
+		CHECK_EQ(post_at(r, i * 100, 100, i), 0);
+	CHECK_EQ(post_at(r, 1500, 60000, TOKEN), 0);
+	data(r, 101, 10);
+	forget(r);
+	data(r, 51, 30000); /* into more pieces than a buffer has spans */
+	CHECK_EQ(peek(r)->sacks, 0u);
+	CHECK_EQ(drops(r, TOW_DROP_TCP_REASSEMBLY), 1u);
+}
