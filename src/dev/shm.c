@@ -129,7 +129,7 @@ void shm_show(struct shm *s)
 		shm_ring_bell(s);
 }
 
-static void wake(struct shm *s)
+void shm_wake(struct shm *s)
 {
 	if (s->sleeps)
 		shm_ring_wake(&s->peer->ring);
@@ -160,7 +160,7 @@ static void rest(struct shm *s)
 
 	if (s->worked) {
 		note_work(s);
-		wake(s);
+		shm_wake(s);
 		s->dev.next_us = now_us;
 	} else if (s->starved) {
 		s->dev.next_us = now_us + STARVED_US;
@@ -197,7 +197,7 @@ static int shm_rx(struct tow_dev *dev, struct tow_buf **bufs, unsigned n)
 	}
 	if (got > 0) {
 		s->worked = true;
-		wake(s);
+		shm_wake(s);
 	}
 	return s->gone && got == 0 ? TOW_ENETDOWN : got;
 }

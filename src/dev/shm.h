@@ -112,6 +112,9 @@ void shm_end(struct shm *s);
 /* shm.c: we show what we did, and wake the peer if it has to look. */
 void shm_show(struct shm *s);
 
+/* shm.c: we do not sleep any more; a later sleep has a bell of its own. */
+void shm_wake(struct shm *s);
+
 /* shm_send.c */
 void shm_send_init(struct shm *s);
 int shm_send(struct shm *s, struct tow_buf *const *bufs, unsigned n);

@@ -386,6 +386,11 @@ static void look_for_peer(struct shm *s)
 		s->dev.next_us = link->greeted_us + GREETING_US;
 }
 
+/*
+ * The bell is rung once for each time that we sleep. So who heard it is awake,
+ * whatever he finds (that the peer has taken our frames, say, which is no
+ * work): what comes after that has to ring again.
+ */
 static void empty_bell(struct shm *s)
 {
 	uint8_t byte;
@@ -399,6 +404,7 @@ static void empty_bell(struct shm *s)
 			s->link.hung_up = true;
 			return;
 		}
+		shm_wake(s);
 	}
 }
 

@@ -504,6 +504,20 @@ TEST(the_bell_wakes_the_descriptor_and_is_emptied)
 	shm_rig_close(&r);
 }
 
+/* It rings once for each sleep: what comes after this bell rings again. */
+TEST(who_was_rung_and_found_nothing_falls_asleep_anew)
+{
+	uint32_t rest;
+
+	shm_rig_open(&r);
+	fall_asleep();
+	rest = shm_rig_device_words(&r)->rest;
+	CHECK_EQ(write(r.fd, "", 1), 1);
+	fall_asleep();
+	CHECK_EQ(shm_rig_device_words(&r)->rest, rest + 2);
+	shm_rig_close(&r);
+}
+
 /* What is published between the look and the sleep is not slept over. */
 TEST(it_does_not_sleep_over_a_frame)
 {
