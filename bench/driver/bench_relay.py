@@ -1,15 +1,30 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""relay: one TCP flow through a relay, kernel to kernel.
+"""relay: one TCP flow through a relay, kernel to kernel, and by memory.
 
     near                       near (same)         far
     sendfile() -- tow0 -- tow relay -- tow1 -- sink
     sendfile() == near0 ==================== far0 -+- splice, socat, haproxy
     sink       == near1 ==================== far1 -'
 
+    a stack of ours -- shm -- tow relay -- shm -- a stack of ours
+
 The relay has one core; both ends share the other. The relay's CPU time is that
 of its process: with the kernel's sockets that is also what is received in the
 softirqs that its own sending raises, as on a tap. The row's CPU is of all
 three programs together.
+
+What a byte pays for inside of the relay's process, as copies:
+
+                        tap, passed   tap, --copy   shm, passed   shm, --copy
+    device to stack     readv(2)      readv(2)      -             -
+    stack to program    -             recv          -             recv
+    program to stack    -             send          -             send
+    stack to device     writev(2)     writev(2)     tx.shape      tx.shape
+
+The last line of shm is there because the server has mapped the relay's memory
+and not the client's. The ends cost nothing there that is not the stack's: the
+client lends out of its arena, the server looks at the bytes and returns them.
+No end spins, so that CPU time is what the bytes take.
 """
 import glob
 import json
@@ -21,13 +36,16 @@ import time
 
 import measure
 import sandbox
-from bench_tcp import PORT, TAP_SPEC, compare, kernel
-from measure import CPU_PEER, CPU_TESTED, Failed, Row
+from bench_tcp import PORT, TAP_SPEC, common, compare, kernel
+from measure import CPU_PEER, CPU_TESTED, Failed, Program, Row
 
 TAP_TARGET = "10.79.0.1"
 TAP_SECOND = "10.79.0.2"
 VETH_TARGET = "10.80.0.1"
 VETH_SECOND = "10.80.0.2"
+SHM_NEAR = ("10.81.0.1", "10.81.0.2")  # client, relay
+SHM_FAR = ("10.82.0.1", "10.82.0.2")   # relay, server
+SHM_ARENA = 1 << 30                    # the client's: cold, as the source is
 TICK_NS = 1000000000 // os.sysconf("SC_CLK_TCK")
 
 
@@ -84,28 +102,78 @@ class Relay:
         return total
 
     def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        """The second signal is for connections whose ends are gone by now."""
+        for end in (self.process.terminate, self.process.terminate,
+                    self.process.kill):
+            end()
+            try:
+                self.process.wait(1)
+                break
+            except subprocess.TimeoutExpired:
+                continue
         self.log.close()
+
+
+def kernel_ends(bench, where, target):
+    """What makes a receiver at @target and a sender to @where."""
+    return (lambda: kernel(bench, bench.network.near, CPU_PEER, "sink",
+                           target),
+            lambda: kernel(bench, bench.network.near, CPU_PEER, "sendfile",
+                           where))
+
+
+def start_tow(bench, *more):
+    stats = os.path.join(bench.scratch, "relay.json")
+    relay = Relay(bench, bench.network.near, [
+        os.path.join(bench.build, "tow"), "relay", "--quiet", "--stats",
+        stats, *more])
+    relay.wait_listening("Relaying")
+    return relay, stats
 
 
 def tow(*more):
     def start(bench):
-        stats = os.path.join(bench.scratch, "relay.json")
-        relay = Relay(bench, bench.network.near, [
-            os.path.join(bench.build, "tow"), "relay", "--quiet",
-            "--stats", stats, "--dev", TAP_SPEC,
+        relay, stats = start_tow(
+            bench, "--dev", TAP_SPEC,
             "--addr", f"{sandbox.STACK}/24", "--peer", f"{sandbox.NEAR}/24",
             "--dev", "tap:name=tow1",
             "--addr", f"{TAP_SECOND}/24",
             "--peer", f"{TAP_TARGET}/24",
-            *more, str(PORT), f"{TAP_TARGET}:{PORT}"])
-        relay.wait_listening("Relaying")
-        return relay, sandbox.STACK, TAP_TARGET, stats
+            *more, str(PORT), f"{TAP_TARGET}:{PORT}")
+        return relay, *kernel_ends(bench, sandbox.STACK, TAP_TARGET), stats
+    return start
+
+
+def shm_spec(bench, side, role, arena=0):
+    path = os.path.join(bench.scratch, f"relay-{side}.sock")
+    return f"shm:path={path},role={role},arena={arena},spin=0" + \
+        (",stay=on" if role == "listen" else "")
+
+
+def shm_end(bench, side, program, local, peer, arena, *more):
+    return Program(bench.network.near, CPU_PEER,
+                   [bench.program(program), *more, "--dev",
+                    shm_spec(bench, side, "connect", arena), "--local",
+                    f"{local}/24", "--addr", peer, "--source",
+                    str(bench.source_fd), *common(bench)],
+                   fds=[bench.source_fd])
+
+
+def tow_by_shm(*more):
+    def start(bench):
+        relay, stats = start_tow(
+            bench, "--dev", shm_spec(bench, "near", "listen"),
+            "--addr", f"{SHM_NEAR[1]}/24",
+            "--dev", shm_spec(bench, "far", "listen"),
+            "--addr", f"{SHM_FAR[0]}/24",
+            *more, str(PORT), f"{SHM_FAR[1]}:{PORT}")
+        return (relay,
+                lambda: shm_end(bench, "far", "tow_rx", SHM_FAR[1],
+                                SHM_FAR[0], 0, "borrow"),
+                lambda: shm_end(bench, "near", "tow_shm", SHM_NEAR[0],
+                                SHM_NEAR[1], SHM_ARENA, "lend", "--block",
+                                str(1 << 20), "--queue", str(16 << 20)),
+                stats)
     return start
 
 
@@ -125,7 +193,8 @@ def in_kernel(*command):
                       filled(HAPROXY))
         relay = Relay(bench, bench.network.far, [filled(c) for c in command])
         relay.wait_listening()
-        return relay, sandbox.VETH_FAR, VETH_TARGET, None
+        return relay, *kernel_ends(bench, sandbox.VETH_FAR,
+                                   VETH_TARGET), None
     return start
 
 
@@ -153,6 +222,8 @@ ROWS = (
                         "TCP4-LISTEN:@PORT@,bind=@HERE@,reuseaddr,fork,nodelay",
                         "TCP4:@THERE@:@PORT@,nodelay")),
     ("haproxy", in_kernel("haproxy", "-db", "-f", "@SCRATCH@/haproxy.cfg")),
+    ("tow relay, shm", tow_by_shm()),
+    ("tow relay --copy, shm", tow_by_shm("--copy")),
 )
 
 
@@ -166,16 +237,11 @@ def shares(path, count):
 
 
 def sample_of(bench, row, start):
-    relay, where, target, stats = start(bench)
+    relay, receiver, sender, stats = start(bench)
     try:
         before = relay.cpu_ns()
-        sample = measure.stream_pair(
-            bench,
-            lambda: kernel(bench, bench.network.near, CPU_PEER, "sink",
-                           target),
-            lambda: kernel(bench, bench.network.near, CPU_PEER, "sendfile",
-                           where),
-            bench.options.seconds)
+        sample = measure.stream_pair(bench, receiver, sender,
+                                     bench.options.seconds)
         time.sleep(0.05)  # until the child of a relay that forks is reaped
         cpu_ns = relay.cpu_ns() - before
     finally:
@@ -217,12 +283,14 @@ def relay(bench, result):
     result.targets = [
         compare(rows, "tow relay --copy", "tow relay", 3.0, key,
                 "CPU per byte of the relay: tow relay --copy / tow relay"),
+        compare(rows, "tow relay --copy, shm", "tow relay, shm", 3.0, key,
+                "CPU per byte of the relay, shm: --copy / passed"),
         compare(rows, "splice", "tow relay", 1.0, key,
                 "CPU per byte of the relay: splice / tow relay"),
         compare(rows, "tow relay", "splice", 1.0),
     ]
-    for name in ("tow relay", "tow relay --copy"):
-        if name in rows and rows[name].values("passed"):
+    for name in rows:
+        if rows[name].values("passed"):
             result.notes.append(
                 f"{name}: {rows[name].median('passed'):.1%} of the bytes "
                 f"were passed; copied: {rows[name].extra['copied_bytes']}")
