@@ -121,9 +121,18 @@ class Server:
         raise Failed("server does not answer: " + (text or ["?"])[-1])
 
     def cpu_ns(self):
-        with open(f"/proc/{self.process.pid}/stat") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return sum(map(int, fields[11:15])) * TICK_NS
+        """Of all that descend from it: a session may outlive its upload."""
+        pids, ticks = [self.process.pid], 0
+        for pid in pids:
+            try:
+                with open(f"/proc/{pid}/stat") as file:
+                    fields = file.read().rsplit(")", 1)[1].split()
+                with open(f"/proc/{pid}/task/{pid}/children") as file:
+                    pids += map(int, file.read().split())
+            except OSError:
+                continue  # its parent has its time now
+            ticks += sum(map(int, fields[11:15]))
+        return ticks * TICK_NS
 
     def stop(self):
         self.process.terminate()
@@ -217,13 +226,17 @@ def make_root(path):
 
 
 def compare(rows, one, other, key, want):
-    """Rates: ours over theirs; CPU: theirs over ours."""
+    """Rates: ours over theirs; CPU: theirs over ours.
+
+    The durable rates: our server answers when the file is on the disk, the
+    others when it is in the page cache.
+    """
     ours, theirs = rows.get(one), rows.get(other)
     value = None
     if ours and theirs and ours.samples and theirs.samples:
-        value = measure.ratio(ours, theirs, key) if key == "gbps" \
+        value = measure.ratio(ours, theirs, key) if key == "durable_gbps" \
             else measure.ratio(theirs, ours, key)
-    text = f"{one} / {other}" if key == "gbps" \
+    text = f"durable: {one} / {other}" if key == "durable_gbps" \
         else f"CPU per byte of server and kernel: {other} / {one}"
     return Target(text, value, want)
 
@@ -237,7 +250,7 @@ def targets(rows):
                              ("tow PUT", "nginx PUT")):
             pair = rows, f"{ours}, {place}", f"{theirs}, {place}"
             found.append(compare(*pair, "server_ns_per_kib", cpu))
-            found.append(compare(*pair, "gbps", 1.0))
+            found.append(compare(*pair, "durable_gbps", 1.0))
     return found
 
 
