@@ -169,19 +169,26 @@ def gnuplot(lines, output, height):
 
 
 # What a table in results.md shows, of the keys that its rows have.
-TABLE = (("gbps", "Gb/s"), ("rps", "requests/s"), ("mpps", "Mpps"),
+TABLE = (("gbps", "Gb/s"), ("durable_gbps", "durable"),
+         ("rps", "requests/s"), ("mpps", "Mpps"),
          ("cpu_ns_per_kib", "CPU ns/KiB"),
          ("sender_ns_per_kib", "sender"),
          ("receiver_ns_per_kib", "receiver"),
+         ("server_ns_per_kib", "server"), ("relay_ns_per_kib", "relay"),
+         ("rtt_us", "round trip us"), ("rtt99_us", "99 %"),
          ("cpu_us_per_request", "CPU us/request"),
          ("lend_over_send", "lend / send"),
          ("ns_per_segment", "ns/segment"),
          ("bytes_per_connection", "bytes/connection"), ("loss", "lost"))
+SHARES = (("placed", "placed"), ("passed", "passed"), ("lent", "lent"),
+          ("copied", "copied"))
 
 
 def cell(row, key):
     if key not in row:
         return ""
+    if key in dict(SHARES):
+        return f"{row[key]:.2%}"
     text = number(row[key])
     if key + "_min" in row and row[key + "_min"] != row[key + "_max"]:
         text += f" ({number(row[key + '_min'])} .. {number(row[key + '_max'])})"
@@ -189,7 +196,8 @@ def cell(row, key):
 
 
 def markdown(result, images):
-    columns = [c for c in TABLE if any(c[0] in row for row in result["rows"])]
+    columns = [c for c in TABLE + SHARES
+               if any(c[0] in row for row in result["rows"])]
     lines = [f"## {result['bench']}", "",
              f"{caption(result)}; medians of {result['rounds']} rounds of "
              f"{result['seconds']:g} s (least .. most); load before: "
