@@ -270,7 +270,10 @@ static void serve_line(struct tow_disk *disk)
 	}
 }
 
-/* Others wait, and this one's peer keeps it waiting. */
+/*
+ * Others wait, and this one's peer keeps it waiting. One whose stream has ended
+ * keeps nobody waiting: the events of its other posts are on their way.
+ */
 static void recall_oldest(struct tow_disk *disk)
 {
 	uint64_t now_us = tow_host_clock_us();
@@ -280,7 +283,7 @@ static void recall_oldest(struct tow_disk *disk)
 	    list_empty(&disk->posted))
 		return;
 	block = CONTAINER(disk->posted.next, struct disk_block, posted);
-	if (now_us - block->posted_us >= HOLD_US)
+	if (block->sink->tcp && now_us - block->posted_us >= HOLD_US)
 		feed_recall(block->sink);
 }
 

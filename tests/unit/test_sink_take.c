@@ -355,3 +355,37 @@ TEST(a_silent_peer_does_not_keep_a_block_from_others)
 	check_file("c", 100000);
 	tear_down();
 }
+
+/* Of two posts one came back short by the FIN: nobody is left to ask. */
+TEST(a_stream_that_ended_is_not_asked_for_its_other_blocks)
+{
+	struct tow_sink *sinks[2];
+	struct tow_event event;
+
+	set_up(0, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		connect_one();
+		sinks[i] = open_sink(i ? "b" : "a", NULL);
+		CHECK_EQ(tow_sink_take(sinks[i], to[i], TOW_SINK_NO_LIMIT), 0);
+	}
+	send_from(0, 0, 1000);
+	CHECK_EQ(tow_tcp_shutdown(from[0]), 0);
+	usleep(300000); /* the disk's own clock */
+	while (!info_of(sinks[0]).conn_done) {
+		CHECK(tow_sim_step(sim, tow_sim_now(sim) + 10000));
+		while (!info_of(sinks[0]).conn_done &&
+		       tow_events(server, &event, 1) == 1)
+			(void)!tow_disk_event(disk, &event);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		tow_disk_run(disk); /* before the other event was taken */
+	run_until(sinks[0], TOW_SINK_READY);
+	commit(sinks[0]);
+	check_file("a", 1000);
+	send_from(1, 0, 100000);
+	CHECK_EQ(tow_tcp_shutdown(from[1]), 0);
+	run_until(sinks[1], TOW_SINK_READY);
+	commit(sinks[1]);
+	check_file("b", 100000);
+	tear_down();
+}
