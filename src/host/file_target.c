@@ -301,13 +301,29 @@ static int close_file(struct target *t)
 	return fd >= 0 && close(fd) != 0 ? fail(t, "writing") : 0;
 }
 
+/* Reserved and not used. A file in place goes on behind what was written. */
+static int give_room_back(struct target *t)
+{
+	off_t end = (off_t)t->end;
+	struct stat st;
+
+	if (!t->reserved)
+		return 0;
+	if (t->file.in_place) {
+		if (fstat(t->fd, &st) != 0)
+			return fail(t, "looking at");
+		end = st.st_size;
+	}
+	return ftruncate(t->fd, end) != 0 ? fail(t, "cutting") : 0;
+}
+
 int target_commit(struct target *t)
 {
 	bool durable = t->file.sync != TOW_SYNC_NONE;
-	int error = 0;
+	int error = give_room_back(t);
 
-	if (t->reserved && ftruncate(t->fd, (off_t)t->end) != 0)
-		return fail(t, "cutting");
+	if (error)
+		return error;
 	if (t->replaces && fchmod(t->fd, t->mode) != 0)
 		return fail(t, "setting the mode of");
 	if (durable && fsync(t->fd) != 0)
@@ -332,6 +348,8 @@ void target_release(struct target *t, bool committed)
 {
 	if (!committed && t->temporary[0] && !keep(t))
 		(void)unlinkat(t->file.dir_fd, t->temporary, 0);
+	if (!committed && t->file.in_place && t->fd >= 0)
+		(void)give_room_back(t);
 	(void)close_file(t);
 	if (t->file.dir_fd >= 0)
 		close(t->file.dir_fd);

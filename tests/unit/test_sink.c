@@ -393,6 +393,42 @@ TEST(a_file_in_place_keeps_what_is_around)
 	tear_down();
 }
 
+/* Room that was reserved is given back, but what lies behind is the file's. */
+TEST(a_file_in_place_of_known_length_keeps_what_is_behind)
+{
+	struct tow_sink_file file = { .name = "f",
+				      .in_place = true,
+				      .offset = 1000,
+				      .bytes_expected = 200000 };
+	struct tow_sink *sink;
+	struct stat st;
+
+	set_up();
+	open_disk();
+	write_file("f", 400000, 0600);
+	sink = open_ready(&file);
+	feed(sink, 1000, 200000);
+	commit(sink);
+	check_file("f", 400000);
+	file.offset = TOW_SINK_AT_END;
+	file.bytes_expected = 5000000;
+	sink = open_ready(&file);
+	feed(sink, 400000, 100000);
+	commit(sink);
+	check_file("f", 500000);
+	CHECK_EQ(fstatat(dir_fd, "f", &st, 0), 0);
+	CHECK_LT(st.st_blocks * 512, 1000000);
+	sink = open_ready(&file);
+	tow_sink_close(sink); /* without a commit */
+	tow_disk_close(disk);
+	disk = NULL;
+	check_file("f", 500000);
+	CHECK_EQ(fstatat(dir_fd, "f", &st, 0), 0);
+	CHECK_LT(st.st_blocks * 512, 1000000);
+	remove_file("f");
+	tear_down();
+}
+
 /* --- alignment --------------------------------------------------------------
  */
 
