@@ -84,6 +84,7 @@ enum tow_sync {
 	TOW_SYNC_END,  /* at commit: the bytes, then the name */
 	TOW_SYNC_EACH, /* the same, and whenever sync_bytes more are written */
 };
+/* When that fails, of a part with keep_part only what was synced is kept. */
 
 #define TOW_SINK_AT_END	  UINT64_MAX /* offset: behind what is there */
 #define TOW_SINK_NO_LIMIT UINT64_MAX

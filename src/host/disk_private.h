@@ -115,7 +115,8 @@ struct tow_sink {
 	bool spans_busy;
 	struct disk_request sync;
 	bool sync_busy;
-	uint64_t synced; /* offset up to which bytes are safe */
+	uint64_t sync_to; /* what it is about, and */
+	uint64_t synced;  /* offset up to which bytes are safe */
 
 	uint64_t direct_bytes, posted_bytes, placed_bytes;
 	uint32_t copied_why;
@@ -137,6 +138,7 @@ void disk_wait_in_line(struct tow_sink *sink);
 /* sink.c */
 void sink_changed(struct tow_sink *sink);
 void sink_fail(struct tow_sink *sink, int error, const char *what);
+void sink_lost(struct tow_sink *sink);	  /* what was not synced may be gone */
 void sink_discard(struct tow_sink *sink); /* release it here and now */
 void sink_settle(struct tow_sink *sink);  /* is it idle, or can it go? */
 

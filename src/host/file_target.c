@@ -326,8 +326,10 @@ int target_commit(struct target *t)
 		return error;
 	if (t->replaces && fchmod(t->fd, t->mode) != 0)
 		return fail(t, "setting the mode of");
-	if (durable && fsync(t->fd) != 0)
+	if (durable && fsync(t->fd) != 0) {
+		t->lost = true;
 		return fail(t, "writing");
+	}
 	if (t->temporary[0] || t->file.in_place)
 		error = close_file(t);
 	if (!error && !t->file.in_place)

@@ -23,6 +23,7 @@ struct target {
 	uint64_t offset;	      /* of the first byte that is new */
 	uint64_t end;		      /* of what is in the file, when it ends */
 	bool reserved;
+	bool lost; /* fsync(2) failed: who knows what is in the file */
 	bool replaces;
 	mode_t mode; /* of what it replaces */
 

@@ -44,6 +44,16 @@ void sink_fail(struct tow_sink *sink, int error, const char *what)
 	feed_stop(sink);
 }
 
+/*
+ * A sync that failed is told of once, and by then the kernel may have thrown
+ * away what it could not write; a part that is continued behind that would be
+ * whole in length only.
+ */
+void sink_lost(struct tow_sink *sink)
+{
+	sink->failed_at = MIN(sink->failed_at, sink->synced);
+}
+
 /* --- jobs -------------------------------------------------------------------
  */
 
@@ -95,6 +105,8 @@ static void commit_done(struct job *job)
 		sink_fail(sink, sink->status, sink->target.failed);
 	else
 		enter(sink, TOW_SINK_DONE);
+	if (sink->target.lost)
+		sink_lost(sink);
 	sink_settle(sink);
 }
 

@@ -106,8 +106,12 @@ static void synced(struct disk_request *r)
 	struct tow_sink *sink = CONTAINER(r, struct tow_sink, sync);
 
 	sink->sync_busy = false;
-	if (r->result < 0)
+	if (r->result < 0) {
 		sink_fail(sink, r->result, "writing");
+		sink_lost(sink);
+	} else {
+		sink->synced = sink->sync_to;
+	}
 	feed_go_on(sink);
 }
 
@@ -120,7 +124,7 @@ static void sync_if_due(struct tow_sink *sink)
 	    written - sink->synced < sink->target.file.sync_bytes ||
 	    written == sink->synced)
 		return;
-	sink->synced = written;
+	sink->sync_to = written;
 	sink->sync.sync = true;
 	sink->sync.fd = sink->target.fd;
 	sink->sync.done = synced;

@@ -617,6 +617,71 @@ TEST(a_disk_that_breaks_fails_the_sink_once)
 	tear_down();
 }
 
+static unsigned syncs_left;
+
+static void start_without_sync(struct disk_request *r)
+{
+	if (r->sync && syncs_left-- == 0)
+		r->fd = -1;
+	real_start(r);
+}
+
+/* What the disk may not have is cut off, or the next try would build on it. */
+TEST(a_part_whose_sync_fails_keeps_what_is_safe)
+{
+	struct tow_sink_file file = { .name = "f",
+				      .part = "f.part",
+				      .keep_part = true,
+				      .sync = TOW_SYNC_EACH,
+				      .sync_bytes = 200000 };
+	struct tow_sink *sink;
+	struct tow_span span;
+
+	set_up();
+	open_disk();
+	real_start = disk->start;
+	disk->start = start_without_sync;
+	syncs_left = 1;
+	sink = open_ready(&file);
+	feed(sink, 0, 200000);
+	CHECK_EQ(tow_sink_reserve(sink, 1, &span), 0);
+	make_bytes((uint8_t *)(uintptr_t)span.ptr, 200000, span.len);
+	tow_sink_fill(sink, span.len);
+	wait_until_failed(sink, -EBADF);
+	tow_sink_close(sink);
+	tow_disk_close(disk);
+	disk = NULL;
+	check_file("f.part", 200000);
+	remove_file("f.part");
+	tear_down();
+}
+
+/* The same at commit, where nothing was safe before: there is no part. */
+TEST(a_part_that_cannot_be_synced_at_commit_is_not_kept)
+{
+	struct tow_sink_file file = { .name = "f",
+				      .part = "f.part",
+				      .keep_part = true,
+				      .sync = TOW_SYNC_END };
+	struct tow_sink *sink;
+	int fds[2], fd;
+
+	set_up();
+	open_disk();
+	sink = open_ready(&file);
+	feed(sink, 0, 200000);
+	CHECK_EQ(pipe(fds), 0);
+	fd = sink->target.fd;
+	sink->target.fd = fds[0]; /* fsync(2) says EINVAL */
+	CHECK_EQ(tow_sink_commit(sink), 0);
+	wait_until_failed(sink, -EINVAL);
+	sink->target.fd = fd;
+	tow_sink_close(sink);
+	close(fds[0]);
+	close(fds[1]);
+	tear_down();
+}
+
 TEST(short_writes_are_continued)
 {
 	struct tow_sink_file file = { .name = "f" };
