@@ -54,6 +54,7 @@ void govern_init(struct govern *g, struct tow_pool *pool, struct wheel *wheel,
 		.lent_max = cfg->lend_bytes_max ? MIN(cfg->lend_bytes_max, most)
 						: all / LENT_SHARE,
 		.lent_bufs_max = pool->bufs_total / LENT_SHARE,
+		.round = 1, /* a borrower begins with 0: it had no turn */
 	};
 	list_init(&g->waiting);
 	memset(memory, 0, cfg->owner_max * sizeof(struct tow_owner));
@@ -262,7 +263,7 @@ static uint64_t gain(const struct borrower *b)
 	return b->revoking ? held - b->lent : held;
 }
 
-static struct borrower *greater(struct list *members, uint32_t round,
+static struct borrower *greater(struct list *members, uint16_t round,
 				struct borrower *best)
 {
 	LIST_EACH (node, members) {
@@ -289,11 +290,11 @@ static struct borrower *greatest(const struct govern *g)
 	return best;
 }
 
+/* The greatest holders may have nothing that can be moved: all get a turn. */
 static void relieve(struct govern *g)
 {
-	struct borrower *b;
+	struct borrower *b = NULL;
 
-	g->round++;
 	for (int i = 0; i < TURNS_MAX && govern_is_short(g); i++) {
 		b = greatest(g);
 		if (!b)
@@ -305,6 +306,8 @@ static void relieve(struct govern *g)
 	}
 	if (govern_is_short(g))
 		g->relieve_us = g->wheel->now_us + PAUSE_US;
+	if (!b || !govern_is_short(g))
+		g->round++;
 }
 
 void govern_poll(struct govern *g)

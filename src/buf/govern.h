@@ -74,7 +74,7 @@ struct govern {
 	uint32_t owner_max;
 	uint64_t lent, lent_max; /* true cost */
 	uint32_t lent_bufs, lent_bufs_max;
-	uint32_t round;
+	uint16_t round;	     /* until everybody had a turn, or all is well */
 	uint64_t relieve_us; /* not before */
 	struct list waiting; /* borrowers to be revoked, or to be woken */
 };
