@@ -158,15 +158,19 @@ static void wait_for_poll(struct borrower *b)
 		list_append(&b->govern->waiting, &b->waiting);
 }
 
-void borrower_refuse(struct borrower *b, uint32_t cost)
+void borrower_refuse(struct borrower *b, uint32_t cost, uint32_t bytes)
 {
 	b->wants = cost;
+	b->wants_bytes = bytes;
 	wait_for_poll(b);
 }
 
 static bool may_wake(const struct borrower *b)
 {
-	return b->wants && (b->lent == 0 || borrower_may(b, b->wants));
+	const struct tow_pool *refuge = borrower_refuge(b);
+
+	return b->wants && (b->lent == 0 || borrower_may(b, b->wants) ||
+			    (refuge && refuge_has(refuge, b->wants_bytes)));
 }
 
 /* --------------------------------------------------------------- revocation */

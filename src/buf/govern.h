@@ -50,7 +50,8 @@ struct borrower {
 	uint32_t lent_max;	 /* its own budget; 0: none */
 	uint32_t moved;		 /* true cost of what lies in the refuge */
 	uint32_t wants;		 /* cost of what was refused; 0: nothing was */
-	uint32_t round;		 /* of relieve(), in which it had a turn */
+	uint32_t wants_bytes;	 /* payload of it, for the refuge */
+	uint16_t round;		 /* of relieve(), in which it had a turn */
 	bool revoking;		 /* TOW_EVENT_REVOKE is pended or was taken */
 	bool told;		 /* it was: the next poll ends all loans */
 };
@@ -111,7 +112,7 @@ void borrower_leave(struct borrower *b);
 
 bool borrower_may(const struct borrower *b, uint32_t cost);
 void borrower_sort(struct borrower *b); /* something is on loan, or nothing */
-void borrower_refuse(struct borrower *b, uint32_t cost);
+void borrower_refuse(struct borrower *b, uint32_t cost, uint32_t bytes);
 
 /* The first loan of a buffer. */
 static inline void borrower_lend(struct borrower *b, uint32_t cost)

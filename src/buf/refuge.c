@@ -37,17 +37,24 @@ bool refuge_fits(const struct tow_buf *buf, uint32_t bytes)
 	       chunks + buf->span_count <= TOW_BUF_SPANS;
 }
 
+bool refuge_has(const struct tow_pool *refuge, uint32_t bytes)
+{
+	uint32_t chunks = bytes > TOW_BUF_ROOM ? chunks_for(refuge, bytes) : 0;
+
+	return refuge->bufs_left > 0 && chunks <= refuge->chunks_left &&
+	       chunks < TOW_BUF_SPANS;
+}
+
 struct tow_buf *refuge_take(struct tow_pool *refuge, uint32_t bytes)
 {
-	bool few = bytes <= TOW_BUF_ROOM;
 	struct tow_buf *buf;
 
-	if (!few && (chunks_for(refuge, bytes) > refuge->chunks_left ||
-		     chunks_for(refuge, bytes) >= TOW_BUF_SPANS))
+	if (!refuge_has(refuge, bytes))
 		return NULL;
 	buf = tow_buf_take(refuge);
 	if (buf)
-		tow_buf_set_head(buf, few ? 0 : TOW_BUF_ROOM, 0);
+		tow_buf_set_head(buf, bytes > TOW_BUF_ROOM ? TOW_BUF_ROOM : 0,
+				 0);
 	return buf;
 }
 

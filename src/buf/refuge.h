@@ -13,6 +13,9 @@
 bool refuge_init(struct tow_pool *refuge, void *memory, size_t bytes,
 		 uint32_t chunk_bytes, uint64_t *empty_counter);
 
+/* refuge_take() would find a buffer for so many. */
+bool refuge_has(const struct tow_pool *refuge, uint32_t bytes);
+
 /* A buffer that has room for @bytes, without any; or NULL. */
 struct tow_buf *refuge_take(struct tow_pool *refuge, uint32_t bytes);
 

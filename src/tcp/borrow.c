@@ -67,7 +67,7 @@ static bool may_lend_one(struct tow_tcp *t)
 	struct tow_buf *buf = t->receive.borrow;
 
 	if (t->borrower.lent) {
-		borrower_refuse(&t->borrower, held(buf)->cost);
+		borrower_refuse(&t->borrower, held(buf)->cost, buf->bytes);
 		return false;
 	}
 	lend(t, buf);

@@ -98,7 +98,8 @@ static bool may_lend_one(struct tow_udp *s)
 	struct tow_buf *buf = s->unread.first;
 
 	if (s->borrower.lent) {
-		borrower_refuse(&s->borrower, buf_cost(buf));
+		borrower_refuse(&s->borrower, buf_cost(buf),
+				buf->bytes - udp_arrival_of(buf)->offset);
 		return false;
 	}
 	lend(s, buf);

@@ -40,7 +40,8 @@ static const struct borrower_ops ops = {
 static void *open_pool(struct tow_pool *p, uint32_t n)
 {
 	size_t bytes = pool_need(n, n, CHUNK);
-	void *memory = aligned_alloc(CHUNK, (bytes + CHUNK - 1) / CHUNK * CHUNK);
+	void *memory =
+		aligned_alloc(CHUNK, (bytes + CHUNK - 1) / CHUNK * CHUNK);
 
 	CHECK(memory);
 	pool_init(p, memory, n, n, CHUNK, &empty);

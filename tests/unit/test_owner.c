@@ -798,6 +798,37 @@ static struct tow_tcp *another(struct rig *r)
 	return t;
 }
 
+/* tow/owner.h: ENOBUFS "when it is full" ends when it is not */
+TCP_TEST(who_was_refused_hears_when_the_refuge_has_room)
+{
+	struct group g = begin(r, 5000, 0, 128 << 10);
+	struct tow_tcp *first = r->tcp, *second;
+	uint64_t all = 0;
+	struct loans l;
+
+	CHECK_EQ(tow_tcp_set(first, TOW_TCP_RECV_BYTES, 1 << 20), 0);
+	arrive(r, 2);
+	app_recv(r, 10000);
+	arrive(r, 100);
+	while (borrow(r, &l) > 0)
+		all += l.bytes;
+	CHECK_GT(all, 60000u);
+	r->tcp = second = another(r);
+	CHECK_EQ(tow_tcp_set_owner(second, g.owner), 0);
+	arrive(r, 3);
+	CHECK_EQ(borrow(r, &l), 1);
+	CHECK_EQ(tow_tcp_borrow(second, l.spans, 1), TOW_ENOBUFS);
+	poll_until_quiet(r);
+	CHECK_EQ(events_of(r, TOW_EVENT_READABLE), 0u);
+	tow_tcp_return(first, all); /* but the budget is used up still */
+	CHECK_LE(tow_deadline(r->stack), r->now_us);
+	poll_until_quiet(r);
+	CHECK_EQ(events_of(r, TOW_EVENT_READABLE), 2u); /* so was the first */
+	CHECK_GT(borrow(r, &l), 0);
+	CHECK_EQ(l.bytes, 2 * MSS);
+	close_group(r, &g);
+}
+
 static void small_pool(struct rig *r)
 {
 	struct rig_options o = r->options;
