@@ -120,23 +120,23 @@ static uint32_t pass_copied(struct tow_tcp *to, struct tow_tcp *from,
 
 /* The sum that was received is worth something where no device makes one. */
 static void hand_on_sum(struct tow_tcp *to, struct tow_buf *buf, uint32_t bytes,
-			uint64_t start)
+			struct loan *first)
 {
 	const struct held *h = held(buf);
 
-	if (h->sum_bytes == bytes && bytes == buf->bytes &&
+	if (first && h->sum_bytes == bytes && bytes == buf->bytes &&
 	    !(net_path_caps(&to->path) & TOW_DEV_TX_CSUM))
-		send_queue_note_sum(to, start, h->sum);
+		send_queue_note_sum(to, first, h->sum);
 }
 
 static uint32_t pass_in_place(struct tow_tcp *to, struct tow_tcp *from,
 			      struct tow_buf *buf, uint32_t bytes)
 {
-	uint64_t start = to->send.end;
+	struct loan *last = to->send.tail;
 
 	if (!send_queue_pass(to, buf, bytes))
 		return 0;
-	hand_on_sum(to, buf, bytes, start);
+	hand_on_sum(to, buf, bytes, last ? last->next : to->send.head);
 	to->ledger.passed_bytes += bytes;
 	if (to != from)
 		from->ledger.passed_bytes += bytes;

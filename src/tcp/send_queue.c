@@ -379,15 +379,11 @@ bool send_queue_pass(struct tow_tcp *t, struct tow_buf *buf, uint32_t bytes)
 	return true;
 }
 
-/* All bytes queued since @start have that sum, if a record begins there. */
-void send_queue_note_sum(struct tow_tcp *t, uint64_t start, uint16_t sum)
+/* All bytes from that record to the end, which were passed, have that sum. */
+void send_queue_note_sum(struct tow_tcp *t, struct loan *loan, uint16_t sum)
 {
-	struct loan *loan = send_queue_find(t->send.cursor, start);
-
-	if (!loan || loan->start != start)
-		return;
 	loan->flags |= LOAN_SUM;
-	loan->sum_bytes = (uint32_t)(t->send.end - start);
+	loan->sum_bytes = (uint32_t)(t->send.end - loan->start);
 	loan->sum = sum;
 }
 

@@ -178,7 +178,7 @@ int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 uint32_t send_queue_append(struct tow_tcp *t, const uint8_t *data,
 			   uint32_t bytes, enum tow_copy why);
 bool send_queue_pass(struct tow_tcp *t, struct tow_buf *buf, uint32_t bytes);
-void send_queue_note_sum(struct tow_tcp *t, uint64_t start, uint16_t sum);
+void send_queue_note_sum(struct tow_tcp *t, struct loan *loan, uint16_t sum);
 bool send_queue_sum(const struct tow_buf *buf, uint16_t *sum);
 void send_queue_note(struct tow_tcp *t, unsigned flags);
 void send_queue_starve(struct tow_tcp *t);
