@@ -17,7 +17,7 @@ struct tow_tcp;
  * A sink is one file being written. Its blocks are posted to the connection, so
  * that the device fills them, and from there they are written by io_uring, past
  * the page cache (O_DIRECT) where file and file system allow it. Memory and
- *file agree about where a page begins, whatever the stream's boundaries are:
+ * file agree about where a page begins, whatever the stream's boundaries are:
  *
  *	stream     ...head|ABCDEFGHIJKLMNOPQRSTUVWXYZ|FIN
  *	                  |                          |
@@ -53,12 +53,14 @@ struct tow_tcp;
  *
  * What is in the file, and under which name, is the program's choice at open:
  *
- *	plain          nothing has the name before commit, then all of it has,
- *at once; without commit nothing is left, also when the process is killed .part
- *grows under a name of its own, which commit replaces by the real one; kept for
- *another try, or removed, without. Its length is always how far it may be
- *continued: bytes reach the file in order in_place       bytes go to the file
- *itself; what is there is there
+ *	plain     nothing has the name before commit, then all of it has, at
+ *	          once; without commit nothing is left, also when the process
+ *	          is killed
+ *	.part     grows under a name of its own, which commit replaces by the
+ *	          real one; kept for another try, or removed, without. Its
+ *	          length is always how far it may be continued: bytes reach the
+ *	          file in order
+ *	in_place  bytes go to the file itself; what is there is there
  *
  * The system's errors are told as negative errnos, TOW_E* among them;
  * tow_sink_error() has a sentence. A file that would be longer than

@@ -22,10 +22,10 @@
  * What is on loan counts at its true cost: a byte keeps the whole buffer. A
  * loan that would go above one of the three budgets is made of plain memory,
  * the owner's refuge: the bytes are copied there ("budget" in the ledger), and
- * the device gets its buffer back.  Without a refuge, or when it is full,
+ * the device gets its buffer back. Without a refuge, or when it is full,
  * borrowing says TOW_ENOBUFS until something is returned; TOW_EVENT_READABLE
  * tells when. Who has nothing on loan may always have one buffer. The peer's
- *window closes meanwhile, as it does for whoever does not read.
+ * window closes meanwhile, as it does for whoever does not read.
  *
  *	device's ring  |####|    |####|####|    |     not returned in time:
  *	                  |         |    |

@@ -207,9 +207,10 @@ TOW_API int64_t tow_tcp_recv(struct tow_tcp *tcp, void *out,
  *          tow_tcp_close() or tow_tcp_abort(), or the poll after
  *          TOW_EVENT_REVOKE was taken.
  * Returns: n > 0            spans filled in @out
- *          0                the peer sent FIN and everything was borrowed *
- * TOW_ENOBUFS      there are bytes, but no more may be on loan: return some of
- * those that are TOW_EAGAIN, TOW_ECONNRESET, TOW_ETIMEDOUT as tow_tcp_recv()
+ *          0                the peer sent FIN and everything was borrowed
+ *          TOW_ENOBUFS      there are bytes, but no more may be on loan:
+ *                           return some of those that are
+ *          TOW_EAGAIN, TOW_ECONNRESET, TOW_ETIMEDOUT  as tow_tcp_recv()
  * Cost:    O(n).
  * Example: examples/tcp-sink.c
  */

@@ -126,8 +126,7 @@ TOW_API int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
  *
  * Returns: spans filled (0 for an empty datagram), TOW_EAGAIN, TOW_EMSGSIZE
  *          (@max is too small), TOW_ENOBUFS (no more may be on loan: return
- *          some), or an ICMP error as
- *          above.
+ *          some), or an ICMP error as above.
  */
 TOW_API int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 			   struct tow_udp_message *from) TOW_MUST_USE;

@@ -15,7 +15,7 @@
  * peer that is silent, or slow, could keep a block for long: when others wait,
  * the post that is the oldest is taken back after HOLD_US with what it has.
  * So a sink always gets on, and what it cannot take meanwhile the stack does
- *not acknowledge room for.
+ * not acknowledge room for.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -17,7 +17,7 @@
  *
  * There is at most one such frame of a flow in a batch, because the hint rests
  * after it (tow/dev.h). UDP keeps back what was not placed instead
- *(udp_land.c).
+ * (udp_land.c).
  */
 #include "stack/stack_private.h"
 

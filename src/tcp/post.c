@@ -29,7 +29,7 @@
  * Most connections never post, so the queue and what is known of placing are a
  * record of their own (struct posts), which comes with the first post. An empty
  * one is taken from a connection when another needs it: all that is lost then
- *is how placing went.
+ * is how placing went.
  *
  * A post that is full, or short at the end of the stream, moves to the list of
  * those done, from where the event is taken. Behind the bytes that count, what

@@ -8,11 +8,11 @@
  *	| ring | ring | ring | ring | ring |        before
  *	|<-- on loan ------->|<- unread -->|
  *
- *	| refuge, packed     | ring | ring |        revoked: the cursor is at
- *the ^ cursor                                    head, nothing is on loan
+ *	| refuge, packed     | ring | ring |        revoked: nothing is on
+ *	 ^ cursor                                   loan
  *
  *	| ring | ring | ring | refuge, packed |     over budget, or relieved:
- *only ^ cursor               what nobody can look at moves
+ *	                     ^ cursor               only what is unread moves
  *
  * A buffer moves whole or not at all; its place in the list stays, so order is
  * never a question. What was moved goes behind the last byte of the buffer in

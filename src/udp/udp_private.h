@@ -186,7 +186,8 @@ struct udp_received {
 	uint32_t sum; /* of the payload */
 };
 
-#define UDP_TICK_US 1024
+#define UDP_TICK_US    1024
+#define UDP_TICKS_MASK 0x3fffffffu /* of lent_at */
 
 #define UDP_NOTES_BYTES sizeof(((struct tow_buf *)0)->notes)
 _Static_assert(sizeof(struct udp_way) <= UDP_NOTES_BYTES, "fits the notes");

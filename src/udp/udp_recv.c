@@ -75,7 +75,7 @@ static void lend(struct tow_udp *s, struct tow_buf *buf)
 	uint64_t now_us = s->host->net->now_us;
 
 	udp_arrival_of(buf)->lent_at =
-		(uint32_t)(now_us / UDP_TICK_US) & 0x7fffffff;
+		(uint32_t)(now_us / UDP_TICK_US) & UDP_TICKS_MASK;
 	borrower_lend(&s->borrower, buf_cost(buf));
 }
 

@@ -159,7 +159,7 @@ static uint64_t oldest_us(const struct borrower *b)
 	if (!buf)
 		return now_us;
 	ticks -= udp_arrival_of((struct tow_buf *)(uintptr_t)buf)->lent_at;
-	return now_us - (uint64_t)(ticks & 0x3fffffff) * UDP_TICK_US;
+	return now_us - (uint64_t)(ticks & UDP_TICKS_MASK) * UDP_TICK_US;
 }
 
 static void tell(struct borrower *b)
