@@ -152,6 +152,25 @@ uint8_t *buf_append(struct tow_buf *buf, uint32_t bytes)
 	return (uint8_t *)(uintptr_t)last->ptr + before;
 }
 
+bool buf_compact(struct tow_buf *buf, struct ledgers ledgers, enum tow_copy why)
+{
+	struct tow_span *head = &buf->spans[0];
+	uint8_t *to = (uint8_t *)(uintptr_t)head->ptr + head->len;
+
+	ASSERT(buf->refs == 1);
+	if (buf->chunks == 0 || buf->bytes - head->len > room_behind(buf, head))
+		return false;
+	for (unsigned i = 1; i < buf->span_count; i++) {
+		payload_copy(ledgers, why, to, buf->spans[i].ptr,
+			     buf->spans[i].len);
+		to += buf->spans[i].len;
+	}
+	buf->span_count = 1;
+	head->len = buf->bytes;
+	pool_drop_chunks(buf);
+	return true;
+}
+
 /* Cut @bytes off the front of the spans above the first. */
 static void trim_payload_front(struct tow_buf *buf, size_t bytes)
 {

@@ -94,6 +94,13 @@ uint32_t buf_room(const struct tow_buf *buf);
  */
 uint8_t *buf_append(struct tow_buf *buf, uint32_t bytes);
 
+/*
+ * Move few bytes into the buffer's room, so that its chunks go back. False:
+ * they do not fit, or there are no chunks; then nothing has changed.
+ */
+bool buf_compact(struct tow_buf *buf, struct ledgers ledgers,
+		 enum tow_copy why);
+
 /* Cut bytes off the front or the back; at most all of them. */
 void buf_trim_front(struct tow_buf *buf, uint32_t bytes);
 void buf_trim_back(struct tow_buf *buf, uint32_t bytes);

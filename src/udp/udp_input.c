@@ -8,8 +8,10 @@
 #include "base/csum.h"
 #include "udp/udp_private.h"
 
-#define FEW_SHARE  4 /* of the receive memory: not for who has much of it, */
-#define LAST_SHARE 8 /* and not for UDP at all */
+#define SMALL_SHARE 8 /* of what a buffer costs: less payload is little */
+#define MUCH_SHARE  8 /* of what a socket may have: more is much */
+#define FEW_SHARE   4 /* of the receive memory: not for who has much of it, */
+#define LAST_SHARE  8 /* and not for UDP at all */
 
 enum { UDP_PASS = -1 }; /* else an enum tow_drop */
 
@@ -95,28 +97,42 @@ static uint64_t left_to_all(uint32_t left, uint32_t total)
 
 /*
  * True cost against the socket's limit, and against what is left to all: a
- * socket that nobody reads leaves as much to the others as it has. One datagram
- * always fits, up to the last of the memory.
+ * socket that nobody reads leaves as much to the others as it has.
  */
+static uint64_t cost_max(const struct udp_host *udp)
+{
+	const struct tow_pool *pool = &udp->net->rx_pool;
+	uint64_t left = left_to_all(pool->chunks_left, pool->chunks_total);
+
+	return MIN(left << pool->chunk_shift, udp->private->recv_max);
+}
+
+/* A chunk for each of many small datagrams is too much. */
+static void make_small(struct tow_udp *s, struct tow_buf *buf)
+{
+	if (buf->bytes < buf_cost(buf) / SMALL_SHARE &&
+	    s->rx_cost > cost_max(s->host) / MUCH_SHARE)
+		(void)buf_compact(buf, udp_ledgers(s), TOW_COPY_RX_COMPACT);
+}
+
+/* One datagram always fits, up to the last of the memory. */
 static bool has_room(const struct udp_host *udp, const struct tow_udp *s,
 		     uint32_t cost)
 {
 	const struct tow_pool *pool = &udp->net->rx_pool;
-	uint64_t left = left_to_all(pool->chunks_left, pool->chunks_total)
-			<< pool->chunk_shift;
 
 	if (pool->bufs_left < pool->bufs_total / LAST_SHARE ||
 	    pool->chunks_left < pool->chunks_total / LAST_SHARE)
 		return false;
 	return s->rx_cost == 0 ||
 	       (s->rx_bufs < left_to_all(pool->bufs_left, pool->bufs_total) &&
-		(uint64_t)s->rx_cost + cost <=
-			MIN(left, udp->private->recv_max));
+		(uint64_t)s->rx_cost + cost <= cost_max(udp));
 }
 
 /* To the queue that recv and borrow read; what it costs is limited. */
 void udp_enqueue(struct tow_udp *s, struct tow_buf *buf)
 {
+	make_small(s, buf);
 	if (!has_room(s->host, s, buf_cost(buf))) {
 		net_drop(s->host->net, TOW_DROP_UDP_FULL);
 		tow_buf_give(buf);

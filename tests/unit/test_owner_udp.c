@@ -325,6 +325,23 @@ TEST(moved_datagrams_are_copied_into_a_post)
 	end();
 }
 
+/* Few bytes in a chunk: of who has many of them they move out of it */
+TEST(small_datagrams_on_loan_do_not_pin_a_chunk_each)
+{
+	begin(0, 0, 0);
+	s.fake.room_bytes = 42;
+	for (uint32_t i = 0; i < 60; i++) {
+		arrive(100 + i);
+		CHECK_GT(borrow(), 0);
+		CHECK_EQ(from.bytes, 100 + i);
+		CHECK_MEM(out, payload, 100 + i);
+	}
+	CHECK_GT(copied(TOW_COPY_RX_COMPACT), 0);
+	CHECK_LE(info().lent_bytes, 30 * COST);
+	tow_udp_return(udp, 60);
+	end();
+}
+
 /* Small ones are in the rooms of buffers, and there are not many of those */
 TEST(datagrams_on_loan_leave_buffers_for_others)
 {
