@@ -38,7 +38,9 @@
  *	2. The program takes the event. It may still read, return, or leave it.
  *	3. The next tow_poll() takes back what was not returned. What lay in
  *	   the device's buffers is moved to the refuge ("revoked" in the
- *	   ledger). All of it is unread again.
+ *	   ledger). All of it is unread again; but for datagrams on loan out of
+ *	   a train of which tow_udp_recv() took others meanwhile: those are
+ *	   lost, and counted.
  *	4. The program borrows again, and finds the same bytes, from the first
  *	   that it did not return.
  *
