@@ -129,6 +129,21 @@ static int add_peer(struct tow_host *host, int link, const char *command,
 	return 0;
 }
 
+/* Two ends of one address would never hear each other. */
+static bool ends_differ(const struct net_options *o)
+{
+	struct tow_addr ours, peers;
+	unsigned i, j, bits;
+
+	for (i = 0; i < o->addrs.count; i++)
+		for (j = 0; j < o->peers.count; j++)
+			if (!tow_cidr_parse(&ours, &bits, o->addrs.items[i]) &&
+			    !tow_cidr_parse(&peers, &bits, o->peers.items[j]) &&
+			    tow_addr_equal(&ours, &peers))
+				return false;
+	return true;
+}
+
 static int set_up_defaults(struct tow_host *host, int link,
 			   const char *interface, const char *command,
 			   struct net_addrs *out)
@@ -165,6 +180,9 @@ static int set_up_addrs(struct tow_host *host, int link,
 	if (o->addrs.count == 0)
 		return complain(command, "--peer needs an --addr beside it: "
 					 "an address for this end");
+	if (!ends_differ(o))
+		return complain(command, "--addr and --peer are the same: each "
+					 "end needs an address of its own");
 	if (interface && tow_netif_up(interface, error, sizeof(error)) != 0 &&
 	    o->peers.count > 0)
 		return complain(command, error);

@@ -315,6 +315,12 @@ static int prepare_ftp(struct serve *s)
 			s->options.ftp_ports);
 		return EXIT_USAGE;
 	}
+	if (ftp->users && !ftp->port) {
+		fputs("tow serve: --ftp-users is about --ftp, which is not "
+		      "there\n",
+		      stderr);
+		return EXIT_USAGE;
+	}
 	if (ftp->port &&
 	    ftp_users_open(&s->ftp_users, ftp->users, error, sizeof(error))) {
 		fprintf(stderr, "tow serve: --ftp-users: %s\n", error);

@@ -220,7 +220,16 @@ int tow_host_addr(struct tow_host *host, int link, const char *cidr)
 	if (error)
 		return error;
 	error = tow_addr_add(host->stack, link, &addr, prefix_bits);
-	if (error)
+	if (error == TOW_EINVAL)
+		snprintf(host->error, sizeof(host->error),
+			 "%s cannot be the address of a station here: it is %s",
+			 cidr,
+			 tow_addr_is_v4(&addr)
+				 ? "the network itself, all of its stations, "
+				   "a group, or loopback"
+				 : "a group, loopback, or IPv6 where the "
+				   "MTU is below 1280");
+	else if (error)
 		snprintf(host->error, sizeof(host->error),
 			 "adding the address %s to the stack: %s", cidr,
 			 tow_strerror(error));

@@ -334,6 +334,16 @@ test_a_fifo_for_statistics_holds_nothing_up()
 	stop
 }
 
+# refused STATUS WORDS OPTION...
+refused()
+{
+	local status=$1 words=$2 got=0
+	shift 2
+	timeout 5 "$TOW" serve "$work" "$@" >"$work/out" 2>&1 || got=$?
+	[[ $got = "$status" ]] && grep -qF -- "$words" "$work/out" ||
+		fail "$*: $got, $(cat "$work/out")"
+}
+
 test_options_are_explained_and_corrected()
 {
 	"$TOW" help | grep -q serve
@@ -344,6 +354,13 @@ test_options_are_explained_and_corrected()
 	! "$TOW" serve --port 0 . 2>/dev/null || fail 'port 0 was taken'
 	! "$TOW" serve "$work/nowhere" 2>/dev/null || fail 'no directory'
 	! "$TOW" serve "$work" --dev tpa 2>/dev/null || fail 'no device'
+	refused 2 '--ftp-users is about --ftp' --ftp-users /dev/null
+	refused 1 '--addr and --peer are the same' \
+		--addr 10.0.0.2/24 --peer 10.0.0.2/24
+	refused 1 '10.0.0.0/24 cannot be the address of a station' \
+		--addr 10.0.0.0/24
+	refused 1 '10.0.0.255/24 cannot be the address of a station' \
+		--addr 10.0.0.255/24
 }
 
 run_tests "$@"
