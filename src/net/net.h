@@ -17,6 +17,7 @@
 #include <tow/dev.h>
 #include <tow/error.h>
 #include <tow/ledger.h>
+#include <tow/place.h>
 #include "base/random.h"
 #include "base/wheel.h"
 #include "buf/govern.h"
@@ -222,6 +223,25 @@ enum net_verdict net_receive(struct net *net, struct net_link *link,
 /* Does a frame that was not looked at yet say that it is of this flow? */
 bool net_frame_is_of(const struct net_link *link, const struct tow_buf *buf,
 		     const struct net_flow *flow);
+
+/*
+ * Hints for placement (struct tow_place), whichever transport gives them:
+ * hint.c. A token names protocol, record and generation; hint_give() fills in
+ * the flow, and @place has the rest; hint_enter() changes a state and counts.
+ */
+struct net_flow hint_flow(const struct tow_endpoint *local,
+			  const struct tow_endpoint *remote, uint8_t protocol);
+uint64_t hint_token(enum net_protocol protocol, uint32_t generation,
+		    uint32_t index);
+bool hint_may_be(const struct net_link *link);
+uint16_t hint_header_bytes(const struct net_link *link,
+			   const struct net_flow *flow, uint32_t transport);
+int hint_give(struct net *net, struct net_link *link,
+	      const struct net_flow *flow, struct tow_place *place);
+void hint_withdraw(struct net *net, struct net_link *link,
+		   const struct net_flow *flow);
+enum tow_placement hint_refusal(int error);
+void hint_enter(struct net *net, uint8_t *state, enum tow_placement next);
 
 /* The next packet sent to ourselves, or NULL. */
 struct tow_buf *net_loop_take(struct net *net);

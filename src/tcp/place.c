@@ -27,19 +27,20 @@
  */
 #include "tcp/tcp_private.h"
 
-#define LEARN_SEGMENTS	 64 /* between two looks at hits and misses */
-#define MISSES_MAX	 32 /* of them: see bench/run place */
-#define PAUSE_US_MIN	 100000u
-#define PAUSE_US_MAX	 10000000u
-#define ETHERNET_BYTES	 14u
-#define GENERATION_SHIFT 32
-#define GENERATION_MASK	 0xffffffu
+#define LEARN_SEGMENTS 64 /* between two looks at hits and misses */
+#define MISSES_MAX     32 /* of them: see bench/run place */
+#define PAUSE_US_MIN   100000u
+#define PAUSE_US_MAX   10000000u
+
+static struct net_flow flow_of(const struct tow_tcp *t)
+{
+	return hint_flow(&t->local, &t->remote, NET_TCP);
+}
 
 uint64_t place_token(const struct tow_tcp *t)
 {
-	return (uint64_t)NET_TCP << 56 |
-	       (uint64_t)t->generation << GENERATION_SHIFT |
-	       (uint64_t)(t - t->host->connections);
+	return hint_token(NET_TCP, t->generation,
+			  (uint32_t)(t - t->host->connections));
 }
 
 static struct tow_tcp *connection_of(struct tcp_host *host, uint64_t token)
@@ -77,12 +78,6 @@ static bool may_receive(const struct tow_tcp *t)
 	       !t->receive.fin_seen;
 }
 
-static bool link_places(const struct net_link *link)
-{
-	return link->dev && !link->gone && link->dev->caps & TOW_DEV_PLACE &&
-	       link->dev->ops->place;
-}
-
 /* May there be a hint at all? ARMED if so. */
 static enum tow_placement decide(const struct tow_tcp *t)
 {
@@ -90,7 +85,7 @@ static enum tow_placement decide(const struct tow_tcp *t)
 		return TOW_PLACEMENT_NONE;
 	if (!may_receive(t))
 		return TOW_PLACEMENT_STATE;
-	if (!link_places(t->path.link))
+	if (!hint_may_be(t->path.link))
 		return TOW_PLACEMENT_DEVICE;
 	if (port_is_shared(t))
 		return TOW_PLACEMENT_SHARED;
@@ -99,45 +94,14 @@ static enum tow_placement decide(const struct tow_tcp *t)
 	return TOW_PLACEMENT_ARMED;
 }
 
-static uint16_t expected_header_bytes(const struct tow_tcp *t)
-{
-	uint32_t bytes =
-		t->path.link->dev->caps & TOW_DEV_NO_LINK ? 0 : ETHERNET_BYTES;
-
-	bytes += tow_addr_is_v4(&t->remote.addr) ? 20 : 40;
-	bytes += 20 + (t->timestamps ? 12 : 0);
-	return (uint16_t)bytes;
-}
-
-static void name_flow(const struct tow_tcp *t, struct tow_place *out)
-{
-	*out = (struct tow_place){
-		.token = place_token(t),
-		.local_port = t->local.port,
-		.remote_port = t->remote.port,
-		.protocol = NET_TCP,
-	};
-	memcpy(out->local, t->local.addr.b, sizeof(out->local));
-	memcpy(out->remote, t->remote.addr.b, sizeof(out->remote));
-}
-
-static int call_device(struct tow_tcp *t, struct net_link *link,
-		       const struct tow_place *place)
-{
-	link->dev->now_us = tcp_now(t);
-	return link->dev->ops->place(link->dev, place);
-}
-
 static void withdraw(struct tow_tcp *t)
 {
 	struct net_link *link = t->posts->placing.link;
-	struct tow_place place;
+	struct net_flow flow = flow_of(t);
 
 	t->posts->placing.link = NULL;
-	if (!link || !link_places(link))
-		return;
-	name_flow(t, &place);
-	(void)call_device(t, link, &place);
+	if (link)
+		hint_withdraw(tcp_net(t), link, &flow);
 }
 
 /* What the device said no to is not asked for again at once. */
@@ -146,11 +110,7 @@ static enum tow_placement refused(struct tow_tcp *t, int error)
 	struct placing *p = &t->posts->placing;
 
 	p->link = NULL;
-	p->pause_state = TOW_PLACEMENT_REFUSED;
-	if (error == TOW_EBUSY)
-		p->pause_state = TOW_PLACEMENT_BUSY;
-	else if (error == TOW_EEXIST)
-		p->pause_state = TOW_PLACEMENT_SHARED;
+	p->pause_state = (uint8_t)hint_refusal(error);
 	p->paused_until_us = tcp_now(t) + PAUSE_US_MIN;
 	return (enum tow_placement)p->pause_state;
 }
@@ -160,13 +120,16 @@ static enum tow_placement arm(struct tow_tcp *t)
 	struct seq next = receive_last(t);
 	uint64_t distance = (uint64_t)seq_diff(next, t->rcv.nxt);
 	struct tow_span spans[TOW_PLACE_SPANS];
-	struct tow_place place;
+	uint32_t header = TCP_HEADER_BYTES + (t->timestamps ? 12 : 0);
+	struct net_flow flow = flow_of(t);
+	struct tow_place place = {
+		.token = place_token(t),
+		.header_bytes = hint_header_bytes(t->path.link, &flow, header),
+		.sequence = next.n,
+		.spans = spans,
+	};
 	int error;
 
-	name_flow(t, &place);
-	place.header_bytes = expected_header_bytes(t);
-	place.sequence = next.n;
-	place.spans = spans;
 	for (unsigned i = 0; i < TOW_PLACE_SPANS; i++) {
 		spans[i] = post_span_at(t, distance + place.bytes);
 		if (spans[i].len == 0)
@@ -181,32 +144,14 @@ static enum tow_placement arm(struct tow_tcp *t)
 	if (t->posts->placing.link && t->posts->placing.link != t->path.link)
 		withdraw(t);
 	t->posts->placing.link = t->path.link;
-	error = call_device(t, t->path.link, &place);
+	error = hint_give(tcp_net(t), t->path.link, &flow, &place);
 	return error ? refused(t, error) : TOW_PLACEMENT_ARMED;
 }
-
-static const enum tow_counter state_counters[TOW_PLACEMENT_KINDS] = {
-	[TOW_PLACEMENT_ARMED] = TOW_COUNTER_PLACE_ARMED,
-	[TOW_PLACEMENT_DEVICE] = TOW_COUNTER_PLACE_DEVICE,
-	[TOW_PLACEMENT_REFUSED] = TOW_COUNTER_PLACE_REFUSED,
-	[TOW_PLACEMENT_BUSY] = TOW_COUNTER_PLACE_BUSY,
-	[TOW_PLACEMENT_SHARED] = TOW_COUNTER_PLACE_SHARED,
-	[TOW_PLACEMENT_MISSES] = TOW_COUNTER_PLACE_PAUSED,
-};
 
 enum tow_placement place_state(const struct tow_tcp *t)
 {
 	return t->posts ? (enum tow_placement)t->posts->placing.state
 			: TOW_PLACEMENT_NONE;
-}
-
-static void enter(struct tow_tcp *t, enum tow_placement state)
-{
-	if (state == t->posts->placing.state)
-		return;
-	t->posts->placing.state = (uint8_t)state;
-	if (state_counters[state])
-		tcp_count(t, state_counters[state]);
 }
 
 /* Renew the hint, or withdraw it, now. */
@@ -221,7 +166,7 @@ void place_update(struct tow_tcp *t)
 		state = arm(t);
 	else if (t->posts->placing.link)
 		withdraw(t);
-	enter(t, state);
+	hint_enter(tcp_net(t), &t->posts->placing.state, state);
 }
 
 /* Before the device is asked for frames again. */
@@ -296,12 +241,6 @@ bool tcp_placed(struct tcp_host *host, const struct tow_buf *buf,
 		if (buf_span_is_placed(buf, &buf->spans[i]) &&
 		    !post_note_written(t, &buf->spans[i]))
 			return false;
-	*flow = (struct net_flow){
-		.local = t->local.addr,
-		.remote = t->remote.addr,
-		.local_port = t->local.port,
-		.remote_port = t->remote.port,
-		.protocol = NET_TCP,
-	};
+	*flow = flow_of(t);
 	return true;
 }

@@ -21,9 +21,6 @@
  * calls it, and without traffic there is nothing to place.
  */
 #include "udp/udp_private.h"
-#include "wire/wire_eth.h"
-#include "wire/wire_ip4.h"
-#include "wire/wire_ip6.h"
 
 #define WINDOW	     64 /* datagrams between two looks at the misses */
 #define MISS_SHARE   4	/* at most one of so many */
@@ -32,18 +29,15 @@
 #define BUSY_US	     10000 /* all queues of the device are taken */
 #define REFUSED_US   1000000
 
-#define TOKEN_PROTOCOL	 56
-#define TOKEN_GENERATION 32
-#define GENERATION_MASK	 0xffffffu
+static struct net_flow flow_of(const struct tow_udp *s)
+{
+	return hint_flow(&s->local, &s->remote, NET_UDP);
+}
 
 static uint64_t make_token(struct tow_udp *s)
 {
-	struct udp_private *private = s->host->private;
-	uint64_t index = (uint64_t)(s - s->host->sockets);
-
-	private->generation = (private->generation + 1) & GENERATION_MASK;
-	return (uint64_t)NET_UDP << TOKEN_PROTOCOL |
-	       (uint64_t) private->generation << TOKEN_GENERATION | index;
+	return hint_token(NET_UDP, ++s->host->private->generation,
+			  (uint32_t)(s - s->host->sockets));
 }
 
 /* The socket whose present hint has this token. */
@@ -52,7 +46,7 @@ static struct tow_udp *socket_of(struct udp_host *udp, uint64_t token)
 	uint32_t index = (uint32_t)token;
 	struct tow_udp *s;
 
-	if (token >> TOKEN_PROTOCOL != NET_UDP || index >= udp->socket_max)
+	if (index >= udp->socket_max)
 		return NULL;
 	s = &udp->sockets[index];
 	return s->landing.hint.link && s->landing.hint.token == token ? s
@@ -106,13 +100,7 @@ bool udp_placed(struct udp_host *udp, const struct tow_buf *buf,
 	if (!s)
 		return false;
 	note_placed(s, buf);
-	*flow = (struct net_flow){
-		.local = s->local.addr,
-		.remote = s->remote.addr,
-		.local_port = s->local.port,
-		.remote_port = s->remote.port,
-		.protocol = NET_UDP,
-	};
+	*flow = flow_of(s);
 	return true;
 }
 
@@ -166,41 +154,16 @@ bool udp_place_check(struct tow_udp *s, struct tow_buf *buf)
 /* ------------------------------------------------------------ telling a device
  */
 
-static uint16_t header_bytes(const struct tow_udp *s, const struct tow_dev *dev,
-			     const struct udp_post *post)
-{
-	uint32_t bytes = UDP_BYTES + post->header_bytes;
-
-	bytes += tow_addr_is_v4(&s->remote.addr) ? IP4_BYTES : IP6_BYTES;
-	if (!(dev->caps & TOW_DEV_NO_LINK))
-		bytes += ETH_BYTES;
-	return (uint16_t)bytes;
-}
-
-static struct tow_place flow_of(const struct tow_udp *s)
-{
-	struct tow_place place = {
-		.local_port = s->local.port,
-		.remote_port = s->remote.port,
-		.protocol = NET_UDP,
-	};
-
-	memcpy(place.local, s->local.addr.b, sizeof(place.local));
-	memcpy(place.remote, s->remote.addr.b, sizeof(place.remote));
-	return place;
-}
-
 void udp_place_withdraw(struct tow_udp *s)
 {
 	struct udp_hint *hint = &s->landing.hint;
-	struct tow_place place = flow_of(s);
 	struct net_link *link = hint->link;
+	struct net_flow flow = flow_of(s);
 
 	hint->link = NULL;
 	hint->token = 0;
-	if (!link || link->gone)
-		return;
-	(void)link->dev->ops->place(link->dev, &place);
+	if (link)
+		hint_withdraw(s->host->net, link, &flow);
 }
 
 /* Posts that one hint can cover: the same shape, one after the other. */
@@ -251,16 +214,12 @@ static void add_spans(struct tow_udp *s, struct tow_place *place,
 /* What the device said no to is not asked for again at once. */
 static void refused(struct udp_hint *hint, uint64_t now_us, int error)
 {
-	hint->why_not = TOW_PLACEMENT_REFUSED;
+	hint->why_not = (uint8_t)hint_refusal(error);
 	hint->retry_us = now_us + REFUSED_US;
-	if (error == TOW_EBUSY) {
-		hint->why_not = TOW_PLACEMENT_BUSY;
+	if (error == TOW_EBUSY)
 		hint->retry_us = now_us + BUSY_US;
-	} else if (error == TOW_EEXIST) {
-		hint->why_not = TOW_PLACEMENT_SHARED;
-	} else if (error == TOW_EOPNOTSUPP) {
+	else if (error == TOW_EOPNOTSUPP)
 		hint->retry_us = UINT64_MAX; /* never for such a flow */
-	}
 }
 
 /* From position @from on: where the next datagram will belong. */
@@ -268,8 +227,9 @@ static void arm(struct tow_udp *s, struct net_link *link, uint64_t from)
 {
 	const struct udp_post *post = udp_post_at(s, s->landing.active);
 	struct udp_hint *hint = &s->landing.hint;
-	struct tow_place place = flow_of(s);
+	struct tow_place place = { 0 };
 	struct tow_span spans[TOW_PLACE_SPANS];
+	struct net_flow flow = flow_of(s);
 	int error;
 
 	add_spans(s, &place, spans, from);
@@ -279,8 +239,9 @@ static void arm(struct tow_udp *s, struct net_link *link, uint64_t from)
 	}
 	place.token = make_token(s);
 	place.slot_bytes = post->slot_bytes;
-	place.header_bytes = header_bytes(s, link->dev, post);
-	error = link->dev->ops->place(link->dev, &place);
+	place.header_bytes =
+		hint_header_bytes(link, &flow, UDP_BYTES + post->header_bytes);
+	error = hint_give(s->host->net, link, &flow, &place);
 	hint->link = error ? NULL : link;
 	hint->token = error ? 0 : place.token;
 	hint->next = from;
@@ -305,9 +266,8 @@ static struct net_link *link_of(struct tow_udp *s)
 	};
 	struct net_path *path;
 
-	if (udp_path_find(s->host, &way, &path) != 0 || path->link->gone ||
-	    !path->link->dev || !(path->link->dev->caps & TOW_DEV_PLACE) ||
-	    !path->link->dev->ops->place)
+	if (udp_path_find(s->host, &way, &path) != 0 ||
+	    !hint_may_be(path->link))
 		return NULL;
 	return path->link;
 }
@@ -357,26 +317,6 @@ static enum tow_placement decide(struct tow_udp *s, struct net_link **link)
 		return (enum tow_placement)hint->why_not;
 	*link = link_of(s);
 	return *link ? TOW_PLACEMENT_ARMED : TOW_PLACEMENT_DEVICE;
-}
-
-static const enum tow_counter state_counters[TOW_PLACEMENT_KINDS] = {
-	[TOW_PLACEMENT_ARMED] = TOW_COUNTER_PLACE_ARMED,
-	[TOW_PLACEMENT_DEVICE] = TOW_COUNTER_PLACE_DEVICE,
-	[TOW_PLACEMENT_REFUSED] = TOW_COUNTER_PLACE_REFUSED,
-	[TOW_PLACEMENT_BUSY] = TOW_COUNTER_PLACE_BUSY,
-	[TOW_PLACEMENT_SHARED] = TOW_COUNTER_PLACE_SHARED,
-	[TOW_PLACEMENT_MISSES] = TOW_COUNTER_PLACE_PAUSED,
-};
-
-static void enter(struct tow_udp *s, enum tow_placement state)
-{
-	struct udp_hint *hint = &s->landing.hint;
-
-	if (state == hint->state)
-		return;
-	hint->state = (uint8_t)state;
-	if (state_counters[state])
-		net_count(s->host->net, state_counters[state]);
 }
 
 enum tow_placement tow_udp_placement(const struct tow_udp *udp)
@@ -430,7 +370,7 @@ void udp_place(struct tow_udp *s)
 		if (!hint->link)
 			state = (enum tow_placement)hint->why_not;
 	}
-	enter(s, state);
+	hint_enter(s->host->net, &hint->state, state);
 }
 
 void udp_place_later(struct tow_udp *s)
