@@ -85,7 +85,9 @@ struct tow_ledger;
  *    is written there before the next place() for the flow, because the stack
  *    has to see first what is there. So it does after a frame of the flow that
  *    has payload, but none of it in @spans: the stack may put that where the
- *    next frame would be written. Frames without payload change nothing.
+ *    next frame would be written. Frames without payload change nothing. A
+ *    frame that may be of the flow, for all that the device can read of its
+ *    headers (options, extension headers), counts as one.
  *  - When place() returns, earlier spans of that flow are not written to any
  *    more, and no frame that is still to be handed up has bytes in them.
  *

@@ -25,7 +25,8 @@
  * While memory is posted, the stack and the device may write anywhere into it,
  * and nowhere else. What counts is the first bytes of it, as many as the event
  * says; behind them is what was there before, or zeros where the device had
- * written something that was not the stream's.
+ * written something that was not the stream's. Memory that is posted twice at a
+ * time, in part or on two connections, has bytes of either in the end.
  */
 #define TOW_POSTS_MAX 16 /* queued on one connection or socket */
 
