@@ -315,6 +315,7 @@ static void rewind_loans(struct datagrams *flow)
 {
 	if (!revocation_done(&flow->revocation, flow->world))
 		return;
+	flow->held_bytes = 0;
 	while (flow->held)
 		flow->got -=
 			--flow->seen[flow->held_numbers[--flow->held]] == 0;
@@ -323,6 +324,8 @@ static void rewind_loans(struct datagrams *flow)
 static void return_held(struct datagrams *flow)
 {
 	tow_udp_return(flow->in, flow->held);
+	flow->to->returned_bytes += flow->held_bytes;
+	flow->held_bytes = 0;
 	flow->held = 0;
 }
 
@@ -372,7 +375,7 @@ static bool borrow_one(struct datagrams *flow)
 		wrong(flow, "the spans are not as long as the datagram");
 	datagrams_judge(flow, data, bytes);
 	flow->to->borrowed_bytes += bytes;
-	flow->to->returned_bytes += bytes;
+	flow->held_bytes += bytes;
 	flow->held_numbers[flow->held++] = flow->last_number;
 	if (flow->held == HELD_DATAGRAMS_MAX || hit(flow, 500000))
 		return_held(flow);

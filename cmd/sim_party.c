@@ -51,7 +51,7 @@ static void open_party(struct world *world, struct party *party)
 	if (dice_hit(dice, 500000))
 		config.budget_bytes = dice_scale(dice, 1, 1 << 20);
 	if (dice_hit(dice, 600000))
-		config.deadline_us = dice_scale(dice, 100, 2000000);
+		config.deadline_us = dice_scale(dice, 5000, 2000000);
 	draw_refuge(world, party->node, &config);
 	party->close_us = NEVER;
 	if (dice_hit(dice, 400000))

@@ -273,6 +273,7 @@ struct datagrams {
 	uint64_t next_us, gap_us, end_us;
 	unsigned held; /* borrowed and not returned */
 	uint32_t held_numbers[HELD_DATAGRAMS_MAX], last_number;
+	uint64_t held_bytes; /* of all of them */
 	uint32_t hold_ppm;
 	struct party *to_party, *from_party; /* of in, of out; NULL: none */
 	struct revocation revocation;
