@@ -50,6 +50,11 @@
  * before step 3 that they look no more. A deadline binds what is on loan; a
  * program that never takes its events keeps its loans, within the budgets.
  *
+ * Without an owner each connection's window leaves as much of the ring to the
+ * others as the connection holds, read or unread, or passed on and not there
+ * yet. An owner's connections do so together: they have one share, however many
+ * they are, besides the first window of each.
+ *
  * Bytes that nobody has borrowed are moved to the refuge without a word, and
  * only when the device runs short. Moved bytes count against the connection's
  * window as before, so a refuge holds at most what the windows let in.

@@ -15,7 +15,8 @@
  *    has nothing may always have one buffer: it is in the pool already, and
  *    would be so unread.
  *  - What is unread and not on loan is what the receive windows let in, and
- *    those leave an eighth of the pool alone (src/tcp/receive.c).
+ *    those leave an eighth of the pool alone, and besides as much as the
+ *    connection holds, or all connections of its owner (src/tcp/receive.c).
  *  - When less than that eighth is left all the same, the greatest holders that
  *    have a refuge are moved there, one by one, until a quarter is free: their
  *    unread bytes at once, their loans after they were told.
@@ -92,12 +93,18 @@ void borrower_sort(struct borrower *b)
 		timer_arm(wheel, &o->timer, wheel->now_us + o->deadline_us);
 }
 
+static uint64_t windowed(const struct borrower *b)
+{
+	return b->ops->has_window ? b->ops->held(b) : 0;
+}
+
 static void leave_owner(struct borrower *b)
 {
 	if (!b->owner)
 		return;
 	ASSERT(b->moved == 0);
 	b->owner->lent -= b->lent;
+	b->owner->held -= windowed(b);
 	b->owner->member_count--;
 	b->owner = NULL;
 	list_remove(&b->member);
@@ -116,6 +123,7 @@ int borrower_join(struct borrower *b, struct tow_owner *owner)
 	b->owner = owner;
 	owner->member_count++;
 	owner->lent += b->lent;
+	owner->held += windowed(b);
 	borrower_sort(b);
 	return 0;
 }
@@ -125,6 +133,22 @@ void borrower_leave(struct borrower *b)
 	ASSERT(b->lent == 0);
 	leave_owner(b);
 	list_remove(&b->waiting);
+}
+
+uint64_t borrower_others(const struct borrower *b)
+{
+	const struct tow_owner *o = b->owner;
+	uint64_t held, moved = 0;
+
+	if (LIKELY(!o))
+		return 0;
+	held = o->held - windowed(b);
+	if (o->has_refuge) /* UDP's are among them: no more than an estimate */
+		moved = ((uint64_t)(o->refuge.chunks_total -
+				    o->refuge.chunks_left)
+			 << o->refuge.chunk_shift) -
+			b->moved;
+	return held > moved ? held - moved : 0;
 }
 
 /* One buffer is always allowed, however large it is. */
@@ -337,7 +361,7 @@ bool govern_waits(const struct govern *g)
 /* --------------------------------------------------------------- invariants */
 
 struct sums {
-	uint64_t lent, moved;
+	uint64_t lent, held, moved;
 	uint32_t members;
 };
 
@@ -350,6 +374,7 @@ static void check_members(const struct tow_owner *o, const struct list *list,
 		ASSERT(b->owner == o);
 		ASSERT((b->lent > 0) == (list == &o->lending));
 		sums->lent += b->lent;
+		sums->held += windowed(b);
 		sums->moved += b->moved;
 		sums->members++;
 	}
@@ -362,6 +387,7 @@ static void check_owner(const struct tow_owner *o)
 	check_members(o, &o->lending, &sums);
 	check_members(o, &o->idle, &sums);
 	ASSERT(sums.lent == o->lent && sums.members == o->member_count);
+	ASSERT(sums.held == o->held);
 	ASSERT(o->has_refuge || sums.moved == 0);
 	ASSERT(!o->deadline_us || list_empty(&o->lending) || o->timer.armed);
 }

@@ -26,6 +26,8 @@ struct borrower;
 struct borrower_ops {
 	/* True cost of all its buffers, wherever they are. */
 	uint64_t (*held)(const struct borrower *b);
+	/* It says each change of that by borrower_holds(). */
+	bool has_window;
 	/* When the oldest loan was made of those that are in the pool. */
 	uint64_t (*oldest_us)(const struct borrower *b);
 	/* Pend TOW_EVENT_REVOKE. When it is taken: govern_told(). */
@@ -61,6 +63,7 @@ struct tow_owner {
 	struct list lending, idle; /* members, with loans and without */
 	struct timer timer;	   /* armed while something is on loan */
 	uint64_t lent, lent_max, deadline_us;
+	uint64_t held; /* by those members that have a window */
 	uint64_t revoked;
 	struct tow_pool refuge;
 	uint64_t refuge_empty; /* takes that found nothing */
@@ -142,6 +145,16 @@ static inline void borrower_ended(struct borrower *b, uint32_t cost)
 	if (b->lent == 0)
 		borrower_sort(b);
 }
+
+/* It holds so much more, or less. */
+static inline void borrower_holds(struct borrower *b, int64_t more)
+{
+	if (b->owner)
+		b->owner->held += (uint64_t)more;
+}
+
+/* What the other members of its owner that have a window hold of the pool. */
+uint64_t borrower_others(const struct borrower *b);
 
 /* Where it may move bytes to; NULL: nowhere. */
 static inline struct tow_pool *borrower_refuge(const struct borrower *b)

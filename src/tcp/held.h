@@ -43,10 +43,21 @@ static inline struct seq held_end(struct tow_buf *buf)
 	return seq_add(held(buf)->seq, buf->bytes);
 }
 
+static inline void held_cost_grew(struct tow_tcp *t, int64_t more)
+{
+	t->receive.cost += (uint32_t)more;
+	borrower_holds(&t->borrower, more);
+}
+
+static inline void held_cost_fell(struct tow_tcp *t, uint32_t less)
+{
+	held_cost_grew(t, -(int64_t)less);
+}
+
 static inline void held_begin(struct tow_tcp *t, struct tow_buf *buf)
 {
 	held(buf)->cost = buf_cost(buf);
-	t->receive.cost += held(buf)->cost;
+	held_cost_grew(t, held(buf)->cost);
 }
 
 /* From now on it is in order: in the list. */
@@ -76,7 +87,7 @@ static inline void held_loan_ended(struct tow_tcp *t, struct tow_buf *buf)
 /* The receiver has done with a buffer that is not in the list. */
 static inline void held_discard(struct tow_tcp *t, struct tow_buf *buf)
 {
-	t->receive.cost -= held(buf)->cost;
+	held_cost_fell(t, held(buf)->cost);
 	tow_buf_give(buf);
 }
 
@@ -90,7 +101,7 @@ static inline void held_release(struct tow_tcp *t, struct tow_buf *buf)
 	if (held(buf)->loans)
 		pass_keep(t, buf);
 	else
-		t->receive.cost -= held(buf)->cost;
+		held_cost_fell(t, held(buf)->cost);
 	if (held_is_moved(t, buf))
 		t->borrower.moved -= held(buf)->cost;
 	tow_buf_give(buf);

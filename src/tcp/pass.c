@@ -48,7 +48,7 @@ void pass_done(struct tow_buf *buf)
 	if (owner) {
 		h->owner = NULL;
 		list_remove(&h->link);
-		owner->receive.cost -= h->cost;
+		held_cost_fell(owner, h->cost);
 	}
 	tow_buf_give(buf);
 	if (owner)
@@ -61,7 +61,7 @@ void pass_forget(struct tow_tcp *t)
 	LIST_EACH (node, &t->receive.passed) {
 		struct held *h = CONTAINER(node, struct held, link);
 
-		t->receive.cost -= h->cost;
+		held_cost_fell(t, h->cost);
 		h->owner = NULL;
 		list_remove(node);
 	}

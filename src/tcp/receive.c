@@ -274,15 +274,19 @@ static void note_fin(struct tow_tcp *t, struct seq fin)
 
 /*
  * The limit, or if that is less what is left to all together, but for the last
- * of it: who reads slowly leaves as much to the others as it holds.
+ * of it: who reads slowly leaves as much to the others as it holds. An owner's
+ * connections do so together, however many they are.
  */
 static uint32_t cost_max(const struct tow_tcp *t)
 {
 	const struct tow_pool *pool = &tcp_net(t)->rx_pool;
 	uint32_t kept = pool->chunks_total / 8;
 	uint64_t left = pool->chunks_left > kept ? pool->chunks_left - kept : 0;
+	uint64_t others = borrower_others(&t->borrower);
 
-	return (uint32_t)MIN(left << pool->chunk_shift, t->receive.limit);
+	left <<= pool->chunk_shift;
+	left = left > others ? left - others : 0;
+	return (uint32_t)MIN(left, t->receive.limit);
 }
 
 /*
@@ -344,7 +348,9 @@ static bool may_keep(const struct tow_tcp *t, const struct tow_buf *buf)
 
 	return LIKELY(pool->chunks_left >= pool->chunks_total / LAST_SHARE) ||
 	       t->receive.cost == 0 || tcp_has_posts(t) ||
-	       t->receive.cost + buf_cost(buf) <= left ||
+	       borrower_others(&t->borrower) + t->receive.cost +
+			       buf_cost(buf) <=
+		       left ||
 	       (tail && buf_room(tail) >= buf->bytes);
 }
 
@@ -517,7 +523,7 @@ static void rescue(struct tow_tcp *t, struct tow_buf *buf)
 		renege(t, buf);
 		return;
 	}
-	t->receive.cost += buf_cost(buf) - held(buf)->cost;
+	held_cost_grew(t, (int64_t)buf_cost(buf) - held(buf)->cost);
 	held(buf)->cost = buf_cost(buf);
 }
 

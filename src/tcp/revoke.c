@@ -58,7 +58,7 @@ static void pour(struct tow_tcp *t, struct tow_buf *to,
 	refuge_pour(to, from, 0, tcp_ledgers(t), why);
 	held(to)->cost = buf_cost(to);
 	more = held(to)->cost - more;
-	t->receive.cost += more;
+	held_cost_grew(t, more);
 	t->borrower.moved += more;
 }
 
@@ -190,6 +190,7 @@ static void end(struct borrower *b)
 
 const struct borrower_ops tcp_borrower_ops = {
 	.held = held_cost,
+	.has_window = true,
 	.oldest_us = oldest_us,
 	.tell = tell,
 	.revoke = revoke,

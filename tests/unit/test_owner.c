@@ -866,6 +866,43 @@ TCP_TEST(borrowers_that_never_return_leave_loans_to_the_others)
 		tow_tcp_abort(hogs[i]);
 }
 
+/* What a newcomer is offered when eight connections have read nothing. */
+static uint32_t offered_beside_hogs(struct rig *r, struct tow_owner *owner)
+{
+	struct tow_tcp *hogs[8];
+	uint32_t offered;
+
+	tow_listener_set_owner(r->listener, owner);
+	for (unsigned i = 0; i < 8; i++) {
+		r->tcp = hogs[i] = another(r);
+		arrive(r, 100);
+	}
+	tow_listener_set_owner(r->listener, NULL);
+	r->tcp = another(r);
+	arrive(r, 1);
+	offered = info_of(r).recv_window_bytes;
+	tow_tcp_abort(r->tcp);
+	for (unsigned i = 0; i < 8; i++)
+		tow_tcp_abort(hogs[i]);
+	return offered;
+}
+
+/* tow/owner.h: of the ring, all of an owner's connections have one share */
+TCP_TEST(connections_of_an_owner_leave_as_much_as_they_hold_together)
+{
+	uint32_t alone, owned;
+	struct group g;
+
+	small_pool(r);
+	alone = offered_beside_hogs(r, NULL);
+	small_pool(r);
+	g = open_group(r, 0, 0, 0);
+	owned = offered_beside_hogs(r, g.owner);
+	CHECK_GT(alone, 0u);
+	CHECK_GT(owned, 3 * alone);
+	close_group(r, &g);
+}
+
 /*
  * Three connections whose windows were promised when the ring was empty:
  * together they are more than it has.
