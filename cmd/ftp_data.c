@@ -248,6 +248,7 @@ static bool is_ours(const struct ftp_data *d, const struct tow_tcp *tcp)
 static void take_connection(struct ftp_data *d, struct tow_tcp *tcp)
 {
 	d->tcp = tcp;
+	clients_add(d->ftp->server->clients, &d->session->remote.addr, tcp);
 	tow_tcp_set_user(tcp, &d->handler);
 	stop_listening(d);
 	if (d->task != TASK_NONE)

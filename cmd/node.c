@@ -34,6 +34,7 @@ struct tow_config node_config(uint32_t clients)
 	cfg.rx_bufs *= RX_TIMES;
 	cfg.tx_chunks += 2 * clients;
 	cfg.loans += 8 * clients;
+	cfg.owner_max = CLIENTS_MAX + 1;
 	return cfg;
 }
 
@@ -75,6 +76,10 @@ int node_open(struct node *node, const struct tow_config *config)
 		return EXIT_FAILED;
 	}
 	node->stack = tow_host_stack(node->host);
+	if (node->ops)
+		error = clients_open(&node->clients, node->stack, config);
+	if (error)
+		return node_complain(node, "starting", -error);
 	look_at_clock(node);
 	return catch_signals(node);
 }

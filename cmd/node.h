@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 #include <tow/host.h>
+#include "clients.h"
 #include "net_setup.h"
 #include "text.h"
 
@@ -58,7 +59,8 @@ struct node {
 
 	struct tow_host *host;
 	struct tow_stack *stack;
-	uint64_t now_us; /* of this round */
+	struct clients clients; /* not without @ops */
+	uint64_t now_us;	/* of this round */
 	time_t now;
 	bool draining, ending, device_gone;
 	uint64_t drain_until_us, next_tick_us;

@@ -269,6 +269,7 @@ static int set_up(struct command *c)
 	int status = node_open(&c->node, &cfg);
 
 	c->relay.stack = c->node.stack;
+	c->relay.clients = &c->node.clients;
 	if (status == EXIT_OK)
 		status = open_devices(c);
 	if (status == EXIT_OK)

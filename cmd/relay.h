@@ -11,6 +11,7 @@
 #include <tow/udp.h>
 #include "access_log.h"
 #include "base/list.h"
+#include "clients.h"
 #include "options.h"
 
 /*
@@ -58,6 +59,7 @@ struct relay_totals {
 struct relay {
 	struct relay_settings settings;
 	struct tow_stack *stack;
+	struct clients *clients;
 	struct tow_endpoint listen;
 	struct target targets[RELAY_TARGETS_MAX];
 	unsigned target_count, target_next;

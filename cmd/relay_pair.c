@@ -52,6 +52,7 @@ struct pair {
 	uint64_t began_us;
 	uint64_t since_us; /* of the attempt to connect, or the last progress */
 	uint64_t mark;	   /* bytes acknowledged at since_us */
+	struct tow_addr addr; /* of the client, who answers for both */
 	char client[TOW_ENDPOINT_TEXT_MAX];
 };
 
@@ -113,6 +114,7 @@ static void connect_next(struct pair *pair)
 					&pair->far.tcp);
 		if (!error) {
 			tow_tcp_set_user(pair->far.tcp, &pair->far);
+			clients_add(relay->clients, &pair->addr, pair->far.tcp);
 			(void)tow_tcp_set(pair->far.tcp, TOW_TCP_NODELAY, 1);
 			pair->since_us = relay->now_us;
 			return;
@@ -157,6 +159,8 @@ static void pair_begin(struct relay *relay, struct tow_tcp *tcp)
 	pair->near.tcp = tcp;
 	pair->began_us = relay->now_us;
 	tow_endpoint_format(&client, pair->client, sizeof(pair->client));
+	pair->addr = client.addr;
+	clients_add(relay->clients, &pair->addr, tcp);
 	tow_tcp_set_user(tcp, &pair->near);
 	(void)tow_tcp_set(tcp, TOW_TCP_NODELAY, 1);
 	list_init(&pair->link);

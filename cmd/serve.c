@@ -226,6 +226,7 @@ static int open_server(struct serve *s)
 
 	server->settings = s->options.settings;
 	server->stack = s->node.stack;
+	server->clients = &s->node.clients;
 	error = workers_open(&server->workers, SERVE_WORKERS);
 	if (!error)
 		error = workers_open(&server->movers, SERVE_WORKERS);

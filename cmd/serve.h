@@ -10,6 +10,7 @@
 #include <tow/tcp.h>
 #include "access_log.h"
 #include "base/list.h"
+#include "clients.h"
 #include "file_map.h"
 #include "host/workers.h"
 #include "text.h"
@@ -44,6 +45,7 @@ struct serve_settings {
 struct server {
 	struct serve_settings settings;
 	struct tow_stack *stack;
+	struct clients *clients;
 	struct tow_disk *disk;	  /* what clients write goes there */
 	unsigned disk_blocks;	  /* that it has, for all of them */
 	struct workers *workers;  /* for what is short: opening, listing, log */

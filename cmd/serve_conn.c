@@ -74,6 +74,7 @@ static void add_conn(struct http_server *http, struct tow_tcp *tcp)
 	list_append(&http->conns, &c->link);
 	http->conn_count++;
 	tow_addr_format(&peer.addr, c->peer, sizeof(c->peer));
+	clients_add(http->server->clients, &peer.addr, tcp);
 	tow_tcp_set_user(tcp, &c->handler);
 	(void)tow_tcp_set(tcp, TOW_TCP_NODELAY, 1);
 	http_message_begin(&c->request, HTTP_REQUEST);

@@ -26,24 +26,17 @@ static struct ftp_data *data_of(struct list *node)
 /* --- accepting --------------------------------------------------------------
  */
 
-/* An IPv6 client has a whole /64 to choose its addresses from. */
-static bool same_client(const struct tow_addr *a, const struct tow_addr *b)
-{
-	if (tow_addr_is_v4(a) || tow_addr_is_v4(b))
-		return tow_addr_equal(a, b);
-	return memcmp(a->b, b->b, 8) == 0;
-}
-
 static unsigned count_sessions(struct ftp_server *ftp,
 			       const struct tow_addr *client)
 {
+	struct tow_addr net = client_net(client), other;
 	unsigned count = 0;
 
 	LIST_EACH (node, &ftp->sessions) {
 		struct ftp_session *s = session_of(node);
 
-		count += s->state != FTP_GONE &&
-			 same_client(&s->remote.addr, client);
+		other = client_net(&s->remote.addr);
+		count += s->state != FTP_GONE && tow_addr_equal(&other, &net);
 	}
 	return count;
 }
@@ -65,6 +58,7 @@ static void accept_sessions(struct ftp_server *ftp)
 
 	while (ftp->listener && tow_tcp_accept(ftp->listener, &tcp) == 0) {
 		remote = tow_tcp_remote(tcp);
+		clients_add(ftp->server->clients, &remote.addr, tcp);
 		if (ftp->session_count >= ftp->settings.sessions_max ||
 		    count_sessions(ftp, &remote.addr) >=
 			    ftp->settings.client_max)

@@ -238,14 +238,15 @@ static bool has_transfer(const struct tftp_server *tftp,
 static bool has_too_many(const struct tftp_server *tftp,
 			 const struct tow_endpoint *peer)
 {
+	struct tow_addr net = client_net(&peer->addr), other;
 	uint64_t n = 0;
 
 	LIST_EACH (node, &tftp->transfers) {
 		const struct transfer *t =
 			CONTAINER(node, struct transfer, link);
 
-		n += t->state != TRANSFER_GONE &&
-		     tow_addr_equal(&t->peer.addr, &peer->addr);
+		other = client_net(&t->peer.addr);
+		n += t->state != TRANSFER_GONE && tow_addr_equal(&other, &net);
 	}
 	return tftp->count >= tftp->settings.transfers_max ||
 	       n >= tftp->settings.client_max;

@@ -114,6 +114,57 @@ test_uploads_are_resumed()
 	only './append ./curl ./lftp ./new ./rest '
 }
 
+# Both ends have a part of some files, the whole of others, and none of the rest.
+test_mirrors_are_continued()
+{
+	local i
+	needs lftp
+	mkdir -p "$work/a/sub" "$work/www/up/sub" "$work/www/down" "$work/got"
+	for i in {1..12}; do
+		head -c "$((i * 500000 + 1))" /dev/urandom >"$work/a/sub/f$i"
+	done
+	touch -d 2020-01-01 "$work/a/sub"/* # older than the parts of them
+	cp -rp "$work/a/sub" "$work/www/down/"
+	mkdir "$work/got/sub"
+	for i in 2 5 9; do
+		head -c "$((i * 100000))" "$work/a/sub/f$i" >"$work/www/up/sub/f$i"
+		head -c "$((i * 100000))" "$work/a/sub/f$i" >"$work/got/sub/f$i"
+	done
+	cp "$work/a/sub/f7" "$work/www/up/sub/"
+	serve_ftp
+	in_lftp "open $ftp4; mirror -R --continue -P 4 $work/a up" >/dev/null
+	in_lftp "open $ftp6; mirror --continue -P 4 down $work/got" >/dev/null
+	stop
+	diff -r "$work/a" "$work/www/up"
+	diff -r "$work/a" "$work/got"
+	# What was there was not sent again.
+	expect "$(grep -c '"\(STOR\|APPE\) /up/sub/f9 FTP" 226 3600001$' "$work/serve.log")" \
+		1 'continued upload'
+	expect "$(grep -c '"RETR /down/sub/f9 FTP" 226 3600001$' "$work/serve.log")" \
+		1 'continued download'
+}
+
+# tnftp's \`reget\` and \`append\`, and lftp's \`reget\`
+test_what_is_continued_by_hand()
+{
+	needs lftp tnftp
+	make_file "$work/www/f" 5M
+	head -c 1000001 "$work/www/f" >"$work/one"
+	cp "$work/one" "$work/two"
+	cp "$work/one" "$work/www/three"
+	tail -c +1000002 "$work/www/f" >"$work/rest"
+	serve_ftp
+	in_lftp "open $ftp4; reget f -o $work/one; reput $work/www/f -o four" >/dev/null
+	printf 'user anonymous x\nbinary\nreget f two\nappend rest three\nquit\n' |
+		(cd "$work" && HOME=$work tnftp -n -i "$tow4" >/dev/null 2>&1)
+	stop
+	same "$work/one" "$work/www/f"
+	same "$work/two" "$work/www/f"
+	same "$work/www/three" "$work/www/f"
+	same "$work/www/four" "$work/www/f"
+	expect "$(grep -c '"RETR /f FTP" 226 4242879$' "$work/serve.log")" 2 resumed
+}
+
 # What does not come to its end changes nothing, not even a file continued.
 test_a_broken_upload_leaves_nothing()
 {

@@ -236,6 +236,153 @@ time.sleep(60)' >"$work/slow" &
 	stop
 }
 
+passed_bytes()
+{
+	kill -USR1 "$served"; sleep 0.2
+	stat_of "$work/stats.json" ledger.tx.passed_bytes
+}
+
+# One client with many connections to where nobody reads has one share of the
+# receive memory; another one goes on.
+test_a_client_that_floods_a_slow_target_leaves_memory_to_others()
+{
+	local flood
+	ip addr add 192.0.2.66/32 dev lo
+	python3 - <<-'END' >"$work/slow" &
+		import socket, threading
+		deaf = []
+		def answer(c):
+		    if c.recv(1) == b'!':
+		        deaf.append(c)
+		        return
+		    while data := c.recv(1 << 16):
+		        c.sendall(data)
+		    c.close()
+		s = socket.socket()
+		s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+		s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+		s.bind(("", 9000))
+		s.listen(200)
+		print("ready", flush=True)
+		while True:
+		    c, _ = s.accept()
+		    threading.Thread(target=answer, args=(c,), daemon=True).start()
+	END
+	wait_for 10 grep -q ready "$work/slow"
+	relay "${far[@]}" "$port" "$target4:9000"
+	python3 - "$tow4" "$port" >"$work/flood" <<-'END' &
+		import selectors, socket, sys, time
+		block = b'!' + bytes((1 << 20) - 1)
+		wait = selectors.DefaultSelector()
+		for _ in range(40):
+		    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10,
+		                                 ('192.0.2.66', 0))
+		    s.setblocking(False)
+		    wait.register(s, selectors.EVENT_WRITE)
+		print("ready", flush=True)
+		while True:
+		    for key, _ in wait.select():
+		        try:
+		            key.fileobj.send(block)
+		        except BlockingIOError:
+		            pass
+		    time.sleep(0.001)
+	END
+	flood=$!
+	wait_for 20 grep -q ready "$work/flood"
+	wait_for 30 stands_still || fail 'it is never full'
+	timeout 30 python3 - "$tow4" "$port" <<-'END' || fail 'the other one stands'
+		import socket, sys, threading
+		total = 64 << 20
+		s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+		s.settimeout(20)
+		def send():
+		    for _ in range(64):
+		        s.sendall(bytes(1 << 20))
+		    s.shutdown(socket.SHUT_WR)
+		threading.Thread(target=send, daemon=True).start()
+		got = 0
+		while data := s.recv(1 << 20):
+		    got += len(data)
+		sys.exit(got != total - 1) # the first is not echoed
+	END
+	[[ $(stat_of "$work/stats.json" exhausted.rx_buffers) == 0 ]] ||
+		fail 'the stack ran out of memory'
+	kill "$flood"
+	stop
+}
+
+stands_still()
+{
+	local before after
+	before=$(passed_bytes)
+	sleep 1
+	after=$(passed_bytes)
+	((before > 0 && after - before < 1 << 20))
+}
+
+# RFC 9293 3.6, from the other side: the target ends first, the client goes on
+test_half_close_by_the_target_is_passed_on()
+{
+	python3 - <<-'END' >"$work/early" &
+		import socket
+		s = socket.create_server(("", 9000))
+		print("ready", flush=True)
+		c, _ = s.accept()
+		c.sendall(b'first')
+		c.shutdown(socket.SHUT_WR)
+		count = 0
+		while data := c.recv(1 << 16):
+		    count += len(data)
+		print("count", count, flush=True)
+	END
+	wait_for 10 grep -q ready "$work/early"
+	relay "${far[@]}" "$port" "$target4:9000"
+	python3 - "$tow6" "$port" <<-'END'
+		import socket, sys
+		s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+		assert s.recv(100) == b'first'
+		assert s.recv(100) == b''
+		s.sendall(bytes(5000000))
+		s.close()
+	END
+	wait_for 10 grep -qx 'count 5000000' "$work/early" ||
+		fail "the target got: $(<"$work/early")"
+	stop
+	[[ $(stat_of "$work/stats.json" relay.done) == 1 ]] ||
+		fail 'it did not end in the regular way'
+}
+
+# The table of flows has a limit: newcomers wait for places of the silent.
+test_more_clients_than_flows_are_dropped_until_one_is_silent()
+{
+	target echo udp-echo 9000
+	relay "${far[@]}" --udp "$port" "$target4:9000" --max-connections 4
+	python3 - "$tow4" "$port" <<-'END'
+		import socket, sys, time
+		to = (sys.argv[1], int(sys.argv[2]))
+		clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		           for _ in range(8)]
+		def answered(s):
+		    s.settimeout(1)
+		    s.sendto(b'x' * 600, to)
+		    try:
+		        return s.recvfrom(1000)[0] == b'x' * 600
+		    except TimeoutError:
+		        return False
+		assert [answered(s) for s in clients[:4]] == [True] * 4
+		assert not answered(clients[4])
+		assert answered(clients[0])
+		time.sleep(5)
+		assert answered(clients[5]), 'no room was made'
+		assert answered(clients[6]), 'no room was made'
+	END
+	expect_live 4 || fail 'more flows than there may be'
+	stop
+	(($(stat_of "$work/stats.json" relay.dropped_datagrams) >= 1)) ||
+		fail 'what was dropped was not counted'
+}
+
 # Clients and targets are killed at random; the relay lives on, and forgets.
 test_ends_that_are_killed_leave_nothing_behind()
 {
