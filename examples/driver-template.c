@@ -222,7 +222,8 @@ int main(void)
 			return 1;
 	}
 	printf("%zu bytes crossed the cable, %llu of them lent\n", received,
-	       (unsigned long long)tow_tcp_ledger(sender)->tx_lent_bytes);
+	       (unsigned long long)tow_stats(tow_host_stack(a))
+		       ->ledger.tx_lent_bytes);
 	tow_host_close(a);
 	tow_host_close(b);
 	return 0;

@@ -64,11 +64,14 @@ static void *send_all(void *dev)
 	struct tow_tcp *tcp;
 	size_t arena_bytes;
 	uint8_t *arena = tow_shm_arena(dev, &arena_bytes);
+	const struct tow_ledger *ledger;
 
 	must(arena_bytes < PLACES * BLOCK_BYTES ? TOW_ENOMEM : 0, "the arena");
 	host = open_end(dev, "192.0.2.1/24");
 	must(tow_tcp_connect(tow_host_stack(host), NULL, &server, &tcp),
 	     "tow_tcp_connect");
+	ledger = tow_tcp_ledger(tcp); /* it counts from now on */
+	must(ledger ? 0 : TOW_ENOBUFS, "tow_tcp_ledger");
 	while (back < BLOCKS) {
 		struct tow_event event;
 
@@ -82,7 +85,7 @@ static void *send_all(void *dev)
 		}
 	}
 	printf("A lent %llu bytes and copied %llu\n",
-	       (unsigned long long)tow_tcp_ledger(tcp)->tx_lent_bytes,
+	       (unsigned long long)ledger->tx_lent_bytes,
 	       (unsigned long long)tow_stats(tow_host_stack(host))
 		       ->ledger.copied_bytes[TOW_COPY_TX_SHAPE]);
 	tow_tcp_close(tcp);

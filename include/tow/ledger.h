@@ -8,8 +8,9 @@
 /*
  * Ledger: where each byte of payload was copied or touched, and why.
  *
- * Every socket has a ledger, and so has every stack, which is the sum of all
- * its sockets, living and gone. Payload is copied by one function only, which
+ * Every stack has a ledger, which is the sum of all its sockets, living and
+ * gone. So has every UDP socket, and a TCP connection from when it is asked
+ * for: tow_tcp_ledger(). Payload is copied by one function only, which
  * takes a reason; a byte that was not copied is in lent, placed or passed.
  * Bytes are counted when they change hands: on transmit when they are queued,
  * on receive when the application gets them. A retransmission counts nothing
@@ -140,6 +141,8 @@
 	X(ICMP_OUT, "icmp_out", "ICMP messages sent")                         \
 	X(NO_CONNECTIONS, "no_connections",                                   \
 	  "a connection was refused for want of memory")                      \
+	X(NO_LEDGERS, "no_ledgers",                                           \
+	  "a connection's own ledger was refused for want of records")        \
 	X(NO_LOANS, "no_loans",                                               \
 	  "a send or lend was refused for want of loan records")              \
 	X(NO_SEGMENTS, "no_segments",                                         \

@@ -57,6 +57,8 @@ struct tow_config {
 	uint32_t segments;    /* segments in flight, of all connections */
 	uint32_t posts;	      /* posted buffers of all connections, not of
 			       * UDP sockets; may be 0 */
+	uint32_t ledgers;     /* connections that have one of their own, as
+			       * tow_tcp_ledger() gives it; may be 0 */
 
 	uint32_t send_bytes;	 /* per connection: queued before EAGAIN */
 	uint32_t recv_bytes;	 /* per connection: first receive window */

@@ -90,6 +90,7 @@ struct tow_tcp_info {
 	uint32_t in_flight_bytes;
 	uint64_t queued_bytes; /* not yet acknowledged, sent or not */
 	uint64_t unread_bytes;
+	uint64_t received_bytes; /* in order, with those */
 	uint32_t retransmits;
 	bool sack, timestamps, window_scaling;
 	enum tow_placement placement; /* of what is posted */
@@ -329,7 +330,18 @@ TOW_API void *tow_tcp_user(const struct tow_tcp *tcp);
 TOW_API void tow_tcp_info(const struct tow_tcp *tcp, struct tow_tcp_info *out);
 TOW_API struct tow_endpoint tow_tcp_local(const struct tow_tcp *tcp);
 TOW_API struct tow_endpoint tow_tcp_remote(const struct tow_tcp *tcp);
-TOW_API const struct tow_ledger *tow_tcp_ledger(const struct tow_tcp *tcp);
+
+/*
+ * tow_tcp_ledger() - the connection's own ledger, beside the stack's
+ *
+ * Kept from the first call on, so that connections of which nobody asks need no
+ * memory for it. Asked for before anything was sent or read, it has all bytes.
+ *
+ * Owns:    the connection, until tow_tcp_close() or tow_tcp_abort().
+ * Returns: the ledger, which goes on counting; NULL when tow_config.ledgers
+ *          connections have one already (counted as "no_ledgers").
+ */
+TOW_API const struct tow_ledger *tow_tcp_ledger(struct tow_tcp *tcp);
 TOW_API const char *tow_tcp_state_name(enum tow_tcp_state state);
 TOW_END
 

@@ -103,7 +103,7 @@ struct tow_sink {
 
 	struct tow_tcp *tcp; /* that it takes from */
 	uint64_t heard;	     /* progress_bytes before this connection's */
-	uint64_t heard_base; /* what its ledger said then */
+	uint64_t heard_base; /* what it had given then */
 	uint64_t take_left;  /* not posted for yet */
 	unsigned posts;	     /* blocks with it, */
 	unsigned recalled;   /* and those taken back, whose events will come */

@@ -217,16 +217,13 @@ static void write_spans(struct tow_sink *sink)
 /* --- in from a connection ---------------------------------------------------
  */
 
-/* All that its ledger says about receiving grows with the stream. */
+/* What it has given us, also into blocks that are not full yet. */
 static uint64_t heard_from(const struct tow_tcp *tcp)
 {
-	const struct tow_ledger *ledger = tow_tcp_ledger(tcp);
-	uint64_t bytes = ledger->rx_placed_bytes;
-	unsigned i;
+	struct tow_tcp_info info;
 
-	for (i = TOW_COPY_RX_FIRST; i < TOW_COPY_REASONS; i++)
-		bytes += ledger->copied_bytes[i];
-	return bytes;
+	tow_tcp_info(tcp, &info);
+	return info.received_bytes - info.unread_bytes;
 }
 
 uint64_t feed_progress(const struct tow_sink *sink)

@@ -30,6 +30,7 @@ void tow_config_default(struct tow_config *cfg)
 		.loans = 16384,
 		.segments = 32768,
 		.posts = 2048,
+		.ledgers = 1024,
 		.send_bytes = 4 * MIB,
 		.recv_bytes = RECV_BYTES_FIRST,
 		.recv_bytes_max = 16 * MIB - 256,

@@ -113,8 +113,7 @@ static uint32_t pass_copied(struct tow_tcp *to, struct tow_tcp *from,
 		if (n < here)
 			break;
 	}
-	from->ledger.rx_lent_bytes += taken;
-	tcp_net(from)->stats.ledger.rx_lent_bytes += taken;
+	TCP_ENTER(from, rx_lent_bytes, taken);
 	return taken;
 }
 
@@ -137,10 +136,9 @@ static uint32_t pass_in_place(struct tow_tcp *to, struct tow_tcp *from,
 	if (!send_queue_pass(to, buf, bytes))
 		return 0;
 	hand_on_sum(to, buf, bytes, last ? last->next : to->send.head);
-	to->ledger.passed_bytes += bytes;
-	if (to != from)
-		from->ledger.passed_bytes += bytes;
-	tcp_net(to)->stats.ledger.passed_bytes += bytes;
+	TCP_ENTER(to, passed_bytes, bytes);
+	if (from->ledger && from != to)
+		from->ledger->passed_bytes += bytes;
 	return bytes;
 }
 

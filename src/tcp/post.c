@@ -189,8 +189,7 @@ static uint32_t settle(struct tow_tcp *t, const struct piece *pieces,
 static void note_placed(struct tow_tcp *t, const struct piece *pieces,
 			uint32_t bytes)
 {
-	t->ledger.rx_placed_bytes += bytes;
-	tcp_net(t)->stats.ledger.rx_placed_bytes += bytes;
+	TCP_ENTER(t, rx_placed_bytes, bytes);
 	for (; bytes > 0; pieces++) {
 		uint32_t n = (uint32_t)MIN(pieces->bytes, bytes);
 
@@ -309,7 +308,7 @@ static void fill(struct tow_tcp *t, uint32_t bytes)
 {
 	struct posts *q = t->posts;
 
-	t->rcv.nxt = seq_add(t->rcv.nxt, bytes);
+	receive_advance(t, bytes);
 	q->room -= bytes;
 	while (bytes > 0) {
 		struct post *post = q->head;

@@ -82,7 +82,7 @@ static void append(struct tow_tcp *t, struct tow_buf *buf)
 		r->before = before;
 	}
 	r->unread_bytes += buf->bytes;
-	t->rcv.nxt = seq_add(t->rcv.nxt, buf->bytes);
+	receive_advance(t, buf->bytes);
 }
 
 static const struct post_reasons was_early = {
@@ -330,7 +330,7 @@ static bool pack(struct tow_tcp *t, struct tow_buf *buf)
 		r->borrow_offset = tail->bytes - bytes;
 	}
 	r->unread_bytes += bytes;
-	t->rcv.nxt = seq_add(t->rcv.nxt, bytes);
+	receive_advance(t, bytes);
 	tow_buf_give(buf);
 	return true;
 }

@@ -268,8 +268,7 @@ static void queue_span(struct tow_tcp *t, const struct tow_span *span)
 	loan->ptr = span->ptr;
 	loan->bytes = span->len;
 	enqueue(t, loan);
-	t->ledger.tx_lent_bytes += span->len;
-	tcp_net(t)->stats.ledger.tx_lent_bytes += span->len;
+	TCP_ENTER(t, tx_lent_bytes, span->len);
 }
 
 /* A small span: cheaper to copy than to gather, as bench/run sizes shows. */

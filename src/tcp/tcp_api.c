@@ -456,8 +456,7 @@ int tow_tcp_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 void tow_tcp_return(struct tow_tcp *t, size_t bytes)
 {
 	receive_returned(t, bytes);
-	t->ledger.rx_lent_bytes += bytes;
-	tcp_net(t)->stats.ledger.rx_lent_bytes += bytes;
+	TCP_ENTER(t, rx_lent_bytes, bytes);
 	tcp_after_read(t);
 }
 
@@ -519,6 +518,7 @@ void tow_tcp_abort(struct tow_tcp *t)
 	post_close(t);
 	receive_free(t);
 	borrower_leave(&t->borrower);
+	table_free_ledger(t);
 	if (t->state == TOW_TCP_CLOSED)
 		tcp_release(t);
 	else
@@ -540,6 +540,7 @@ void tow_tcp_close(struct tow_tcp *t)
 	post_close(t);
 	receive_free(t);
 	borrower_leave(&t->borrower);
+	table_free_ledger(t);
 	if (!t->send.finished)
 		finish_sending(t);
 	if (t->set.linger_s > 0 && t->state != TOW_TCP_TIME_WAIT)
@@ -628,6 +629,7 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.queued_bytes = t->send.end - t->send.acked,
 		.unread_bytes =
 			t->receive.unread_bytes - t->receive.borrowed_bytes,
+		.received_bytes = t->rcv.bytes,
 		.retransmits = t->retransmits,
 		.sack = t->sack,
 		.timestamps = t->timestamps,
@@ -646,7 +648,9 @@ struct tow_endpoint tow_tcp_remote(const struct tow_tcp *t)
 	return t->remote;
 }
 
-const struct tow_ledger *tow_tcp_ledger(const struct tow_tcp *t)
+const struct tow_ledger *tow_tcp_ledger(struct tow_tcp *t)
 {
-	return &t->ledger;
+	if (!t->ledger)
+		t->ledger = table_new_ledger(t->host);
+	return t->ledger;
 }

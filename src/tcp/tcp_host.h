@@ -12,6 +12,7 @@
 #include "net/net.h"
 
 struct loan;
+union ledger_record;
 struct post;
 struct posts;
 struct sent;
@@ -37,6 +38,8 @@ struct tcp_host {
 	uint32_t posts_used, posts_live;
 	struct posts *post_queues; /* as many as posts */
 	uint32_t post_queues_used;
+	union ledger_record *ledgers, *ledger_free;
+	uint32_t ledgers_used;
 	struct list idle_queues; /* empty: nobody's, then longest so first */
 
 	struct tow_tcp **buckets; /* chains by table hash of both endpoints */

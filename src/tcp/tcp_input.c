@@ -527,7 +527,8 @@ static void deliver(struct tow_tcp *t, struct net_packet *packet,
 {
 	enum verdict v;
 
-	t->ledger.rx_touched_bytes += packet->touched_bytes;
+	if (t->ledger) /* the stack's has them already */
+		t->ledger->rx_touched_bytes += packet->touched_bytes;
 	if (t->state == TOW_TCP_SYN_SENT) {
 		v = connect_input(t, packet, seg);
 		if (v == PASS)

@@ -112,8 +112,7 @@ static uint32_t payload_sum(struct tow_tcp *t, const struct tow_buf *buf,
 	if (send_queue_sum(buf, &known))
 		return known;
 	sum = csum_fold(buf_csum(buf, header_bytes, &touched));
-	t->ledger.tx_touched_bytes += touched;
-	tcp_net(t)->stats.ledger.tx_touched_bytes += touched;
+	TCP_ENTER(t, tx_touched_bytes, touched);
 	if (s && touched) {
 		s->csum = (uint16_t)sum;
 		s->flags |= SENT_CSUM;

@@ -487,6 +487,7 @@ struct tow_tcp {
 
 	struct {
 		struct seq nxt, irs;
+		uint64_t bytes;	  /* of payload that came, in order */
 		struct seq edge;  /* right edge of the window advertised */
 		struct seq acked; /* RCV.NXT that was acknowledged last */
 		uint8_t scale;
@@ -519,7 +520,13 @@ struct tow_tcp {
 	uint8_t challenges; /* since challenge_us */
 	uint32_t retransmits;
 
+	struct tow_ledger *ledger; /* NULL: nobody asked for it */
+};
+
+/* A connection's own ledger; or it is free. */
+union ledger_record {
 	struct tow_ledger ledger;
+	union ledger_record *next;
 };
 
 struct tow_listener {
@@ -566,6 +573,8 @@ struct tow_tcp *table_new(struct tcp_host *host,
 void table_insert(struct tow_tcp *t);
 void table_remove(struct tow_tcp *t);
 void table_free(struct tow_tcp *t);
+struct tow_ledger *table_new_ledger(struct tcp_host *host);
+void table_free_ledger(struct tow_tcp *t);
 int table_pick_port(struct tcp_host *host, struct tow_endpoint *local,
 		    const struct tow_endpoint *remote);
 void settings_default(struct tcp_settings *set, const struct tow_config *cfg);
@@ -654,7 +663,24 @@ static inline void tcp_drop(const struct tow_tcp *t, enum tow_drop why)
 
 static inline struct ledgers tcp_ledgers(struct tow_tcp *t)
 {
-	return (struct ledgers){ &t->ledger, &t->host->net->stats.ledger };
+	return (struct ledgers){ t->ledger, &t->host->net->stats.ledger };
+}
+
+/* Enter bytes in the ledger of the stack, and in the connection's own. */
+#define TCP_ENTER(t, what, bytes)                    \
+	do {                                         \
+		struct ledgers to_ = tcp_ledgers(t); \
+                                                     \
+		to_.stack->what += (bytes);          \
+		if (to_.socket)                      \
+			to_.socket->what += (bytes); \
+	} while (0)
+
+/* The next @bytes of the stream are here. */
+static inline void receive_advance(struct tow_tcp *t, uint32_t bytes)
+{
+	t->rcv.nxt = seq_add(t->rcv.nxt, bytes);
+	t->rcv.bytes += bytes;
 }
 
 static inline uint32_t tcp_in_flight(const struct tow_tcp *t)

@@ -23,6 +23,7 @@ size_t tcp_need(const struct tow_config *cfg)
 	       (size_t)cfg->segments * sizeof(struct sent) +
 	       (size_t)cfg->posts * sizeof(struct post) +
 	       (size_t)cfg->posts * sizeof(struct posts) +
+	       (size_t)cfg->ledgers * sizeof(union ledger_record) +
 	       buckets * sizeof(struct tow_tcp *) + 64;
 }
 
@@ -61,6 +62,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	host->sents = carve(&at, cfg->segments * sizeof(struct sent));
 	host->posts = carve(&at, cfg->posts * sizeof(struct post));
 	host->post_queues = carve(&at, cfg->posts * sizeof(struct posts));
+	host->ledgers = carve(&at, cfg->ledgers * sizeof(union ledger_record));
 	host->buckets = carve(&at, buckets * sizeof(struct tow_tcp *));
 	memset(host->buckets, 0, buckets * sizeof(struct tow_tcp *));
 	memset(host->listeners, 0,
@@ -230,12 +232,41 @@ struct tow_tcp *table_new(struct tcp_host *host,
 	return t;
 }
 
+/* NULL when there is no more of them. */
+struct tow_ledger *table_new_ledger(struct tcp_host *host)
+{
+	union ledger_record *record = host->ledger_free;
+
+	if (record) {
+		host->ledger_free = record->next;
+	} else if (host->ledgers_used < host->cfg.ledgers) {
+		record = &host->ledgers[host->ledgers_used++];
+	} else {
+		net_count(host->net, TOW_COUNTER_NO_LEDGERS);
+		return NULL;
+	}
+	record->ledger = (struct tow_ledger){ 0 };
+	return &record->ledger;
+}
+
+void table_free_ledger(struct tow_tcp *t)
+{
+	union ledger_record *record = (union ledger_record *)t->ledger;
+
+	if (!record)
+		return;
+	t->ledger = NULL;
+	record->next = t->host->ledger_free;
+	t->host->ledger_free = record;
+}
+
 void table_free(struct tow_tcp *t)
 {
 	struct tcp_host *host = t->host;
 
 	ASSERT(!t->hashed);
 	post_forget(t);
+	table_free_ledger(t);
 	borrower_leave(&t->borrower);
 	timer_disarm(&host->net->wheel, &t->timer);
 	list_remove(&t->output);

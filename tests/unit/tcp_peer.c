@@ -455,6 +455,7 @@ static void start_connect(struct rig *r)
 	struct tow_endpoint remote = { r->peer, r->peer_port, 0 };
 
 	CHECK_EQ(tow_tcp_connect(r->stack, &local, &remote, &r->tcp), 0);
+	CHECK(tow_tcp_ledger(r->tcp));
 	poll_until_quiet(r);
 }
 
@@ -512,6 +513,7 @@ void handshake_passive(struct rig *r)
 	advance_ms(r, RTT_MS);
 	inject(r, .flags = ACK, .seq = 1, .ack = 1);
 	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK(tow_tcp_ledger(r->tcp));
 	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
 	CHECK(sends_nothing(r));
 }

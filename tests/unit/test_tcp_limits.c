@@ -266,3 +266,44 @@ TEST(connect_to_a_link_local_address_needs_no_zone)
 	rig_close(r);
 	free(r);
 }
+
+/* tow/tcp.h: from the first call on, as long as there are records */
+TEST(connection_has_a_ledger_of_its_own_when_it_is_asked_for)
+{
+	struct rig_options o = rig_default(IPV4);
+	struct rig *r = malloc(sizeof(*r));
+	const struct tow_ledger *ledger;
+	struct tow_tcp *first, *second;
+
+	o.cfg.ledgers = 1;
+	rig_open(r, &o);
+	handshake_passive(r); /* asks for it */
+	first = r->tcp;
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 100);
+	CHECK_EQ(app_recv(r, 100), 100);
+	ledger = tow_tcp_ledger(first);
+	CHECK_EQ(ledger->copied_bytes[TOW_COPY_RX_RECV], 100u);
+	CHECK_EQ(info_of(r).received_bytes, 100u);
+	r->peer_port++;
+	syn_arrives(r);
+	forget(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &second), 0);
+	CHECK(!tow_tcp_ledger(second));
+	CHECK_EQ(counter(r, TOW_COUNTER_NO_LEDGERS), 1u);
+	CHECK_EQ(tow_tcp_send(second, r->stream, 10, 0), 10);
+	tow_tcp_abort(first);
+	ledger = tow_tcp_ledger(second);
+	CHECK(ledger);
+	CHECK_EQ(ledger->copied_bytes[TOW_COPY_TX_SEND], 0u);
+	CHECK_EQ(ledger->copied_bytes[TOW_COPY_RX_RECV], 0u);
+	CHECK_EQ(tow_tcp_send(second, r->stream, 10, 0), 10);
+	CHECK_EQ(ledger->copied_bytes[TOW_COPY_TX_SEND], 10u);
+	CHECK_EQ(tow_tcp_ledger(second), ledger);
+	poll_until_quiet(r);
+	tow_tcp_abort(second);
+	r->tcp = NULL;
+	poll_until_quiet(r);
+	discard_rig(r);
+	free(r);
+}
