@@ -86,10 +86,10 @@ struct net_path {
 	struct tow_addr src, dst, next_hop;
 	uint32_t mtu; /* IP bytes; what ICMP said is the transport's to keep */
 	uint32_t generation;
-	uint32_t flow_label; /* IPv6; 0 until the first packet */
+	uint32_t flow_label : 20; /* IPv6; 0 until the first packet */
+	bool to_group : 1; /* multicast or broadcast: nobody to resolve */
 	uint16_t zone;
 	uint8_t ttl, tos; /* 0: the stack's, 0 */
-	bool to_group;	  /* multicast or broadcast: nobody to resolve */
 };
 
 /*

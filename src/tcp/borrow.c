@@ -102,12 +102,12 @@ void receive_tune_over(struct tow_tcp *t, size_t bytes, uint32_t round_trip_us)
 	uint64_t window = (uint64_t)r->limit * r->ratio / RATIO_ONE;
 
 	r->tune_bytes += (uint32_t)MIN(bytes, UINT32_MAX - r->tune_bytes);
-	if (tcp_now(t) - r->tune_us < round_trip_us)
+	if ((uint32_t)tcp_now(t) - r->tune_us < round_trip_us)
 		return;
 	if (r->tune_bytes >= window / 2)
 		r->limit =
 			MIN(r->limit * 2, MAX(r->limit, t->set.recv_bytes_max));
-	r->tune_us = tcp_now(t);
+	r->tune_us = (uint32_t)tcp_now(t);
 	r->tune_bytes = 0;
 }
 

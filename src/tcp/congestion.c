@@ -9,6 +9,17 @@
  */
 #include "tcp/tcp_private.h"
 
+/* By enum tow_tcp_congestion: the settings name it, so it takes no pointer. */
+static const struct congestion_ops *const controllers[] = {
+	[TOW_TCP_CUBIC] = &congestion_cubic,
+	[TOW_TCP_NEWRENO] = &congestion_newreno,
+};
+
+const struct congestion_ops *congestion_ops(const struct tow_tcp *t)
+{
+	return controllers[t->set.congestion];
+}
+
 /* RFC 6928 2 */
 uint32_t congestion_initial_window(const struct tow_tcp *t)
 {
@@ -22,19 +33,7 @@ void congestion_init(struct tow_tcp *t)
 	t->cc.cwnd = congestion_initial_window(t);
 	t->cc.ssthresh = UINT32_MAX;
 	t->cc.bytes_acked = 0;
-	t->cc.ops->init(t);
-}
-
-const struct congestion_ops *congestion_by_id(int64_t id)
-{
-	switch (id) {
-	case TOW_TCP_CUBIC:
-		return &congestion_cubic;
-	case TOW_TCP_NEWRENO:
-		return &congestion_newreno;
-	default:
-		return NULL;
-	}
+	congestion_ops(t)->init(t);
 }
 
 #define CWND_MAX (1u << 30) /* RFC 7323 2.3: the largest window there is */
@@ -64,7 +63,7 @@ void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes)
 		if (cc->cwnd < cc->ssthresh || acked_bytes == 0)
 			return;
 	}
-	cc->ops->acked(t, acked_bytes);
+	congestion_ops(t)->acked(t, acked_bytes);
 	cc->cwnd = MIN(cc->cwnd, CWND_MAX);
 }
 
@@ -72,7 +71,7 @@ void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes)
 void congestion_after_idle(struct tow_tcp *t)
 {
 	t->cc.cwnd = MIN(t->cc.cwnd, congestion_initial_window(t));
-	t->cc.ops->restart(t);
+	congestion_ops(t)->restart(t);
 }
 
 /* ----------------------------------------------------------------- NewReno */

@@ -34,7 +34,9 @@
 
 static struct net_flow flow_of(const struct tow_tcp *t)
 {
-	return hint_flow(&t->local, &t->remote, NET_TCP);
+	struct tow_endpoint local = tcp_local(t), remote = tcp_remote(t);
+
+	return hint_flow(&local, &remote, NET_TCP);
 }
 
 uint64_t place_token(const struct tow_tcp *t)
@@ -63,7 +65,7 @@ static bool port_is_shared(const struct tow_tcp *t)
 	for (uint32_t i = 0; i < t->host->cfg.listener_max; i++) {
 		const struct tow_listener *l = &t->host->listeners[i];
 
-		if (l->open && l->local.port == t->local.port &&
+		if (l->open && l->local.port == t->local_port &&
 		    l->number != t->parent)
 			return true;
 	}

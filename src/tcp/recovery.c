@@ -91,7 +91,7 @@ static void enter_fast(struct tow_tcp *t)
 
 	r->state = RECOVERY_FAST;
 	r->point = t->snd.nxt;
-	t->cc.ssthresh = t->cc.ops->threshold(t);
+	t->cc.ssthresh = congestion_ops(t)->threshold(t);
 	t->cc.cwnd = t->cc.ssthresh;
 	mark_first_lost(t);
 	tcp_count(t, TOW_COUNTER_TCP_FAST_RECOVERY);
@@ -186,7 +186,7 @@ void recovery_on_timeout(struct tow_tcp *t)
 
 	/* Only the first timeout of a series says something about the path. */
 	if (r->state != RECOVERY_LOSS)
-		t->cc.ssthresh = t->cc.ops->threshold(t);
+		t->cc.ssthresh = congestion_ops(t)->threshold(t);
 	if (scarce || peer_reneged(t))
 		forget_sacks(t);
 	flight_all_lost(t, scarce);
@@ -194,7 +194,7 @@ void recovery_on_timeout(struct tow_tcp *t)
 	r->point = t->snd.nxt;
 	r->dup_acks = 0;
 	t->cc.cwnd = t->snd.mss;
-	t->cc.ops->restart(t);
+	congestion_ops(t)->restart(t);
 	tcp_count(t, TOW_COUNTER_TCP_RTO);
 }
 

@@ -73,8 +73,8 @@ static uint32_t loans_left(const struct tcp_host *host)
  */
 void send_queue_starve(struct tow_tcp *t)
 {
-	if (t->send.acked == t->send.end && list_empty(&t->starved))
-		list_append(&t->host->starved, &t->starved);
+	if (t->send.acked == t->send.end && list_empty(&t->queue))
+		list_append(&t->host->starved, &t->queue);
 }
 
 bool send_queue_has_memory(const struct tcp_host *host)
@@ -90,8 +90,8 @@ void send_queue_feed(struct tcp_host *host)
 
 		if (list_empty(&host->starved) || !send_queue_has_memory(host))
 			return;
-		t = CONTAINER(host->starved.next, struct tow_tcp, starved);
-		list_remove(&t->starved);
+		t = CONTAINER(host->starved.next, struct tow_tcp, queue);
+		list_remove(&t->queue);
 		if (!t->want_write || !send_queue_room(t))
 			continue; /* its own queue is full: an ACK will tell */
 		t->want_write = false;
@@ -453,7 +453,7 @@ void send_queue_acked(struct tow_tcp *t, uint64_t bytes)
 void send_queue_end(struct tow_tcp *t, int status)
 {
 	if (!t->send.ended)
-		t->send.ended = status ? status : TOW_ECONNABORTED;
+		t->send.ended = (int16_t)(status ? status : TOW_ECONNABORTED);
 	release(t);
 }
 

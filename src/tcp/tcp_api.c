@@ -13,7 +13,7 @@
 void tcp_pend(struct tow_tcp *t, enum tcp_pending what)
 {
 	t->pending |= (uint8_t)what;
-	if (t->listener) /* nobody knows it yet: accept will look */
+	if (t->waits) /* nobody knows it yet: accept will look */
 		return;
 	if (t->app_closed && !tcp_owes_tokens(t))
 		return;
@@ -282,7 +282,8 @@ int tow_tcp_accept(struct tow_listener *l, struct tow_tcp **out)
 	t = CONTAINER(l->accept.next, struct tow_tcp, queue);
 	list_remove(&t->queue);
 	l->accept_count--;
-	t->listener = NULL;
+	t->waits = false;
+	t->user = NULL;
 	if (t->pending)
 		tcp_pend(t, 0);
 	*out = t;
@@ -293,13 +294,15 @@ int tow_tcp_accept(struct tow_listener *l, struct tow_tcp **out)
 
 static int choose_local(struct tow_tcp *t)
 {
-	struct tcp_host *host = t->host;
+	struct tow_endpoint local = tcp_local(t), remote = tcp_remote(t);
+	int r = 0;
 
-	if (t->local.port == 0)
-		return table_pick_port(host, &t->local, &t->remote);
-	if (table_find(host, &t->local, &t->remote))
-		return TOW_EADDRINUSE;
-	return 0;
+	if (local.port == 0)
+		r = table_pick_port(t->host, &local, &remote);
+	else if (table_find(t->host, &local, &remote))
+		r = TOW_EADDRINUSE;
+	t->local_port = local.port;
+	return r;
 }
 
 static int begin_connect(struct tow_tcp *t)
@@ -571,8 +574,7 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 		tcp_choose_mss(t);
 		break;
 	case TOW_TCP_CONGESTION:
-		t->cc.ops = congestion_by_id(value);
-		t->cc.ops->init(t);
+		congestion_ops(t)->init(t);
 		break;
 	case TOW_TCP_NODELAY:
 		tcp_want_output(t);
@@ -640,12 +642,12 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 
 struct tow_endpoint tow_tcp_local(const struct tow_tcp *t)
 {
-	return t->local;
+	return tcp_local(t);
 }
 
 struct tow_endpoint tow_tcp_remote(const struct tow_tcp *t)
 {
-	return t->remote;
+	return tcp_remote(t);
 }
 
 const struct tow_ledger *tow_tcp_ledger(struct tow_tcp *t)

@@ -18,12 +18,12 @@ static struct seq isn_at(const struct tow_tcp *t, uint64_t now_us)
 	struct {
 		uint8_t local[16], remote[16];
 		uint16_t local_port, remote_port;
-	} tuple = { .local_port = t->local.port,
-		    .remote_port = t->remote.port };
+	} tuple = { .local_port = t->local_port,
+		    .remote_port = t->remote_port };
 	uint64_t hash;
 
-	memcpy(tuple.local, t->local.addr.b, 16);
-	memcpy(tuple.remote, t->remote.addr.b, 16);
+	memcpy(tuple.local, t->path.src.b, 16);
+	memcpy(tuple.remote, t->path.dst.b, 16);
 	hash = siphash24(&t->host->isn_key, &tuple, sizeof(tuple));
 	return seq_of((uint32_t)(now_us / 4) + (uint32_t)hash);
 }
@@ -39,31 +39,29 @@ static uint32_t timestamp_offset(const struct tow_tcp *t)
 {
 	uint8_t both[32];
 
-	memcpy(both, t->local.addr.b, 16);
-	memcpy(both + 16, t->remote.addr.b, 16);
+	memcpy(both, t->path.src.b, 16);
+	memcpy(both + 16, t->path.dst.b, 16);
 	return (uint32_t)siphash24(&t->host->timestamp_key, both, sizeof(both));
 }
 
 static uint32_t ip_header_bytes(const struct tow_tcp *t)
 {
-	return tow_addr_is_v4(&t->remote.addr) ? IP4_HEADER_BYTES
-					       : IP6_HEADER_BYTES;
+	return tow_addr_is_v4(&t->path.dst) ? IP4_HEADER_BYTES
+					    : IP6_HEADER_BYTES;
 }
 
 /* Find the way to the peer, and with it our own address and MTU. */
 int tcp_open_path(struct tow_tcp *t)
 {
-	int r = net_path_find(tcp_net(t), &t->local.addr, &t->remote.addr,
-			      t->remote.zone, &t->path);
+	struct tow_endpoint local = tcp_local(t), remote = tcp_remote(t);
+	int r = net_path_find(tcp_net(t), &local.addr, &remote.addr,
+			      remote.zone, &t->path);
 
 	if (r < 0)
 		return r;
-	t->local.addr = t->path.src;
-	t->remote.zone = t->path.zone;
 	t->snd.mtu = t->path.mtu;
-	t->snd.mss_peer = tow_addr_is_v4(&t->remote.addr) ? TCP_MSS_DEFAULT_V4
-							  : TCP_MSS_DEFAULT_V6;
-	t->cc.ops = congestion_by_id(t->set.congestion);
+	t->snd.mss_peer = tow_addr_is_v4(&t->path.dst) ? TCP_MSS_DEFAULT_V4
+						       : TCP_MSS_DEFAULT_V6;
 	return 0;
 }
 
@@ -137,7 +135,7 @@ void tcp_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg)
 		t->rcv.scale = 0;
 	if (t->timestamps) {
 		t->ts.recent = seg->ts_value;
-		t->ts.recent_us = tcp_now(t);
+		t->ts.recent_s = tcp_now_s(t);
 	}
 	/* RFC 7323 2.2: the window of a SYN is never scaled. */
 	t->snd.wnd = seg->window;
@@ -160,7 +158,7 @@ void tcp_establish(struct tow_tcp *t)
 	if (backoffs > 0 && t->rtt.srtt_us == 0) /* RFC 6298 5.7 */
 		t->rtt.rto_us = TCP_RTO_LOST_SYN_US;
 	t->probes = 0;
-	t->receive.tune_us = tcp_now(t);
+	t->receive.tune_us = (uint32_t)tcp_now(t);
 	tcp_enter(t, TOW_TCP_ESTABLISHED);
 	if (t->send.finished) /* shut down before it began */
 		tcp_enter(t, TOW_TCP_FIN_WAIT_1);

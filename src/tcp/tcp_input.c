@@ -27,7 +27,7 @@ static bool timestamp_is_old(const struct tow_tcp *t,
 			     const struct wire_tcp *seg)
 {
 	return (int32_t)(seg->ts_value - t->ts.recent) < 0 &&
-	       tcp_now(t) - t->ts.recent_us < TCP_PAWS_IDLE_US;
+	       tcp_now_s(t) - t->ts.recent_s < TCP_PAWS_IDLE_S;
 }
 
 static enum verdict check_timestamp(struct tow_tcp *t,
@@ -53,7 +53,7 @@ static void update_timestamp(struct tow_tcp *t, const struct wire_tcp *seg)
 	    seq_after(seq_of(seg->sequence), t->ts.last_ack))
 		return;
 	t->ts.recent = seg->ts_value;
-	t->ts.recent_us = tcp_now(t);
+	t->ts.recent_s = tcp_now_s(t);
 }
 
 /* ------------------------------------------------------- first: sequence */
@@ -644,8 +644,7 @@ static bool error_is_about_us(const struct tow_tcp *t,
 /* RFC 1191 6.4, RFC 8201 5.2: never up, never below the floor. */
 static void on_too_big(struct tow_tcp *t, uint32_t mtu)
 {
-	uint32_t floor =
-		tow_addr_is_v4(&t->remote.addr) ? MTU_MIN_V4 : MTU_MIN_V6;
+	uint32_t floor = tow_addr_is_v4(&t->path.dst) ? MTU_MIN_V4 : MTU_MIN_V6;
 
 	mtu = MAX(mtu, floor);
 	if (mtu >= t->snd.mtu || !tcp_synchronized(t))

@@ -39,13 +39,14 @@ void listen_forget(struct tow_tcp *t)
 {
 	struct tow_listener *l = t->listener;
 
-	if (!l)
+	if (!t->waits)
 		return;
 	if (t->promoted)
 		l->accept_count--;
 	else
 		l->half_open_count--;
-	t->listener = NULL;
+	t->waits = false;
+	t->user = NULL;
 	t->app_closed = true; /* nobody will ever get it */
 	list_remove(&t->queue);
 }
@@ -77,6 +78,7 @@ static struct tow_tcp *open_half(struct tow_listener *l,
 	t->parent = l->number;
 	table_insert(t);
 	t->listener = l;
+	t->waits = true;
 	list_append(&l->half_open, &t->queue);
 	l->half_open_count++;
 	return t;
@@ -140,7 +142,7 @@ void listen_promote(struct tow_tcp *t)
 {
 	struct tow_listener *l = t->listener;
 
-	if (!l)
+	if (!t->waits)
 		return;
 	l->half_open_count--;
 	l->accept_count++;

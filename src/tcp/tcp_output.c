@@ -66,8 +66,8 @@ static struct seq bare_sequence(const struct tow_tcp *t)
 static struct wire_tcp header(struct tow_tcp *t, uint8_t flags)
 {
 	struct wire_tcp h = {
-		.source_port = t->local.port,
-		.destination_port = t->remote.port,
+		.source_port = t->local_port,
+		.destination_port = t->remote_port,
 		.sequence = bare_sequence(t).n,
 		.acknowledgement = t->rcv.nxt.n,
 		.flags = flags,
@@ -169,8 +169,7 @@ static void mark_large(struct tow_tcp *t, struct tow_buf *buf,
 {
 	if (buf->bytes <= per_packet)
 		return;
-	buf->gso =
-		tow_addr_is_v4(&t->remote.addr) ? TOW_GSO_TCP4 : TOW_GSO_TCP6;
+	buf->gso = tow_addr_is_v4(&t->path.dst) ? TOW_GSO_TCP4 : TOW_GSO_TCP6;
 	buf->gso_bytes = (uint16_t)per_packet;
 }
 
@@ -229,8 +228,8 @@ void tcp_send_syn(struct tow_tcp *t)
 	bool answers = t->state == TOW_TCP_SYN_RECEIVED;
 	struct tow_buf *buf;
 	struct wire_tcp h = {
-		.source_port = t->local.port,
-		.destination_port = t->remote.port,
+		.source_port = t->local_port,
+		.destination_port = t->remote_port,
 		.sequence = t->snd.iss.n,
 		.acknowledgement = answers ? t->rcv.nxt.n : 0,
 		.flags = TH_SYN | (answers ? TH_ACK : 0),
@@ -270,11 +269,7 @@ void tcp_reject(struct tcp_host *host, const struct net_packet *packet,
 		const struct wire_tcp *seg)
 {
 	struct net *net = host->net;
-	struct tow_tcp ghost = {
-		.host = host,
-		.local = { packet->dst, seg->destination_port, 0 },
-		.remote = { packet->src, seg->source_port, packet->zone },
-	};
+	struct tow_tcp ghost = { .host = host };
 	struct wire_tcp h = {
 		.source_port = seg->destination_port,
 		.destination_port = seg->source_port,
@@ -309,7 +304,7 @@ static uint32_t segment_bytes_max(const struct tow_tcp *t, uint32_t per_packet)
 {
 	const struct tow_dev *dev = t->path.link->dev;
 	uint32_t cap =
-		tow_addr_is_v4(&t->remote.addr) ? TOW_DEV_TSO4 : TOW_DEV_TSO6;
+		tow_addr_is_v4(&t->path.dst) ? TOW_DEV_TSO4 : TOW_DEV_TSO6;
 	uint32_t most;
 
 	if (!dev || !(dev->caps & cap))

@@ -56,7 +56,7 @@
 #define TCP_DATA_RETRIES     15		/* 924 s with TCP_RTO_MIN_US */
 #define TCP_ORPHAN_RETRIES   8		/* nobody waits for it any more */
 #define TCP_ORPHAN_US	     600000000u /* and it takes nothing for so long */
-#define TCP_PAWS_IDLE_US     (24ull * 24 * 3600 * 1000000) /* RFC 7323 5.5 */
+#define TCP_PAWS_IDLE_S	     (24u * 24 * 3600) /* RFC 7323 5.5 */
 #define TCP_CHALLENGES_PER_S 10 /* of one connection: RFC 5961 7 */
 #define TCP_BACKLOG_FRESH_US 1000000u
 
@@ -165,7 +165,7 @@ struct send_queue {
 	uint64_t acked, next, end;
 	uint32_t frames;	/* of this connection that are with a device */
 	uint32_t loans, chunks; /* in the list, and that they own */
-	int32_t ended; /* the connection is over: status of what is left */
+	int16_t ended; /* the connection is over: status of what is left */
 	bool finished; /* FIN follows the last byte */
 	bool more;     /* the last bytes were queued with TOW_TCP_MORE */
 };
@@ -288,7 +288,6 @@ struct congestion_ops {
 };
 
 struct congestion {
-	const struct congestion_ops *ops;
 	uint32_t cwnd, ssthresh; /* bytes */
 	uint32_t bytes_acked;	 /* of this window: RFC 3465 */
 	bool limited;		 /* the window, not the application, was */
@@ -299,7 +298,7 @@ struct congestion {
 };
 
 extern const struct congestion_ops congestion_newreno, congestion_cubic;
-const struct congestion_ops *congestion_by_id(int64_t id);
+const struct congestion_ops *congestion_ops(const struct tow_tcp *t);
 void congestion_init(struct tow_tcp *t);
 uint32_t congestion_initial_window(const struct tow_tcp *t);
 void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes);
@@ -319,23 +318,22 @@ uint32_t rtt_backed_off(const struct tow_tcp *t);
 struct receive {
 	struct tow_buf *head, *tail; /* in order, not returned yet */
 	struct tow_buf *borrow;	     /* next byte to be borrowed is here, */
-	uint32_t borrow_offset;	     /* at this offset of what is left of it */
-	struct tow_buf *before; /* it, if that is 0; NULL: it is the head */
-	uint64_t unread_bytes;	/* not returned, with those on loan */
+	struct tow_buf *before; /* it, if its offset is 0; NULL: it is head */
+	uint32_t borrow_offset; /* at this offset of what is left of it */
+	uint32_t cost; /* true cost of all buffers held, passed ones too */
+	uint64_t unread_bytes; /* not returned, with those on loan */
 	uint64_t borrowed_bytes;
-	uint32_t cost;	    /* true cost of all buffers held, passed ones too */
 	struct list passed; /* read to their end, but on their way out again */
 	struct tree holes;  /* out of order, by sequence number */
 	uint32_t limit;	    /* of cost: the receive buffer */
 	uint16_t ratio;	    /* payload per cost, in 1/256 */
-	bool fin_seen;
+	bool fin_seen, dsack_pending;
 	struct seq fin; /* sequence number of the peer's FIN */
 	struct wire_tcp_sack sacks[TCP_SACK_BLOCKS_MAX]; /* newest first */
-	uint8_t sack_count;
-	bool dsack_pending;
 	struct wire_tcp_sack dsack;
+	uint8_t sack_count;
 	/* Auto-tuning: what the application took in one round trip. */
-	uint64_t tune_us;
+	uint32_t tune_us; /* the low bits of when that began */
 	uint32_t tune_bytes;
 };
 
@@ -445,33 +443,41 @@ void place_learn(struct tow_tcp *t, bool hit);
 struct tow_tcp {
 	struct tow_tcp *hash_next; /* or of the free list */
 	struct tcp_host *host;
-	struct list output;  /* in host->output while something is to be sent */
-	struct list ready;   /* in host->ready while events are pending */
-	struct list queue;   /* half-open, accept, or leaving */
-	struct list starved; /* in host->starved until there is memory again */
-	struct timer timer;  /* the earliest of deadlines_us, or earlier */
+	struct list output; /* in host->output while something is to be sent */
+	struct list ready;  /* in host->ready while events are pending */
+	/*
+	 * In one of half-open, accept, host->leaving; or, while the program
+	 * has it and sends, in host->starved until there is memory again.
+	 */
+	struct list queue;
+	struct timer timer; /* the earliest of deadlines_us, or earlier */
 	uint64_t deadlines_us[TCP_TIMERS]; /* 0: off */
 
-	struct tow_listener *listener; /* until it was accepted */
-	void *user;
-	struct tow_endpoint local, remote;
-	struct net_path path;
+	union {
+		struct tow_listener *listener; /* until it was accepted */
+		void *user;		       /* from then on */
+	};
+	struct net_path path; /* with both addresses and the peer's zone */
+	uint16_t local_port, remote_port, local_zone;
+	int16_t error; /* TOW_E*: why it is over */
 
 	uint32_t generation; /* of this record: 24 bits, see place_token() */
 	uint8_t state;	     /* enum tow_tcp_state */
 	uint8_t pending;     /* enum tcp_pending */
-	int16_t error;	     /* TOW_E*: why it is over */
-	bool app_closed;     /* the application has no handle any more */
-	bool passive;	     /* came by a listener, */
-	bool promoted;	     /* and its handshake is complete */
-	bool sack, timestamps, scaling; /* both sides want them */
-	bool want_write;		/* EAGAIN was said: WRITABLE is owed */
+	bool want_write;     /* EAGAIN was said: WRITABLE is owed */
 	bool ack_now;
-	bool hashed;
-	bool fin_sent;
-	bool cleanly_closed;	/* both FINs acknowledged: not an error */
-	uint8_t probes;		/* unanswered: zero window or keepalive */
-	uint32_t parent;	/* of this number; 0: none */
+	bool app_closed : 1; /* the application has no handle any more */
+	bool passive : 1;    /* came by a listener, */
+	bool waits : 1;	     /* which has it, until it is accepted */
+	bool promoted : 1;   /* the handshake is complete */
+	bool sack : 1, timestamps : 1, scaling : 1; /* both sides want them */
+	bool hashed : 1;
+	bool fin_sent : 1;
+	bool cleanly_closed : 1; /* both FINs acknowledged: not an error */
+	uint8_t probes;		 /* unanswered: zero window or keepalive */
+	uint8_t challenges;	 /* since challenge_us */
+	uint32_t parent;	 /* the listener's number; 0: none */
+	uint32_t retransmits;
 	uint32_t unacked_bytes; /* received in order since our last ACK */
 
 	struct {
@@ -498,7 +504,7 @@ struct tow_tcp {
 
 	struct {
 		uint32_t recent;     /* TS.Recent */
-		uint64_t recent_us;  /* when it was set */
+		uint32_t recent_s;   /* when it was set */
 		uint32_t offset;     /* of our clock: RFC 7323 7.1 */
 		struct seq last_ack; /* Last.ACK.sent */
 	} ts;
@@ -517,11 +523,11 @@ struct tow_tcp {
 	uint64_t progress_us;  /* last time the peer acknowledged something new,
 				* or nothing was outstanding: user timeout */
 	uint64_t challenge_us;
-	uint8_t challenges; /* since challenge_us */
-	uint32_t retransmits;
 
 	struct tow_ledger *ledger; /* NULL: nobody asked for it */
 };
+_Static_assert(sizeof(struct tow_tcp) <= 840,
+	       "what few connections need is a record: docs/decisions/0017");
 
 /* A connection's own ledger; or it is free. */
 union ledger_record {
@@ -641,6 +647,18 @@ static inline uint64_t tcp_posted_room(const struct tow_tcp *t)
 	return t->posts ? t->posts->room : 0;
 }
 
+static inline struct tow_endpoint tcp_local(const struct tow_tcp *t)
+{
+	return (struct tow_endpoint){ t->path.src, t->local_port,
+				      t->local_zone };
+}
+
+static inline struct tow_endpoint tcp_remote(const struct tow_tcp *t)
+{
+	return (struct tow_endpoint){ t->path.dst, t->remote_port,
+				      t->path.zone };
+}
+
 static inline struct net *tcp_net(const struct tow_tcp *t)
 {
 	return t->host->net;
@@ -649,6 +667,11 @@ static inline struct net *tcp_net(const struct tow_tcp *t)
 static inline uint64_t tcp_now(const struct tow_tcp *t)
 {
 	return t->host->net->now_us;
+}
+
+static inline uint32_t tcp_now_s(const struct tow_tcp *t)
+{
+	return (uint32_t)(tcp_now(t) / 1000000);
 }
 
 static inline void tcp_count(const struct tow_tcp *t, enum tow_counter what)

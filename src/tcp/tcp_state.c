@@ -82,7 +82,6 @@ static void begin_closed(struct tow_tcp *t)
 	listen_forget(t);
 	list_remove(&t->queue);
 	list_remove(&t->output);
-	list_remove(&t->starved);
 	table_remove(t);
 	flight_clear(t);
 	send_queue_end(t, t->error);

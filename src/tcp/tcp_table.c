@@ -108,29 +108,25 @@ static struct tow_tcp **bucket_of(struct tcp_host *host,
 	return &host->buckets[hash & host->bucket_mask];
 }
 
-static bool same_remote(const struct tow_endpoint *a,
-			const struct tow_endpoint *b)
-{
-	return a->port == b->port && a->zone == b->zone &&
-	       tow_addr_equal(&a->addr, &b->addr);
-}
-
 struct tow_tcp *table_find(struct tcp_host *host,
 			   const struct tow_endpoint *local,
 			   const struct tow_endpoint *remote)
 {
 	struct tow_tcp *t = *bucket_of(host, local, remote);
 
-	while (t && !(t->local.port == local->port &&
-		      same_remote(&t->remote, remote) &&
-		      tow_addr_equal(&t->local.addr, &local->addr)))
+	while (t && !(t->local_port == local->port &&
+		      t->remote_port == remote->port &&
+		      t->path.zone == remote->zone &&
+		      tow_addr_equal(&t->path.dst, &remote->addr) &&
+		      tow_addr_equal(&t->path.src, &local->addr)))
 		t = t->hash_next;
 	return t;
 }
 
 void table_insert(struct tow_tcp *t)
 {
-	struct tow_tcp **bucket = bucket_of(t->host, &t->local, &t->remote);
+	struct tow_endpoint local = tcp_local(t), remote = tcp_remote(t);
+	struct tow_tcp **bucket = bucket_of(t->host, &local, &remote);
 
 	t->hash_next = *bucket;
 	*bucket = t;
@@ -139,11 +135,12 @@ void table_insert(struct tow_tcp *t)
 
 void table_remove(struct tow_tcp *t)
 {
+	struct tow_endpoint local = tcp_local(t), remote = tcp_remote(t);
 	struct tow_tcp **at;
 
 	if (!t->hashed)
 		return;
-	at = bucket_of(t->host, &t->local, &t->remote);
+	at = bucket_of(t->host, &local, &remote);
 	while (*at != t)
 		at = &(*at)->hash_next;
 	*at = t->hash_next;
@@ -213,8 +210,12 @@ struct tow_tcp *table_new(struct tcp_host *host,
 	}
 	*t = (struct tow_tcp){
 		.host = host,
-		.local = *local,
-		.remote = *remote,
+		.path = { .src = local->addr,
+			  .dst = remote->addr,
+			  .zone = remote->zone },
+		.local_port = local->port,
+		.local_zone = local->zone,
+		.remote_port = remote->port,
 		.set = *set,
 		.generation = (t->generation + 1) & 0xffffff,
 	};
@@ -222,7 +223,6 @@ struct tow_tcp *table_new(struct tcp_host *host,
 	list_init(&t->output);
 	list_init(&t->ready);
 	list_init(&t->queue);
-	list_init(&t->starved);
 	timer_init(&t->timer, TIMER_TCP);
 	rtt_init(&t->rtt);
 	receive_init(t);
@@ -272,7 +272,6 @@ void table_free(struct tow_tcp *t)
 	list_remove(&t->output);
 	list_remove(&t->ready);
 	list_remove(&t->queue);
-	list_remove(&t->starved);
 	t->hash_next = host->connection_free;
 	host->connection_free = t;
 	host->connections_live--;
