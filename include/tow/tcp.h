@@ -66,11 +66,19 @@ enum tow_tcp_option {
 	TOW_TCP_LEND_BYTES,  /* true cost on loan at most, 0: see tow/owner.h */
 	TOW_TCP_RECV_POSTED, /* 0, 1: 1 offers no window but for what is posted
 			      */
+	TOW_TCP_ECN,	     /* enum tow_tcp_ecn; before the SYN goes out */
 };
 
 enum tow_tcp_congestion {
 	TOW_TCP_CUBIC,
 	TOW_TCP_NEWRENO,
+};
+
+/* Explicit congestion notification, RFC 3168. */
+enum tow_tcp_ecn {
+	TOW_TCP_ECN_OFF,
+	TOW_TCP_ECN_ACCEPT, /* where the peer asks for it: the default */
+	TOW_TCP_ECN_ASK,    /* and ask for it */
 };
 
 enum tow_tcp_flag {
@@ -93,6 +101,9 @@ struct tow_tcp_info {
 	uint64_t received_bytes; /* in order, with those */
 	uint32_t retransmits;
 	bool sack, timestamps, window_scaling;
+	bool ecn;		/* both ends agreed on it */
+	uint32_t ecn_marks_in;	/* segments that came with CE */
+	uint32_t ecn_marks_out; /* round trips in which the peer said ECE */
 	enum tow_placement placement; /* of what is posted */
 };
 

@@ -74,6 +74,13 @@ void congestion_after_idle(struct tow_tcp *t)
 	congestion_ops(t)->restart(t);
 }
 
+/* RFC 3168 6.1.2: a mark is to the window what a loss is. */
+void congestion_on_ecn(struct tow_tcp *t)
+{
+	t->cc.ssthresh = congestion_ops(t)->threshold(t);
+	t->cc.cwnd = MIN(t->cc.cwnd, t->cc.ssthresh);
+}
+
 /* ----------------------------------------------------------------- NewReno */
 
 static void newreno_init(struct tow_tcp *t)

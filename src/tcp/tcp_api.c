@@ -594,7 +594,7 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 int tow_tcp_get(const struct tow_tcp *t, enum tow_tcp_option option,
 		int64_t *value)
 {
-	if ((unsigned)option > TOW_TCP_RECV_POSTED)
+	if ((unsigned)option > TOW_TCP_ECN)
 		return TOW_EINVAL;
 	*value = settings_get(&t->set, option);
 	return 0;
@@ -636,6 +636,9 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.sack = t->sack,
 		.timestamps = t->timestamps,
 		.window_scaling = t->scaling,
+		.ecn = t->ecn.on,
+		.ecn_marks_in = t->ecn.marks_in,
+		.ecn_marks_out = t->ecn.marks_out,
 		.placement = place_state(t),
 	};
 }

@@ -142,6 +142,7 @@ void tcp_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg)
 	t->snd.wnd_max = MAX(t->snd.wnd_max, seg->window);
 	t->snd.wl1 = seq_of(seg->sequence);
 	t->snd.wl2 = seq_of(seg->acknowledgement);
+	ecn_learn_syn(t, seg);
 	tcp_choose_mss(t);
 }
 

@@ -262,6 +262,7 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		flight_sacked(t, seg, &news);
 	if (seq_after(ack, t->snd.una))
 		advance(t, seg, &news);
+	ecn_on_ack(t, seg);
 	if (t->state == TOW_TCP_CLOSED)
 		return;
 	if (tcp_in_flight(t) == 0 && t->send.next == t->send.end)
@@ -430,6 +431,8 @@ static void process_payload(struct tow_tcp *t, struct net_packet *packet,
 	}
 	learn_segment_bytes(t, buf);
 	note_sum(packet, seg);
+	if (bytes > 0)
+		ecn_on_payload(t, seg, packet->tos);
 	reached = receive_segment(t, buf, seq, fin);
 	if (reached)
 		on_fin(t);

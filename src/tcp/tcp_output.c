@@ -142,13 +142,23 @@ static void fill_checksum(struct tow_tcp *t, struct tow_buf *buf,
 	put_csum(header, csum_finish(sum));
 }
 
+/* Payload that goes out for the first time, and not to probe a window. */
+static bool is_fresh(const struct tow_tcp *t, const struct tow_buf *buf,
+		     const struct sent *s)
+{
+	return s && buf->bytes && !(s->flags & SENT_EVER_RETRANS) &&
+	       !seq_after(sent_end(s), seq_add(t->snd.una, t->snd.wnd));
+}
+
 /* Header in front of what @buf has, and off it goes. Takes the buffer. */
-static void transmit(struct tow_tcp *t, struct tow_buf *buf,
-		     const struct wire_tcp *h, struct sent *s)
+static void transmit(struct tow_tcp *t, struct tow_buf *buf, struct wire_tcp *h,
+		     struct sent *s)
 {
 	uint32_t bytes = wire_tcp_length(h);
-	uint8_t *at = buf_push(buf, bytes);
+	uint8_t *at;
 
+	ecn_mark(t, h, is_fresh(t, buf, s));
+	at = buf_push(buf, bytes);
 	wire_tcp_build(h, at);
 	fill_checksum(t, buf, at, bytes, s);
 	tcp_count(t, TOW_COUNTER_TCP_SEGS_OUT);
@@ -232,7 +242,8 @@ void tcp_send_syn(struct tow_tcp *t)
 		.destination_port = t->remote_port,
 		.sequence = t->snd.iss.n,
 		.acknowledgement = answers ? t->rcv.nxt.n : 0,
-		.flags = TH_SYN | (answers ? TH_ACK : 0),
+		.flags = TH_SYN | (answers ? TH_ACK : 0) |
+			 ecn_syn_flags(t, answers, again),
 		.has_mss = true,
 		.mss = t->rcv.mss,
 		.sack_permitted = !answers || t->sack,
@@ -307,7 +318,8 @@ static uint32_t segment_bytes_max(const struct tow_tcp *t, uint32_t per_packet)
 		tow_addr_is_v4(&t->path.dst) ? TOW_DEV_TSO4 : TOW_DEV_TSO6;
 	uint32_t most;
 
-	if (!dev || !(dev->caps & cap))
+	/* Of a segment that is cut, each piece would say CWR: RFC 3168 6.1.2 */
+	if (!dev || !(dev->caps & cap) || t->ecn.say_cwr)
 		return per_packet;
 	most = MIN(dev->gso_bytes_max, IP_BYTES_MAX - HEADERS_MAX);
 	return MAX(most / per_packet, 1) * per_packet;

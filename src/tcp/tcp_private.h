@@ -22,6 +22,7 @@
  *	report.c          what an ACK says of holes and duplicates: SACK, D-SACK
  *	rtt.c             round-trip time, RFC 6298
  *	congestion.c      how much may be in flight; NewReno and CUBIC
+ *	ecn.c             marks instead of drops, RFC 3168
  *	tcp_output.c      which segment is next; building it
  *	tcp_timer.c       what happens when nothing happens
  *	tcp_api.c         the calls of tow/tcp.h
@@ -89,6 +90,7 @@ struct tcp_settings {
 	uint16_t mss_max; /* 0: what the path allows */
 	uint8_t keepalive_probes;
 	uint8_t congestion; /* enum tow_tcp_congestion */
+	uint8_t ecn;	    /* enum tow_tcp_ecn */
 	bool nodelay;
 	bool recv_posted; /* no window but for what is posted */
 };
@@ -303,6 +305,24 @@ void congestion_init(struct tow_tcp *t);
 uint32_t congestion_initial_window(const struct tow_tcp *t);
 void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes);
 void congestion_after_idle(struct tow_tcp *t);
+void congestion_on_ecn(struct tow_tcp *t);
+
+/* ecn.c */
+struct ecn {
+	struct seq reacted; /* SND.NXT at the last reaction to a mark */
+	uint32_t marks_in;  /* on segments that came */
+	uint32_t marks_out; /* reported by the peer, once a round trip */
+	bool asked : 1;	    /* by our SYN */
+	bool on : 1;	    /* both ends agreed */
+	bool echo : 1;	    /* ECE on what we send, until CWR comes */
+	bool say_cwr : 1;   /* with the next new data */
+};
+
+uint8_t ecn_syn_flags(struct tow_tcp *t, bool answers, bool again);
+void ecn_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg);
+void ecn_on_payload(struct tow_tcp *t, const struct wire_tcp *seg, uint8_t tos);
+void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg);
+void ecn_mark(struct tow_tcp *t, struct wire_tcp *h, bool fresh);
 
 struct rtt {
 	uint32_t srtt_us, rttvar_us, rto_us;
@@ -514,6 +534,7 @@ struct tow_tcp {
 	struct recovery recovery;
 	struct congestion cc;
 	struct rtt rtt;
+	struct ecn ecn;
 	struct receive receive;
 	struct posts *posts; /* NULL: none are, see struct posts */
 	struct borrower borrower;
@@ -526,7 +547,7 @@ struct tow_tcp {
 
 	struct tow_ledger *ledger; /* NULL: nobody asked for it */
 };
-_Static_assert(sizeof(struct tow_tcp) <= 840,
+_Static_assert(sizeof(struct tow_tcp) <= 880,
 	       "what few connections need is a record: docs/decisions/0017");
 
 /* A connection's own ledger; or it is free. */

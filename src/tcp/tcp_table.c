@@ -306,6 +306,7 @@ void settings_default(struct tcp_settings *set, const struct tow_config *cfg)
 		.keepalive_probes = 9,
 		.linger_s = -1,
 		.congestion = TOW_TCP_CUBIC,
+		.ecn = TOW_TCP_ECN_ACCEPT,
 	};
 }
 
@@ -328,6 +329,7 @@ static const struct {
 	[TOW_TCP_CONGESTION] = { TOW_TCP_CUBIC, TOW_TCP_NEWRENO },
 	[TOW_TCP_LEND_BYTES] = { 0, BYTES_MAX },
 	[TOW_TCP_RECV_POSTED] = { 0, 1 },
+	[TOW_TCP_ECN] = { TOW_TCP_ECN_OFF, TOW_TCP_ECN_ASK },
 };
 
 int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
@@ -373,6 +375,9 @@ int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 	case TOW_TCP_RECV_POSTED:
 		set->recv_posted = value;
 		break;
+	case TOW_TCP_ECN:
+		set->ecn = (uint8_t)value;
+		break;
 	}
 	return 0;
 }
@@ -404,6 +409,8 @@ int64_t settings_get(const struct tcp_settings *set, enum tow_tcp_option option)
 		return set->lend_bytes;
 	case TOW_TCP_RECV_POSTED:
 		return set->recv_posted;
+	case TOW_TCP_ECN:
+		return set->ecn;
 	}
 	return TOW_EINVAL;
 }

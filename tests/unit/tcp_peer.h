@@ -115,6 +115,7 @@ struct injected {
 	uint16_t sport, dport;		  /* 0: the rig's */
 	const struct tow_addr *src, *dst; /* NULL: the rig's */
 	const uint8_t *dst_mac;		  /* NULL: the stack's */
+	uint8_t tos;			  /* of the IP header */
 	bool bad_checksum;
 	uint8_t data_offset; /* in words; 0: the true one */
 	bool later;	     /* queue only, poll with the next one */

@@ -174,6 +174,19 @@ static uint32_t put_ip(struct rig *r, uint8_t *frame, uint8_t protocol,
 	return ETH_BYTES + 20 + bytes;
 }
 
+/* Into a header that was written with 0. */
+static void put_tos(uint8_t *ip, bool v4, uint8_t tos)
+{
+	if (!v4) {
+		ip[0] |= tos >> 4;
+		ip[1] |= (uint8_t)(tos << 4);
+		return;
+	}
+	ip[1] = tos;
+	put16(ip + 10, 0);
+	put16(ip + 10, 0xffff & ~sum_bytes(0, ip, 20));
+}
+
 static uint32_t ip_bytes(const struct rig *r)
 {
 	return r->options.family == IPV4 ? 20 : 40;
@@ -194,6 +207,7 @@ void inject_segment(struct rig *r, const struct injected *in)
 	sum = sum_bytes(sum_pseudo(src, dst, 6, bytes, v4), tcp, bytes);
 	put16(tcp + 16, (0xffff & ~sum) ^ (in->bad_checksum ? 0x0101 : 0));
 	bytes = put_ip(r, frame, 6, src, dst, bytes);
+	put_tos(frame + ETH_BYTES, v4, in->tos);
 	if (in->dst_mac)
 		memcpy(frame, in->dst_mac, 6);
 	inject_frame(r, frame, bytes);

@@ -244,14 +244,6 @@ TCP_TEST(resets_are_never_answered)
 	CHECK(sends_nothing(r));
 }
 
-/* RFC 9293 3.1: reserved bits and ECN on a SYN are ignored, not echoed */
-TCP_TEST(ecn_setup_is_declined_when_it_is_not_done)
-{
-	listen_here(r, 4);
-	inject(r, .flags = SYN | ECE | CWR, .mss = 1000);
-	CHECK_EQ(peek(r)->flags, SYN | ACK);
-}
-
 /* RFC 2018 2: SACK blocks mean nothing where SACK was not permitted */
 TCP_TEST(sack_blocks_without_permission_are_ignored)
 {
