@@ -229,6 +229,7 @@ check-static: lib
 	$(Q)scripts/check-style
 	$(Q)scripts/check-man
 	$(Q)scripts/check-docs
+	$(Q)scripts/check-rfc
 	$(Q)scripts/check-symbols $(BUILD)/libtow.a $(BUILD)/libtow.so
 
 freestanding:
@@ -271,7 +272,8 @@ help:
 #: make check-unit T=tcp   unit tests in files with tcp in their name;
 #:                         ONLY=reset picks the tests by name
 #: make check-sim check-fuzz check-examples check-e2e     the others alone
-#: make check-static       layers, copies, format, man pages, documents, symbols
+#: make check-static       layers, copies, format, man pages, documents,
+#:                         requirements, symbols
 #: make format             put all sources into the project's format
 #: make freestanding       the core without a C library, for x86-64 and Arm
 #: make fuzz FUZZ_S=600    libFuzzer on each target, T= picks (needs clang)
