@@ -29,6 +29,7 @@
 	X(RX_RECV, "recv", "the application asked for a copy")                \
 	X(RX_COMPACT, "compact",                                              \
 	  "small segments in large buffers were packed")                      \
+	X(RX_FRAGMENT, "fragment", "fragments were put together")             \
 	X(RX_EARLY, "early", "arrived before memory was posted for it")       \
 	X(RX_UNPLACED, "unplaced", "the device had no hint for it")           \
 	X(RX_MISSHAPED, "misshaped",                                          \
@@ -54,7 +55,15 @@
 	X(IP_LENGTH, "ip_length", "IP length does not fit the frame")          \
 	X(IP_SOURCE, "ip_source", "source address that cannot be a source")    \
 	X(IP_DESTINATION, "ip_destination", "not addressed to this stack")     \
-	X(IP_FRAGMENT, "ip_fragment", "a fragment; reassembly is missing")     \
+	X(IP_FRAGMENT, "ip_fragment", "malformed fragment")                    \
+	X(FRAGMENT_OVERLAP, "fragment_overlap",                                \
+	  "overlaps or contradicts others; their datagram goes with it")       \
+	X(FRAGMENT_DUPLICATE, "fragment_duplicate",                            \
+	  "a fragment that came before")                                       \
+	X(FRAGMENT_LIMIT, "fragment_limit",                                    \
+	  "no room for a datagram's missing fragments")                        \
+	X(FRAGMENT_TIMEOUT, "fragment_timeout",                                \
+	  "a datagram whose fragments did not all come")                       \
 	X(IP_OPTIONS, "ip_options", "malformed or source-routing options")     \
 	X(IP_EXTENSION, "ip_extension", "malformed IPv6 extension header")     \
 	X(IP_PROTOCOL, "ip_protocol", "transport that nobody here speaks")     \
@@ -97,6 +106,8 @@
 	X(RX_BYTES, "rx_bytes", "bytes of them, with all headers")            \
 	X(TX_FRAMES, "tx_frames", "frames handed to devices")                 \
 	X(TX_BYTES, "tx_bytes", "bytes of them, with all headers")            \
+	X(FRAGMENTS_IN, "fragments_in", "IP fragments received")              \
+	X(REASSEMBLED, "reassembled", "datagrams put together of them")       \
 	X(TCP_SEGS_IN, "tcp_segs_in",                                         \
 	  "segments received, as the device gave them")                       \
 	X(TCP_SEGS_OUT, "tcp_segs_out", "segments sent, before segmentation") \

@@ -27,7 +27,8 @@ struct timer {
 /* The stack hands a timer that is due to the module that owns it. */
 enum timer_owner {
 	TIMER_NONE,
-	TIMER_NET, /* neighbours and whatever else src/net arms */
+	TIMER_NET,	  /* neighbours; this and the next are net_timer()'s */
+	TIMER_REASSEMBLY, /* datagrams that wait for their fragments */
 	TIMER_TCP,
 	TIMER_OWNER, /* deadlines of what is on loan: src/buf/govern.h */
 };

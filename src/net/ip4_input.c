@@ -116,24 +116,78 @@ static int check(struct net *net, const struct net_frame *frame,
 	if (why == NET_PASS)
 		why = check_options((const uint8_t *)ip + IP4_BYTES,
 				    packet->network_bytes - IP4_BYTES);
-	if (why == NET_PASS && ip4_is_fragment(ip))
-		why = TOW_DROP_IP_FRAGMENT;
+	return why;
+}
+
+/*
+ * A fragment (RFC 791 3.2): all but the last have whole units of 8 bytes. What
+ * would end behind the largest datagram is the "ping of death" (CVE-1999-0128).
+ */
+static int check_fragment(const struct fragment *f)
+{
+	if (f->bytes == 0 || (f->more && f->bytes % 8 != 0))
+		return TOW_DROP_IP_FRAGMENT;
+	if (f->header_bytes + f->offset + f->bytes > IP4_PACKET_MAX)
+		return TOW_DROP_IP_LENGTH;
+	return NET_PASS;
+}
+
+/* The header is fragment zero's: let it say what is true of the whole. */
+static int finish_whole(struct net_packet *packet)
+{
+	uint32_t header = packet->network_bytes;
+	struct wire_ip4 *ip = (void *)buf_push(packet->buf, header);
+
+	ASSERT(ip);
+	if (packet->buf->bytes > IP4_PACKET_MAX)
+		return TOW_DROP_IP_LENGTH; /* its options are longer */
+	ip->tos = packet->tos;
+	wire_put16(ip->total, packet->buf->bytes);
+	wire_put16(ip->fragment, 0);
+	wire_put16(ip->checksum, 0);
+	wire_put_sum(ip->checksum, csum_finish(csum_bytes(0, ip, header)));
+	return NET_PASS;
+}
+
+/* NET_PASS: the datagram is whole, and lies in packet->buf. */
+static int reassemble(struct net *net, struct net_packet *packet)
+{
+	const struct wire_ip4 *ip = packet->buf->spans[0].ptr;
+	uint32_t field = wire_get16(ip->fragment);
+	struct fragment f = {
+		.id = wire_get16(ip->id),
+		.offset = (field & IP4_OFFSET_MASK) * 8,
+		.bytes = packet->buf->bytes - packet->network_bytes,
+		.header_bytes = packet->network_bytes,
+		.more = field & IP4_MF,
+	};
+	int why = check_fragment(&f);
+
+	if (why == NET_PASS)
+		why = reassembly_add(net, packet, &f);
+	if (why == NET_PASS)
+		why = finish_whole(packet);
 	return why;
 }
 
 enum net_verdict ip4_input(struct net *net, const struct net_frame *frame,
 			   struct net_packet *packet, struct net_error *error)
 {
-	struct tow_buf *buf = frame->buf;
+	struct tow_buf *buf;
 	int why;
 
 	packet->link = frame->link;
-	packet->buf = buf;
+	packet->buf = frame->buf;
 	packet->zone = 0;
 	why = check(net, frame, packet);
+	if (why == NET_PASS && ip4_is_fragment(packet->buf->spans[0].ptr))
+		why = reassemble(net, packet);
+	if (why == REASSEMBLY_WAITS)
+		return NET_DONE;
+	buf = packet->buf;
 	if (why != NET_PASS)
 		return net_refuse(net, buf, (enum tow_drop)why);
-	packet->csum_ok = !frame->link->dev ||
+	packet->csum_ok = !packet->link->dev ||
 			  buf->flags & (TOW_BUF_CSUM_OK | TOW_BUF_CSUM_PARTIAL);
 	buf_trim_front(buf, packet->network_bytes);
 

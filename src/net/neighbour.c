@@ -413,7 +413,7 @@ static void on_timer(struct net *net, struct neighbour *n)
 	}
 }
 
-void net_timer(struct net *net, struct timer *timer)
+void neighbour_timer(struct net *net, struct timer *timer)
 {
 	on_timer(net, CONTAINER(timer, struct neighbour, timer));
 }

@@ -4,7 +4,7 @@
  *
  * All tables are laid out once, behind each other:
  *
- *	| private | links | addrs | routes | neighbours | buckets |
+ *	| private | links | addrs | routes | neighbours | buckets | reassembly |
  *
  * A link brings an IPv6 link-local address of its own, and each address a
  * route to its prefix, so there is room for those beside what the program
@@ -15,7 +15,7 @@
 #define TABLE_ALIGN 64
 
 struct layout {
-	size_t links, addrs, routes, neighbours, buckets, end;
+	size_t links, addrs, routes, neighbours, buckets, reassembly, end;
 	uint32_t addr_max, route_max, bucket_count;
 };
 
@@ -51,6 +51,7 @@ static struct layout lay_out(const struct tow_config *cfg)
 	l.neighbours =
 		place(&l.end, cfg->neighbour_max * sizeof(struct neighbour));
 	l.buckets = place(&l.end, l.bucket_count * sizeof(struct neighbour *));
+	l.reassembly = place(&l.end, reassembly_need(cfg));
 	return l;
 }
 
@@ -117,4 +118,13 @@ void net_init(struct net *net, const struct tow_config *cfg, void *memory)
 	net->private->error_key = draw_key(&net->random);
 	net->private->neighbour_key = draw_key(&net->random);
 	neighbour_init(net, cfg);
+	reassembly_init(net, cfg, (uint8_t *)memory + lay_out(cfg).reassembly);
+}
+
+void net_timer(struct net *net, struct timer *timer)
+{
+	if (timer->owner == TIMER_REASSEMBLY)
+		reassembly_timer(net, timer);
+	else
+		neighbour_timer(net, timer);
 }

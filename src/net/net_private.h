@@ -13,6 +13,8 @@
  *	arp.c nd.c    asking and answering
  *	ip_output.c   net_send(): the way down
  *	ip4_input.c ip6_input.c    the way up
+ *	ip6_extension.c    the headers between IPv6 and a transport
+ *	reassembly.c    datagrams that came in fragments
  *	flow.c        of which flow is a frame that nobody checked yet?
  *	icmp_input.c  echo, and errors about packets of ours
  *	icmp_error.c  errors about packets of others, with their limits
@@ -74,7 +76,10 @@ struct net_bucket {
 
 #define NET_ERROR_BUCKETS 64 /* by destination; a collision shares one */
 
+struct reassembly;
+
 struct net_private {
+	struct reassembly *reassembly;
 	struct sip_key neighbour_key, flow_key, error_key;
 	struct neighbour **buckets;
 	uint32_t bucket_mask;
@@ -180,6 +185,7 @@ struct neighbour_news {
 };
 void neighbour_answered(struct net *net, struct neighbour *n,
 			const struct neighbour_news *news);
+void neighbour_timer(struct net *net, struct timer *timer);
 
 /* --- arp.c, nd.c: @mac is NULL to ask everybody */
 void arp_solicit(struct net *net, struct net_link *link,
@@ -194,6 +200,37 @@ enum net_verdict ip4_input(struct net *net, const struct net_frame *frame,
 			   struct net_packet *packet, struct net_error *error);
 enum net_verdict ip6_input(struct net *net, const struct net_frame *frame,
 			   struct net_packet *packet, struct net_error *error);
+
+/* --- ip6_extension.c: to the transport; NET_PASS, or why not */
+int ip6_walk(struct net *net, struct net_packet *packet);
+bool ip6_leads_to_icmp_error(const struct tow_buf *buf, uint32_t at,
+			     uint8_t next);
+
+/* --- reassembly.c */
+struct fragment {
+	uint32_t id;
+	uint32_t offset, bytes; /* in the datagram */
+	uint32_t header_bytes;	/* in front, contiguous */
+	bool more;		/* come behind it */
+};
+enum { REASSEMBLY_WAITS = -2 }; /* beside NET_PASS and an enum tow_drop */
+
+size_t reassembly_need(const struct tow_config *cfg);
+void reassembly_init(struct net *net, const struct tow_config *cfg,
+		     void *memory);
+
+/*
+ * Add the fragment in packet->buf, whose bytes and offset were checked: it has
+ * some and ends within 65536.
+ *
+ * Owns:    takes the buffer, unless it returns a reason to drop.
+ * Returns: NET_PASS when the datagram is whole. Then packet is about that: its
+ *          buffer's spans[0] is empty, and in front of it are network_bytes of
+ *          fragment zero's headers.
+ */
+int reassembly_add(struct net *net, struct net_packet *packet,
+		   const struct fragment *f);
+void reassembly_timer(struct net *net, struct timer *timer);
 
 /* --- icmp_input.c */
 enum net_verdict icmp4_input(struct net *net, struct net_packet *packet,

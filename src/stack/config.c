@@ -21,6 +21,7 @@ void tow_config_default(struct tow_config *cfg)
 		.addr_max = 32,
 		.route_max = 64,
 		.neighbour_max = 256,
+		.reassembly_max = 64,
 		.owner_max = 64,
 		.chunk_bytes = 4 * KIB,
 		.rx_chunks = 8192,

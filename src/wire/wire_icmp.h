@@ -66,7 +66,10 @@ enum icmp6_parameter {
 	ICMP6_BAD_FIELD = 0,
 	ICMP6_BAD_NEXT_HEADER = 1,
 	ICMP6_BAD_OPTION = 2,
+	ICMP6_INCOMPLETE_CHAIN = 3, /* RFC 7112 */
 };
+
+#define ICMP_REASSEMBLY_TIME 1 /* code of time exceeded, in both families */
 
 struct wire_icmp {
 	uint8_t type;

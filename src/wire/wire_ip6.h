@@ -62,6 +62,8 @@ struct wire_ip6_routing {
 };
 _Static_assert(sizeof(struct wire_ip6_routing) == 8, "no padding");
 
+#define IP6_OFFSET_MASK 0xfff8 /* of a fragment header's offset: bytes */
+#define IP6_MORE	1
 struct wire_ip6_fragment {
 	uint8_t next;
 	uint8_t reserved;
@@ -89,7 +91,8 @@ ip6_extension_bytes(const struct wire_ip6_extension *extension)
 /* RFC 6946: a fragment header on a datagram that is whole. */
 static inline bool ip6_is_atomic(const struct wire_ip6_fragment *fragment)
 {
-	return (wire_get16(fragment->offset) & 0xfff9) == 0;
+	return (wire_get16(fragment->offset) & (IP6_OFFSET_MASK | IP6_MORE)) ==
+	       0;
 }
 
 static inline void ip6_build(struct wire_ip6 *ip, uint8_t traffic_class,

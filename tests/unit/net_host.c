@@ -15,6 +15,7 @@ void net_host_config(struct tow_config *cfg)
 	cfg->addr_max = 8;
 	cfg->route_max = 8;
 	cfg->neighbour_max = 16;
+	cfg->reassembly_max = 32;
 	cfg->chunk_bytes = 2048;
 	cfg->rx_bufs = cfg->rx_chunks = 64;
 	cfg->tx_bufs = cfg->tx_chunks = 128;
@@ -80,7 +81,7 @@ void net_host_close(struct net_host *h)
 		while (h->net.links[i].tx_count > 0)
 			tow_buf_give(
 				h->net.links[i].tx[--h->net.links[i].tx_count]);
-	net_host_run(h, 60000000); /* whatever waits gives up */
+	net_host_run(h, 70000000); /* whatever waits gives up */
 	while ((buf = net_loop_take(&h->net)) != NULL)
 		tow_buf_give(buf);
 	net_host_run(h, 0);

@@ -250,18 +250,6 @@ TEST(unknown_ethertype_is_dropped)
 	refused(TOW_DROP_LINK_TYPE);
 }
 
-/* Fragments are counted: nothing reassembles them yet */
-TEST(fragments_are_dropped_with_their_reason)
-{
-	begin();
-	wire_put16(frame_ip(&f) + 6, IP4_MF);
-	frame_sum_ip(&f);
-	net_host_refuses(&h, &f, TOW_DROP_IP_FRAGMENT);
-	wire_put16(frame_ip(&f) + 6, 100);
-	frame_sum_ip(&f);
-	refused(TOW_DROP_IP_FRAGMENT);
-}
-
 static void begin_with_options(const char *options, uint32_t bytes)
 {
 	frame_begin(&f, "192.0.2.2", "192.0.2.1", NET_UDP);
