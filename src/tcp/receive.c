@@ -431,6 +431,20 @@ static void make_way(struct tow_tcp *t)
 		renege(t, buf_of(last));
 }
 
+static bool fin_is_reached(const struct tow_tcp *t)
+{
+	return t->receive.fin_seen && seq_after(t->rcv.nxt, t->receive.fin);
+}
+
+/* True when all before the peer's FIN is here, for the first time. */
+static bool reach_fin(struct tow_tcp *t)
+{
+	if (!t->receive.fin_seen || !seq_eq(t->rcv.nxt, t->receive.fin))
+		return false;
+	t->rcv.nxt = seq_add(t->rcv.nxt, 1);
+	return true;
+}
+
 /*
  * Payload (the whole of @buf) and FIN of an acceptable segment. The notes of
  * the buffer have the payload's sum, see tcp_input.c.
@@ -441,8 +455,7 @@ static void make_way(struct tow_tcp *t)
 bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 		     bool fin)
 {
-	const struct receive *r = &t->receive;
-	bool was_done = r->fin_seen && seq_after(t->rcv.nxt, r->fin);
+	bool was_done = fin_is_reached(t);
 	struct seq first = seq;
 
 	if (starves_senders(t, buf)) {
@@ -469,10 +482,38 @@ bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 	} else {
 		take_in_order(t, buf, !seq_eq(first, seq));
 	}
-	if (was_done || !r->fin_seen || !seq_eq(t->rcv.nxt, r->fin))
-		return false;
-	t->rcv.nxt = seq_add(t->rcv.nxt, 1);
-	return true;
+	return !was_done && reach_fin(t);
+}
+
+/*
+ * Text and FIN of a SYN that crossed ours wait for ESTABLISHED (RFC 9293
+ * 3.10.7.3, fifth). They are held like what lies behind a hole, only that there
+ * is none; and they are not acknowledged before.
+ *
+ * Owns:    takes the buffer.
+ */
+void receive_early(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
+		   bool fin)
+{
+	if (!trim_to_window(t, buf, &seq, &fin)) {
+		tow_buf_give(buf);
+		return;
+	}
+	if (fin)
+		note_fin(t, seq_add(seq, buf->bytes));
+	held(buf)->seq = seq;
+	if (buf->bytes > 0)
+		hold(t, buf);
+	else
+		tow_buf_give(buf);
+	forget_reports(t);
+}
+
+/* ESTABLISHED is reached. Returns: true when so is the peer's FIN. */
+bool receive_what_was_early(struct tow_tcp *t)
+{
+	take_from_holes(t);
+	return reach_fin(t);
 }
 
 /* The end of the last byte that has arrived, in order or not. */

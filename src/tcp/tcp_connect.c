@@ -232,25 +232,22 @@ static void on_simultaneous_syn(struct tow_tcp *t, const struct wire_tcp *seg)
 }
 
 /*
- * Returns: PASS when the segment's payload and FIN are to be looked at too:
- *          the connection is established now.
+ * Returns: PASS when the segment's payload and FIN are to be looked at too
+ *          (fifth): now, or when the connection is established.
  */
-enum verdict connect_input(struct tow_tcp *t, struct net_packet *packet,
-			   const struct wire_tcp *seg)
+enum verdict connect_input(struct tow_tcp *t, const struct wire_tcp *seg)
 {
 	enum verdict v = check_answer(t, seg);
 
-	(void)packet;
 	if (v != PASS)
 		return v;
 	if (!(seg->flags & TH_SYN)) {
 		tcp_drop(t, TOW_DROP_TCP_FLAGS);
 		return DROP;
 	}
-	if (!(seg->flags & TH_ACK)) {
+	if (seg->flags & TH_ACK)
+		on_syn_ack(t, seg);
+	else
 		on_simultaneous_syn(t, seg);
-		return DROP; /* payload on it will come again */
-	}
-	on_syn_ack(t, seg);
 	return PASS;
 }

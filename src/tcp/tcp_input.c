@@ -418,6 +418,11 @@ static void process_payload(struct tow_tcp *t, struct net_packet *packet,
 	if (seg->flags &
 	    TH_SYN) /* of a SYN-ACK: it takes up the first number */
 		seq = seq_add(seq, 1);
+	if (t->state == TOW_TCP_SYN_RECEIVED) { /* its SYN crossed ours */
+		note_sum(packet, seg);
+		receive_early(t, buf, seq, fin);
+		return;
+	}
 	if (!may_receive(t) || (bytes == 0 && !fin)) {
 		tow_buf_give(buf);
 		return;
@@ -445,6 +450,21 @@ static void process_payload(struct tow_tcp *t, struct net_packet *packet,
 	owe_ack(t, (uint32_t)seq_diff(t->rcv.nxt, before));
 }
 
+/* What came with a SYN that crossed ours: RFC 9293 3.10.7.3, fifth. */
+static void process_early(struct tow_tcp *t)
+{
+	struct seq before = t->rcv.nxt;
+
+	if (receive_what_was_early(t))
+		on_fin(t);
+	if (seq_eq(before, t->rcv.nxt))
+		return;
+	if (t->receive.unread_bytes > 0)
+		tcp_pend(t, PENDING_READABLE);
+	t->unacked_bytes += (uint32_t)seq_diff(t->rcv.nxt, before);
+	timer_set(t, TIMER_DELACK, tcp_now(t) + TCP_DELACK_US);
+}
+
 /* ------------------------------------------------------------- the spine */
 
 /*
@@ -462,6 +482,7 @@ static enum verdict segment_arrives(struct tow_tcp *t,
 				    struct wire_tcp *seg)
 {
 	uint32_t bytes = packet->buf->bytes;
+	bool opens = t->state == TOW_TCP_SYN_RECEIVED;
 	enum verdict v;
 
 	if (is_known_syn(t, seg)) {
@@ -485,6 +506,8 @@ static enum verdict segment_arrives(struct tow_tcp *t,
 		v = check_ack(t, seg, bytes); /* fifth */
 	if (v == PASS) {
 		update_timestamp(t, seg);
+		if (opens)
+			process_early(t);
 		process_payload(t, packet, seg); /* seventh and eighth */
 	}
 	return v;
@@ -533,7 +556,7 @@ static void deliver(struct tow_tcp *t, struct net_packet *packet,
 	if (t->ledger) /* the stack's has them already */
 		t->ledger->rx_touched_bytes += packet->touched_bytes;
 	if (t->state == TOW_TCP_SYN_SENT) {
-		v = connect_input(t, packet, seg);
+		v = connect_input(t, seg);
 		if (v == PASS)
 			process_payload(t, packet, seg);
 	} else {

@@ -360,6 +360,9 @@ struct receive {
 void receive_init(struct tow_tcp *t);
 bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 		     bool fin);
+void receive_early(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
+		   bool fin);
+bool receive_what_was_early(struct tow_tcp *t);
 uint16_t receive_advertise(struct tow_tcp *t, bool syn);
 bool receive_window_grew(const struct tow_tcp *t);
 void receive_free(struct tow_tcp *t);
@@ -625,8 +628,7 @@ void tcp_offer(struct tow_tcp *t);
 void tcp_begin(struct tow_tcp *t, const struct seq *after);
 void tcp_send_syn(struct tow_tcp *t);
 void tcp_establish(struct tow_tcp *t);
-enum verdict connect_input(struct tow_tcp *t, struct net_packet *packet,
-			   const struct wire_tcp *seg);
+enum verdict connect_input(struct tow_tcp *t, const struct wire_tcp *seg);
 
 /* tcp_output.c */
 void tcp_want_output(struct tow_tcp *t);

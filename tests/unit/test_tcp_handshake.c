@@ -209,6 +209,48 @@ TCP_TEST(simultaneous_open_completes)
 	CHECK_EQ(app_recv(r, 100), 10);
 }
 
+/*
+ * RFC 9293 3.10.7.3, fifth: text on a SYN that crosses ours is queued for
+ * processing after ESTABLISHED, and not acknowledged before
+ */
+TCP_TEST(data_on_a_crossing_syn_waits_for_established)
+{
+	put_in_state(r, AT_SYN_SENT);
+	inject(r, .flags = SYN, .mss = 1000, .bytes = 300);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	CHECK_EQ(app_recv(r, 1000), TOW_EAGAIN);
+	inject(r, .flags = ACK, .seq = 301, .ack = 1);
+	CHECK_EQ(events_of(r, TOW_EVENT_READABLE), 1u);
+	CHECK_EQ(app_recv(r, 1000), 300);
+	advance_ms(r, 500);
+	CHECK(sends(r, ACK, 1, 301, 0));
+}
+
+/* The same when the peer sends the text again, and more behind it */
+TCP_TEST(data_on_a_crossing_syn_that_comes_again_is_delivered_once)
+{
+	put_in_state(r, AT_SYN_SENT);
+	inject(r, .flags = SYN, .mss = 1000, .bytes = 300);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	inject(r, .flags = SYN | ACK, .ack = 1, .mss = 1000, .bytes = 300);
+	inject(r, .flags = ACK, .seq = 201, .ack = 1, .bytes = 400);
+	CHECK_EQ(app_recv(r, 1000), 600);
+}
+
+/* The same for a FIN: "other controls" */
+TCP_TEST(fin_on_a_crossing_syn_waits_for_established)
+{
+	put_in_state(r, AT_SYN_SENT);
+	inject(r, .flags = SYN | FIN, .mss = 1000, .bytes = 300);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	CHECK_EQ(state_of(r), TOW_TCP_SYN_RECEIVED);
+	inject(r, .flags = ACK, .seq = 302, .ack = 1);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSE_WAIT);
+	CHECK_EQ(app_recv(r, 1000), 300);
+	CHECK_EQ(app_recv(r, 1000), 0);
+	CHECK(sends(r, ACK, 1, 302, 0));
+}
+
 /* RFC 9293 3.10.7.4: text with the last ACK of the handshake is taken */
 TCP_TEST(data_on_the_last_ack_of_the_handshake_is_delivered)
 {
