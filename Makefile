@@ -186,6 +186,12 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o \
 	$(link_test)
 endif
 
+# The stack under packetdrill: see tests/conformance/pd.h.
+PACKETDRILL := $(BUILD)/tow-packetdrill.so
+$(PACKETDRILL): $(call objects_of,$(PACKETDRILL_SOURCES)) $(BUILD)/libtow-all.a
+	$(call say,LD,$@)
+	$(Q)$(LINK) -shared -o $@ $^ -ldl $(LIBS)
+
 # A benchmark of a peer needs the peer's library.
 BENCH_LIBS ?=
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(INNER)
@@ -197,7 +203,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(INNER)
 
 # --- Goals -------------------------------------------------------------------
 
-.PHONY: all lib tests examples bench fuzz check check-unit check-sim \
+.PHONY: all lib tests examples bench fuzz packetdrill check check-unit check-sim \
 	check-fuzz check-examples check-e2e check-static freestanding format \
 	install clean help FORCE
 
@@ -249,6 +255,8 @@ fuzz:
 	$(Q)$(MAKE) --no-print-directory CONF=fuzz CC=clang BUILD=build/fuzz \
 		FUZZ_S='$(FUZZ_S)' T='$(T)' fuzz
 endif
+
+packetdrill: $(PACKETDRILL)
 
 bench: all $(BENCH)
 	@echo 'built in $(BUILD)/bench; now: bench/run NAME'

@@ -39,5 +39,6 @@ TEST_HELPERS := $(filter-out $(UNIT_SOURCES) $(SIM_SOURCES) $(FUZZ_SOURCES) \
 	$(addprefix $(TOWPATH)tests/,test_main.c fuzz_replay.c), \
 	$(sort $(wildcard $(addsuffix /*.c,$(addprefix $(TOWPATH), \
 	tests tests/unit tests/sim tests/fuzz)))))
+PACKETDRILL_SOURCES := $(sort $(wildcard $(TOWPATH)tests/conformance/pd_*.c))
 E2E_SCRIPTS := $(sort $(filter-out %/lib.sh,$(wildcard $(TOWPATH)tests/e2e/*.sh)))
 MAN_PAGES := $(sort $(wildcard $(TOWPATH)man/*.[1-9]))
