@@ -67,6 +67,8 @@ enum tow_tcp_option {
 	TOW_TCP_RECV_POSTED, /* 0, 1: 1 offers no window but for what is posted
 			      */
 	TOW_TCP_ECN,	     /* enum tow_tcp_ecn; before the SYN goes out */
+	TOW_TCP_CORK,	     /* 0, 1: 1 holds short segments for 200 ms, as
+			      * TOW_TCP_MORE with each call does; 0 sends them */
 };
 
 enum tow_tcp_congestion {

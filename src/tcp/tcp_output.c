@@ -43,6 +43,8 @@ void tcp_want_output(struct tow_tcp *t)
 static void note_acked(struct tow_tcp *t)
 {
 	t->ack_now = false;
+	if (t->unacked_bytes && t->rcv.quick_acks)
+		t->rcv.quick_acks--;
 	t->unacked_bytes = 0;
 	t->rcv.acked = t->rcv.nxt;
 	t->ts.last_ack = t->rcv.nxt;
@@ -310,19 +312,44 @@ void tcp_reject(struct tcp_host *host, const struct net_packet *packet,
 
 /* ----------------------------------------------------------------- limits */
 
+static bool device_cuts(const struct tow_tcp *t)
+{
+	uint32_t cap =
+		tow_addr_is_v4(&t->path.dst) ? TOW_DEV_TSO4 : TOW_DEV_TSO6;
+
+	/* Of a segment that is cut, each piece would say CWR: RFC 3168 6.1.2 */
+	return t->path.link->dev && t->path.link->dev->caps & cap &&
+	       !t->ecn.say_cwr;
+}
+
 /* The most payload of one segment, whole packets of it. */
 static uint32_t segment_bytes_max(const struct tow_tcp *t, uint32_t per_packet)
 {
-	const struct tow_dev *dev = t->path.link->dev;
-	uint32_t cap =
-		tow_addr_is_v4(&t->path.dst) ? TOW_DEV_TSO4 : TOW_DEV_TSO6;
 	uint32_t most;
 
-	/* Of a segment that is cut, each piece would say CWR: RFC 3168 6.1.2 */
-	if (!dev || !(dev->caps & cap) || t->ecn.say_cwr)
+	if (!device_cuts(t))
 		return per_packet;
-	most = MIN(dev->gso_bytes_max, IP_BYTES_MAX - HEADERS_MAX);
+	most = MIN(t->path.link->dev->gso_bytes_max,
+		   IP_BYTES_MAX - HEADERS_MAX);
 	return MAX(most / per_packet, 1) * per_packet;
+}
+
+/*
+ * The most payload of one burst: a large segment, or as many packets as it
+ * would be. Half of the congestion window, as in Linux: with two bursts in
+ * flight the acknowledgements of one clock out the next.
+ */
+static uint32_t burst_bytes_max(const struct tow_tcp *t, uint32_t per_packet,
+				unsigned packets_max)
+{
+	uint32_t half = t->cc.cwnd / 2 / per_packet;
+	uint32_t most = (IP_BYTES_MAX - HEADERS_MAX) / per_packet;
+
+	if (device_cuts(t))
+		most = segment_bytes_max(t, per_packet) / per_packet;
+	else
+		most = MIN(most, packets_max);
+	return MAX(MIN(most, half), 1) * per_packet;
 }
 
 static uint32_t congestion_room(const struct tow_tcp *t)
@@ -341,14 +368,16 @@ static uint32_t window_room(const struct tow_tcp *t)
 
 /* ------------------------------------------------------------ lost segments */
 
-static uint8_t payload_flags(const struct tow_tcp *t, uint64_t end, bool fin)
+/* Of a segment with @bytes of payload, up to @end in the stream. */
+static uint8_t payload_flags(const struct tow_tcp *t, uint64_t end,
+			     uint32_t bytes, bool fin)
 {
 	uint8_t flags = TH_ACK;
 
 	if (fin)
 		flags |= TH_FIN;
 	/* RFC 9293 3.9.1.2: the end of what was queued is pushed. */
-	if (end == t->send.end && !t->send.more)
+	if (bytes && end == t->send.end && !t->send.more)
 		flags |= TH_PSH;
 	return flags;
 }
@@ -383,7 +412,7 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 		tow_buf_give(buf);
 		return false;
 	}
-	h = header(t, payload_flags(t, s->offset + attached, fin));
+	h = header(t, payload_flags(t, s->offset + attached, attached, fin));
 	h.sequence = s->seq.n;
 	mark_large(t, buf, per_packet);
 	s->sent_us = t->last_data_us = tcp_now(t);
@@ -431,7 +460,7 @@ static bool may_send_short(struct tow_tcp *t)
 {
 	if (t->send.finished)
 		return true;
-	if (t->send.more) {
+	if ((t->send.more || t->set.cork) && !t->send.waited) {
 		if (!t->deadlines_us[TIMER_MORE])
 			timer_set(t, TIMER_MORE, tcp_now(t) + TCP_MORE_US);
 		return false;
@@ -444,11 +473,12 @@ static bool may_send_short(struct tow_tcp *t)
  * packets as far as both windows allow; the short rest if it may go; less than
  * a packet also when it is half of the largest window that the peer ever had.
  */
-static uint32_t choose_bytes(struct tow_tcp *t, uint32_t per_packet)
+static uint32_t choose_bytes(struct tow_tcp *t, uint32_t per_packet,
+			     unsigned packets_max)
 {
 	uint64_t queued = t->send.end - t->send.next;
 	uint32_t window = window_room(t), cwnd = congestion_room(t);
-	uint32_t most = segment_bytes_max(t, per_packet);
+	uint32_t most = burst_bytes_max(t, per_packet, packets_max);
 	uint32_t bytes = (uint32_t)MIN(queued, most);
 
 	if (cwnd < bytes) {
@@ -479,8 +509,18 @@ static bool has_news(const struct tow_tcp *t)
 	return t->send.next < t->send.end || (t->send.finished && !t->fin_sent);
 }
 
+/* Question and answer: what we send is about what just came. */
+static bool answers_soon(const struct tow_tcp *t)
+{
+	uint32_t now_ms = (uint32_t)(tcp_now(t) / 1000);
+
+	return t->rcv.data_ms &&
+	       now_ms - t->rcv.data_ms <= TCP_DELACK_US / 1000;
+}
+
 /* Send the next @bytes of the queue, and FIN if it follows. */
-static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet)
+static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
+		      bool last_of_burst)
 {
 	struct tow_buf *buf = take_buf(t);
 	struct wire_tcp h;
@@ -501,28 +541,64 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet)
 	t->send.next += bytes;
 	t->send.cursor = send_queue_find(t->send.cursor, t->send.next);
 	t->fin_sent |= fin;
+	t->send.waited = false;
+	if (answers_soon(t)) {
+		t->rcv.quick_acks = 0;
+		t->rcv.interactive = true;
+	}
 	t->last_data_us = tcp_now(t);
 	if (tcp_in_flight(t) == s->bytes || !t->deadlines_us[TIMER_RETRANSMIT])
 		timer_restart_retransmit(t);
-	h = header(t, payload_flags(t, t->send.next, fin));
+	h = header(t, payload_flags(t, t->send.next, bytes, fin));
 	h.sequence = s->seq.n;
+	/* As Linux: a peer that merges packets hands on what it has here. */
+	if (last_of_burst || bytes > per_packet)
+		h.flags |= TH_PSH;
 	mark_large(t, buf, per_packet);
 	transmit(t, buf, &h, s);
 	return true;
 }
 
-static bool send_new(struct tow_tcp *t)
+/*
+ * The packets of a burst that the device cannot cut itself. The last full one
+ * is pushed, as the last packet of a large segment is.
+ */
+static unsigned send_packets(struct tow_tcp *t, uint32_t bytes,
+			     uint32_t per_packet)
+{
+	bool several = bytes >= 2 * per_packet;
+	unsigned sent = 0;
+
+	do {
+		uint32_t part = MIN(bytes, per_packet);
+		bool last = part == per_packet && bytes - part < per_packet;
+		uint64_t before = t->send.next;
+
+		if (!send_next(t, part, per_packet, several && last))
+			break;
+		sent++;
+		if (t->send.next - before != part)
+			break; /* its spans did not fit */
+		bytes -= part;
+	} while (bytes);
+	return sent;
+}
+
+/* A burst of at most @most packets. Returns how many segments it was. */
+static unsigned send_new(struct tow_tcp *t, unsigned most)
 {
 	uint32_t per_packet = payload_per_packet(t), bytes;
 
 	if (!has_news(t))
-		return false;
-	bytes = choose_bytes(t, per_packet);
+		return 0;
+	bytes = choose_bytes(t, per_packet, most);
 	if (bytes == 0 && !fin_is_next(t, 0))
-		return false;
+		return 0;
 	if (tcp_in_flight(t) == 0)
 		t->progress_us = tcp_now(t);
-	return send_next(t, bytes, per_packet);
+	if (device_cuts(t))
+		return send_next(t, bytes, per_packet, false);
+	return send_packets(t, bytes, per_packet);
 }
 
 /* ------------------------------------------------------- zero-window probes */
@@ -540,7 +616,8 @@ void tcp_send_probe(struct tow_tcp *t)
 	tcp_count(t, TOW_COUNTER_TCP_PROBES);
 	if (!s) {
 		if (has_news(t))
-			send_next(t, (uint32_t)MIN(queued, bytes), t->snd.mss);
+			send_next(t, (uint32_t)MIN(queued, bytes), t->snd.mss,
+				  false);
 		return;
 	}
 	tcp_resend(t, s, t->snd.mss);
@@ -622,7 +699,7 @@ int tcp_output(struct tow_tcp *t)
 {
 	uint64_t no_buffers = counted(t, TOW_COUNTER_NO_TX_BUFFERS);
 	uint64_t no_records = counted(t, TOW_COUNTER_NO_SEGMENTS);
-	unsigned sent = 0, most;
+	unsigned sent = 0, most, n;
 
 	list_remove(&t->output);
 	notice_new_link(t);
@@ -634,8 +711,8 @@ int tcp_output(struct tow_tcp *t)
 		t->cc.limited = false;
 		while (sent < most && resend_lost(t))
 			sent++;
-		while (sent < most && send_new(t))
-			sent++;
+		while (sent < most && (n = send_new(t, most - sent)) > 0)
+			sent += n;
 		while (sent < most && resend_suspect(t))
 			sent++;
 		t->cc.limited = was_limited(t);

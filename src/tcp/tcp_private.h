@@ -49,6 +49,7 @@
 #define TCP_RTO_MIN_US	     200000u	/* as Linux; RFC 6298 2.4 says 1 s */
 #define TCP_RTO_MAX_US	     60000000u	/* RFC 6298 2.5 */
 #define TCP_DELACK_US	     40000u	/* RFC 9293 3.8.6.3: below 500 ms */
+#define TCP_QUICK_ACKS	     16		/* not delayed at first, as Linux */
 #define TCP_MORE_US	     200000u	/* a short segment waits for more */
 #define TCP_TIME_WAIT_US     60000000u	/* 2 MSL with MSL 30 s */
 #define TCP_FIN_WAIT_2_US    60000000u	/* without an application */
@@ -91,7 +92,7 @@ struct tcp_settings {
 	uint8_t keepalive_probes;
 	uint8_t congestion; /* enum tow_tcp_congestion */
 	uint8_t ecn;	    /* enum tow_tcp_ecn */
-	bool nodelay;
+	bool nodelay, cork;
 	bool recv_posted; /* no window but for what is posted */
 };
 
@@ -170,6 +171,7 @@ struct send_queue {
 	int16_t ended; /* the connection is over: status of what is left */
 	bool finished; /* FIN follows the last byte */
 	bool more;     /* the last bytes were queued with TOW_TCP_MORE */
+	bool waited;   /* long enough for more: a short segment goes */
 };
 
 bool send_queue_room(const struct tow_tcp *t);
@@ -520,6 +522,9 @@ struct tow_tcp {
 		struct seq edge;  /* right edge of the window advertised */
 		struct seq acked; /* RCV.NXT that was acknowledged last */
 		uint8_t scale;
+		uint8_t quick_acks;	/* ACKs that are not delayed yet */
+		bool interactive;	/* we answer: answers carry our ACKs */
+		uint32_t data_ms;	/* when payload came last */
 		uint16_t mss;		/* as advertised */
 		uint32_t segment_bytes; /* of full segments, as seen: for
 					   delayed ACKs */

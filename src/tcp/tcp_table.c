@@ -330,6 +330,7 @@ static const struct {
 	[TOW_TCP_LEND_BYTES] = { 0, BYTES_MAX },
 	[TOW_TCP_RECV_POSTED] = { 0, 1 },
 	[TOW_TCP_ECN] = { TOW_TCP_ECN_OFF, TOW_TCP_ECN_ASK },
+	[TOW_TCP_CORK] = { 0, 1 },
 };
 
 int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
@@ -378,6 +379,9 @@ int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 	case TOW_TCP_ECN:
 		set->ecn = (uint8_t)value;
 		break;
+	case TOW_TCP_CORK:
+		set->cork = value;
+		break;
 	}
 	return 0;
 }
@@ -411,6 +415,8 @@ int64_t settings_get(const struct tcp_settings *set, enum tow_tcp_option option)
 		return set->recv_posted;
 	case TOW_TCP_ECN:
 		return set->ecn;
+	case TOW_TCP_CORK:
+		return set->cork;
 	}
 	return TOW_EINVAL;
 }

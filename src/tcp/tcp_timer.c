@@ -36,10 +36,18 @@ void timer_clear(struct tow_tcp *t, enum tcp_timer which)
 	t->deadlines_us[which] = 0;
 }
 
+/* The timer does not expire early; and those of many are due together. */
+#define TICK_US 1000
+
+static uint64_t round_up(uint64_t us, uint64_t unit_us)
+{
+	return (us + unit_us - 1) / unit_us * unit_us;
+}
+
 /* After the RTO, or when the user timeout ends, if that is earlier. */
 void timer_arm_retransmit(struct tow_tcp *t)
 {
-	uint64_t at_us = tcp_now(t) + rtt_backed_off(t);
+	uint64_t at_us = round_up(tcp_now(t) + rtt_backed_off(t), TICK_US);
 	uint64_t limit_us = t->progress_us + t->set.user_timeout_ms * 1000ull;
 
 	if (t->set.user_timeout_ms && limit_us > tcp_now(t))
@@ -203,7 +211,7 @@ static void fire(struct tow_tcp *t, enum tcp_timer which)
 		tcp_want_output(t);
 		break;
 	case TIMER_MORE:
-		t->send.more = false;
+		t->send.waited = true;
 		tcp_want_output(t);
 		break;
 	case TIMER_KEEPALIVE:

@@ -104,6 +104,62 @@ TCP_TEST(last_segment_of_a_write_is_pushed)
 	CHECK(next(r)->push);
 }
 
+/* As Linux: a peer that merges packets hands on what it has at a burst's end */
+TCP_TEST(last_full_segment_of_a_burst_is_pushed_and_a_bare_fin_is_not)
+{
+	handshake_passive(r);
+	app_send(r, 20 * FULL, 0); /* ten may go, half of them in one burst */
+	CHECK_EQ(waiting(r), 10u);
+	for (unsigned i = 1; i <= 10; i++)
+		CHECK_EQ(next(r)->push, i % 5 == 0);
+	ack(r, 1 + 10 * FULL);
+	forget(r);
+	ack(r, 1 + 20 * FULL);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	CHECK(!peek(r)->push);
+	CHECK(sends(r, FIN | ACK, 1 + 20 * FULL, 1, 0));
+}
+
+/* tow/tcp.h TOW_TCP_CORK: short segments wait until it is 0 again */
+TCP_TEST(cork_holds_short_segments_until_it_is_pulled)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_CORK, 1), 0);
+	app_send(r, 40, 0);
+	advance_ms(r, 50);
+	app_send(r, 40, 0);
+	CHECK(sends_nothing(r));
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_CORK, 0), 0);
+	poll_until_quiet(r);
+	CHECK(sends(r, ACK, 1, 1, 80));
+}
+
+/* The same: full segments go, and what is short goes after 200 ms at most */
+TCP_TEST(cork_lets_full_segments_go_and_the_rest_in_the_end)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_CORK, 1), 0);
+	app_send(r, FULL + 40, 0);
+	CHECK(sends(r, ACK, 1, 1, FULL));
+	ack(r, 1 + FULL);
+	CHECK(sends_nothing(r));
+	CHECK_LE(advance_to_segment(r, 1000000), 200000u);
+	CHECK(sends(r, ACK, 1 + FULL, 1, 40));
+}
+
+/* tow/tcp.h TOW_TCP_NODELAY: to set it sends what waits, corked or not */
+TCP_TEST(setting_nodelay_sends_what_a_cork_holds)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_CORK, 1), 0);
+	app_send(r, 40, 0);
+	CHECK(sends_nothing(r));
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_NODELAY, 1), 0);
+	poll_until_quiet(r);
+	CHECK(sends(r, ACK, 1, 1, 40));
+}
+
 /* tow/tcp.h: tow_tcp_send takes what fits, then says EAGAIN, then WRITABLE */
 TCP_TEST(full_send_buffer_says_again_and_then_writable)
 {
