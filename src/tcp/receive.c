@@ -441,7 +441,9 @@ static bool reach_fin(struct tow_tcp *t)
 {
 	if (!t->receive.fin_seen || !seq_eq(t->rcv.nxt, t->receive.fin))
 		return false;
+	/* It takes a number, but no memory: the window is as it was. */
 	t->rcv.nxt = seq_add(t->rcv.nxt, 1);
+	t->rcv.edge = seq_add(t->rcv.edge, 1);
 	return true;
 }
 

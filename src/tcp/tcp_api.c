@@ -230,21 +230,23 @@ int tow_tcp_listen(struct tow_stack *stack, const struct tow_endpoint *local,
 	return 0;
 }
 
-static void reset_all(struct list *waiting)
+static void end_all(struct list *waiting, bool tell_peers)
 {
 	while (!list_empty(waiting)) {
 		struct tow_tcp *t =
 			CONTAINER(waiting->next, struct tow_tcp, queue);
 
-		tcp_send_control(t, TH_RST | TH_ACK);
+		if (tell_peers)
+			tcp_send_control(t, TH_RST | TH_ACK);
 		tcp_fail(t, TOW_ECONNABORTED);
 	}
 }
 
 void tow_listener_close(struct tow_listener *l)
 {
-	reset_all(&l->half_open);
-	reset_all(&l->accept);
+	/* The peer of a half-open one hears of it when it answers: a RST. */
+	end_all(&l->half_open, false);
+	end_all(&l->accept, true);
 	list_remove(&l->ready);
 	l->open = false;
 }
@@ -576,7 +578,12 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 	case TOW_TCP_CONGESTION:
 		congestion_ops(t)->init(t);
 		break;
-	case TOW_TCP_NODELAY:
+	case TOW_TCP_NODELAY: /* sends what waits, as in Linux; even if corked
+			       */
+		t->send.waited |= value != 0;
+		tcp_want_output(t);
+		break;
+	case TOW_TCP_CORK:
 		tcp_want_output(t);
 		break;
 	case TOW_TCP_LEND_BYTES:

@@ -73,7 +73,7 @@ static bool acceptable(const struct tow_tcp *t, const struct wire_tcp *seg,
 	if (seq_eq(seq, t->rcv.nxt))
 		return true;
 	if (length == 0 && seq_eq(seq, t->rcv.edge))
-		return !(seg->flags & TH_RST);
+		return !(seg->flags & TH_RST) && !t->receive.fin_seen;
 	if (length == 0)
 		return seq_within(seq, t->rcv.nxt, t->rcv.edge);
 	return seq_before(seq, t->rcv.edge) && seq_after(end, t->rcv.nxt);
@@ -323,11 +323,17 @@ static enum verdict check_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 
 /* --------------------------------------------------- seventh: the payload */
 
-/* RFC 9293 3.8.6.3: an ACK for each second full segment, or soon. */
+/*
+ * RFC 9293 3.8.6.3: an ACK for each second full segment, or soon. The first
+ * ones at once, as Linux does: the peer is in slow start, and waits for them.
+ */
 static void owe_ack(struct tow_tcp *t, uint32_t bytes)
 {
 	t->unacked_bytes += bytes;
-	if (t->unacked_bytes >= 2 * t->rcv.segment_bytes)
+	if (bytes)
+		t->rcv.data_ms = (uint32_t)(tcp_now(t) / 1000);
+	if (t->unacked_bytes >= 2 * t->rcv.segment_bytes ||
+	    t->rcv.quick_acks > 0)
 		t->ack_now = true;
 	else if (!t->deadlines_us[TIMER_DELACK])
 		timer_set(t, TIMER_DELACK, tcp_now(t) + TCP_DELACK_US);
@@ -361,7 +367,8 @@ static bool comes_too_late(const struct tow_tcp *t, const struct wire_tcp *seg,
 
 static void on_fin(struct tow_tcp *t)
 {
-	t->ack_now = true;
+	/* Our own FIN is near, perhaps: it may carry the ACK. */
+	t->ack_now = !t->rcv.interactive;
 	switch (t->state) {
 	case TOW_TCP_ESTABLISHED:
 		tcp_enter(t, TOW_TCP_CLOSE_WAIT);
@@ -377,6 +384,15 @@ static void on_fin(struct tow_tcp *t)
 	}
 	post_end(t, 0);
 	tcp_pend(t, PENDING_READABLE);
+	tcp_want_output(t);
+}
+
+/* One was received before, so all that is left to do is to say so again. */
+static void on_fin_again(struct tow_tcp *t)
+{
+	t->ack_now = true;
+	if (t->state == TOW_TCP_TIME_WAIT)
+		timer_set(t, TIMER_LIFE, tcp_now(t) + TCP_TIME_WAIT_US);
 	tcp_want_output(t);
 }
 
@@ -424,6 +440,8 @@ static void process_payload(struct tow_tcp *t, struct net_packet *packet,
 		return;
 	}
 	if (!may_receive(t) || (bytes == 0 && !fin)) {
+		if (fin)
+			on_fin_again(t);
 		tow_buf_give(buf);
 		return;
 	}

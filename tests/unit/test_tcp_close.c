@@ -358,6 +358,58 @@ TCP_TEST(time_wait_acknowledges_the_fin_again_and_restarts)
 	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
 }
 
+/* RFC 9293 3.10.7.4, eighth: a FIN in TIME-WAIT is acknowledged, whatever */
+TCP_TEST(time_wait_acknowledges_a_fin_at_the_next_number)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 2);
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+	forget(r);
+	inject(r, .flags = FIN | ACK, .seq = 2, .ack = 2);
+	CHECK(sends(r, ACK, 2, 2, 0));
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+}
+
+/* RFC 9293 3.8.6: a FIN takes a number, but no room */
+TCP_TEST(window_is_as_large_after_the_fin_as_before)
+{
+	struct tow_tcp_info info;
+
+	handshake_passive(r);
+	tow_tcp_info(r->tcp, &info);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 1);
+	CHECK_GE(peek(r)->window, info.recv_window_bytes);
+	CHECK(sends(r, ACK, 1, 2, 0));
+}
+
+/* RFC 9293 3.10.7.4, first: nothing can have filled the window after a FIN */
+TCP_TEST(ack_at_the_edge_of_the_window_after_the_fin_is_answered)
+{
+	handshake_passive(r);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 1);
+	ack(r, 2 + peek(r)->window, 1);
+	CHECK(sends(r, ACK, 1, 2, 0));
+	CHECK(sends(r, ACK, 1, 2, 0));
+}
+
+/* As Linux: where questions are answered, the answer's FIN carries the ACK */
+TCP_TEST(fin_of_a_client_is_acknowledged_with_our_own)
+{
+	handshake_passive(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10);
+	app_send(r, 10, 0);
+	forget(r);
+	inject(r, .flags = FIN | ACK, .seq = 11, .ack = 11);
+	CHECK(sends_nothing(r));
+	CHECK_EQ(app_recv(r, 100), 10);
+	CHECK_EQ(app_recv(r, 100), 0);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	CHECK(sends(r, FIN | ACK, 11, 12, 0));
+}
+
 /* RFC 1337 3, RFC 5961 3.2: no old RST or in-window RST ends it */
 TCP_TEST(time_wait_survives_assassination_by_old_segments)
 {

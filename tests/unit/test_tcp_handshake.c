@@ -548,6 +548,19 @@ TCP_TEST(closing_a_listener_resets_only_those_who_wait)
 	CHECK(next(r)->flags & (RST | ACK));
 }
 
+/* RFC 9293 3.10.4 CLOSE in LISTEN, 3.10.7.1: it hears of it when it answers */
+TCP_TEST(closing_a_listener_forgets_half_open_connections_silently)
+{
+	await_syn_ack(r);
+	forget(r);
+	tow_listener_close(r->listener);
+	r->listener = NULL;
+	poll_until_quiet(r);
+	CHECK(sends_nothing(r));
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK(sends(r, RST, 1, 0, 0));
+}
+
 /* attacks: SYN flood. Half-open state is bounded, and a client gets through. */
 TCP_TEST(syn_flood_does_not_lock_out_a_real_client)
 {

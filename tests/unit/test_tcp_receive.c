@@ -53,21 +53,49 @@ TCP_TEST(bytes_arrive_in_order_and_end_with_the_fin)
 	CHECK_GE(events_of(r, TOW_EVENT_READABLE), 2u);
 }
 
+/* RFC 9293 3.8.6.3 allows it, Linux does it: the peer is in slow start */
+TCP_TEST(first_sixteen_acks_are_not_delayed)
+{
+	handshake_passive(r);
+	for (uint32_t i = 0; i < 16; i++) {
+		data(r, 1 + 100 * i, 100);
+		CHECK(sends(r, ACK, 1, 101 + 100 * i, 0));
+	}
+	data(r, 1601, 100);
+	CHECK(sends_nothing(r));
+}
+
+/* The same: who answers lets the answer carry the ACK */
+TCP_TEST(acks_are_delayed_once_the_program_answers)
+{
+	handshake_passive(r);
+	data(r, 1, 100);
+	CHECK(sends(r, ACK, 1, 101, 0));
+	app_send(r, 10, 0);
+	CHECK(sends(r, ACK, 1, 101, 10));
+	inject(r, .flags = ACK, .seq = 101, .ack = 11, .bytes = 100);
+	CHECK(sends_nothing(r));
+	app_send(r, 10, 0);
+	CHECK(sends(r, ACK, 11, 201, 10));
+}
+
 /* RFC 9293 3.8.6.3 SHLD-18, MUST-40: delayed, but less than half a second */
 TCP_TEST(ack_of_a_lone_segment_is_delayed)
 {
 	uint64_t waited;
+	uint32_t seq;
 
 	handshake_passive(r);
-	data(r, 1, full_in(r));
-	data(r, 1 + full_in(r), full_in(r));
+	for (seq = 1; seq < 1 + 17 * full_in(r); seq += full_in(r))
+		data(r, seq, full_in(r));
+	advance_ms(r, 500);
 	forget(r);
-	data(r, 1 + 2 * full_in(r), 100);
+	data(r, seq, 100);
 	CHECK(sends_nothing(r));
 	waited = advance_to_segment(r, 500000);
 	CHECK_LE(waited, 100000u);
 	CHECK_GE(waited, 1000u);
-	CHECK(sends(r, ACK, 1, 101 + 2 * full_in(r), 0));
+	CHECK(sends(r, ACK, 1, seq + 100, 0));
 }
 
 /* RFC 9293 3.8.6.3 SHLD-19, RFC 5681 4.2 */
