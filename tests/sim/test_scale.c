@@ -28,10 +28,10 @@
  * What only some connections need (posts, a ledger of their own) are records
  * from pools, and the rest is packed: see struct tow_tcp.
  */
-TEST(idle_connection_takes_at_most_896_bytes)
+TEST(idle_connection_takes_at_most_1_kib)
 {
-	CHECK(crowd_bytes_per_connection(100000) <= 896);
-	CHECK(crowd_bytes_per_connection(1000) <= 896);
+	CHECK(crowd_bytes_per_connection(100000) <= 1024);
+	CHECK(crowd_bytes_per_connection(1000) <= 1024);
 }
 
 /*
