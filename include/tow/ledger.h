@@ -85,6 +85,8 @@
 	X(UDP_CHECKSUM, "udp_checksum", "wrong or missing UDP checksum")       \
 	X(UDP_PORT, "udp_port", "no socket on that UDP port")                  \
 	X(UDP_FULL, "udp_full", "the socket's receive buffer is full")         \
+	X(UDP_ERRORS, "udp_errors",                                            \
+	  "ICMP error beyond those that a socket keeps")                       \
 	X(TCP_HEADER, "tcp_header", "malformed TCP header")                    \
 	X(TCP_CHECKSUM, "tcp_checksum", "wrong TCP checksum")                  \
 	X(TCP_PORT, "tcp_port", "no connection and no listener")               \

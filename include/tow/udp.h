@@ -51,7 +51,52 @@ struct tow_udp_message {
 	uint16_t segment_bytes;
 	uint64_t token; /* lend: comes back as TOW_EVENT_LOAN */
 	size_t bytes;	/* recv, borrow: length of the datagram */
+
+	/*
+	 * recv, borrow: how it came, with is 0; so the same message sent back
+	 * goes as the socket's others do. send, lend: for this message instead
+	 * of the socket's own, those that with names.
+	 */
+	uint8_t with;  /* enum tow_udp_with */
+	uint8_t ttl;   /* or hop limit; sent: 1..255 */
+	uint8_t tos;   /* or traffic class; its last two bits are ECN */
+	uint16_t link; /* number of the interface; TOW_UDP_LINK_SELF: none */
 };
+
+#define TOW_UDP_LINK_SELF UINT16_MAX /* it came from this stack */
+
+/* Which fields of a message count when it is sent. */
+enum tow_udp_with {
+	TOW_UDP_WITH_TTL = 1 << 0,
+	TOW_UDP_WITH_TOS = 1 << 1,
+	TOW_UDP_WITH_LINK = 1 << 2,
+};
+
+enum tow_udp_option {
+	TOW_UDP_TTL,	   /* of unicast, 1..255; 0: tow_config.ttl */
+	TOW_UDP_TOS,	   /* 0..255, with the ECN bits: RFC 8085 3.1.7 */
+	TOW_UDP_BROADCAST, /* 0, 1: may send to broadcast addresses */
+	/*
+	 * 0, 1: sends without a checksum. Over IPv4 that gives up what protects
+	 * the payload; over IPv6 it is for tunnels alone (RFC 6935, RFC 6936
+	 * 5).
+	 */
+	TOW_UDP_UNSUMMED_SEND,
+	TOW_UDP_UNSUMMED_RECV, /* 0, 1: takes such ones over IPv6, too */
+	TOW_UDP_ERRORS,	       /* 0, 1: keeps what tow_udp_errors() gives */
+	TOW_UDP_TRAINS, /* 0, 1: a train that arrived together is read as one */
+};
+
+/* An ICMP error about a datagram of the socket. */
+struct tow_udp_error {
+	int error;		  /* what it means: TOW_E* */
+	struct tow_endpoint peer; /* where the datagram was to go */
+	struct tow_addr local;	  /* its source */
+	struct tow_addr offender; /* who says so; ourselves: no neighbour */
+	uint32_t mtu;		  /* TOW_EMSGSIZE: what would fit */
+	uint8_t type, code;	  /* of ICMP, or ICMPv6 if peer is IPv6 */
+};
+#define TOW_UDP_ERRORS_MAX 16 /* kept for a socket */
 
 /* Bytes of a datagram that may stay out of its slot. */
 #define TOW_UDP_HEADER_MAX 32
@@ -78,6 +123,20 @@ TOW_API int tow_udp_open(struct tow_stack *stack,
 			 struct tow_udp **out) TOW_MUST_USE;
 
 /*
+ * tow_udp_open_shared() - one of several sockets on the same endpoint
+ *
+ * All of them were opened by this call. Each remote endpoint has one of them,
+ * by a hash that others can't foresee, and keeps it while that one is open and
+ * not connected: when a socket comes or goes, only the peers of that one move.
+ * A datagram to a group goes to all. Nothing is placed on a shared port.
+ *
+ * Returns: as tow_udp_open(); TOW_EADDRINUSE if somebody does not share.
+ */
+TOW_API int tow_udp_open_shared(struct tow_stack *stack,
+				const struct tow_endpoint *local,
+				struct tow_udp **out) TOW_MUST_USE;
+
+/*
  * tow_udp_connect() - a default peer; others' datagrams are no longer taken,
  * and ICMP errors about this peer are reported
  * @peer: NULL dissolves the association
@@ -95,8 +154,10 @@ TOW_API int tow_udp_connect(struct tow_udp *udp,
  *
  * Returns: how many messages were taken, at least 1; the first error when
  *          none was: TOW_EAGAIN (TOW_EVENT_WRITABLE follows), TOW_EMSGSIZE,
- *          TOW_ENETUNREACH, TOW_ENOTCONN, TOW_EINVAL, or what an ICMP error
- *          about the connected peer said, once.
+ *          TOW_ENETUNREACH, TOW_ENOTCONN, TOW_EINVAL, TOW_EACCES (broadcast
+ *          without TOW_UDP_BROADCAST), or what an ICMP error about the
+ *          connected peer said, once. TOW_UDP_WITH_LINK and a route by another
+ *          interface is TOW_ENETUNREACH.
  */
 TOW_API int tow_udp_send(struct tow_udp *udp,
 			 const struct tow_udp_message *messages,
@@ -120,7 +181,9 @@ TOW_API int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
  * tow_udp_borrow() - look at the next datagram in place
  * @spans: room for @max spans; TOW_SPANS_MAX is always enough
  *
- * Borrowing again goes on to the next datagram. The bytes count against the
+ * Borrowing again goes on to the next datagram; with TOW_UDP_TRAINS to the next
+ * train, of which from->segment_bytes says how long each datagram but the last
+ * is, and which is returned as that many datagrams. The bytes count against the
  * socket's receive buffer at their true cost until they are returned. Budgets
  * say how much of the stack's memory may be on loan: tow/owner.h.
  *
@@ -190,7 +253,7 @@ TOW_API enum tow_placement tow_udp_placement(const struct tow_udp *udp);
  * tow_udp_pass() - send borrowed datagrams on, from where they arrived
  * @to:        a socket of the same stack, @from itself included
  * @from:      borrow first: the oldest datagrams on loan go
- * @where:     peer and local count, as in tow_udp_send(); the rest does not
+ * @where:     peer, local and what with names count, as in tow_udp_send()
  * @datagrams: 1 up to as many as are on loan
  *
  * Datagrams that arrived as one train go together, and leave as one where the
@@ -209,6 +272,31 @@ TOW_API enum tow_placement tow_udp_placement(const struct tow_udp *udp);
 TOW_API int tow_udp_pass(struct tow_udp *to, struct tow_udp *from,
 			 const struct tow_udp_message *where,
 			 unsigned datagrams) TOW_MUST_USE;
+
+/*
+ * tow_udp_errors() - take the ICMP errors that were kept, oldest first
+ * @out: room for @max
+ *
+ * With TOW_UDP_ERRORS a socket hears of all errors about its local endpoint,
+ * connected or not; TOW_EVENT_ERROR says when there are new ones. They are as
+ * easily forged as datagrams. What is more than TOW_UDP_ERRORS_MAX, or more
+ * than four a socket of all of the stack's, is dropped: "udp_errors". Calls of
+ * a socket that is not connected never fail because of them.
+ *
+ * Returns: how many were filled in, 0..@max.
+ */
+TOW_API int tow_udp_errors(struct tow_udp *udp, struct tow_udp_error *out,
+			   int max) TOW_MUST_USE;
+
+/*
+ * tow_udp_set(), tow_udp_get() - options of a socket
+ *
+ * Returns: 0, or TOW_EINVAL for a value out of the option's range.
+ */
+TOW_API int tow_udp_set(struct tow_udp *udp, enum tow_udp_option option,
+			int64_t value);
+TOW_API int tow_udp_get(const struct tow_udp *udp, enum tow_udp_option option,
+			int64_t *value);
 
 TOW_API void tow_udp_close(struct tow_udp *udp);
 TOW_API void tow_udp_set_user(struct tow_udp *udp, void *user);

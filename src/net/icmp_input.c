@@ -342,6 +342,9 @@ static enum net_verdict error_input(struct net *net,
 	if (!(v4 ? read_error4(icmp, &q, e) : read_error6(icmp, &q, e)))
 		return net_refuse(net, buf, TOW_DROP_ICMP_BAD);
 	fill_error(packet, &q, e);
+	e->offender = packet->src;
+	e->type = icmp->type;
+	e->code = icmp->code;
 	net_count(net, TOW_COUNTER_ICMP_IN);
 	tow_buf_give(buf);
 	return NET_ERROR;

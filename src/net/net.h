@@ -125,6 +125,8 @@ struct net_error {
 	uint32_t sequence; /* TCP: of the packet in question */
 	int error;	   /* TOW_E* */
 	uint32_t mtu;	   /* of the next hop, if it was too big; else 0 */
+	struct tow_addr offender; /* who says so */
+	uint8_t type, code;	  /* of the message */
 };
 
 enum net_verdict {
@@ -160,6 +162,9 @@ bool net_is_local(const struct net *net, const struct tow_addr *addr);
 
 /* Unicast: neither unspecified, multicast nor broadcast. */
 bool net_is_unicast(const struct net *net, const struct tow_addr *addr);
+
+/* Not broadcast. */
+bool net_is_multicast(const struct tow_addr *addr);
 
 /*
  * @src: the source address wanted, or any: chosen for the destination

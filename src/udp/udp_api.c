@@ -25,6 +25,8 @@ static struct tow_udp *take(struct udp_host *udp)
 	s->host = udp;
 	s->open = true;
 	s->done_tail = &s->done;
+	s->faults_tail = &s->faults;
+	s->options.group_ttl = 1; /* RFC 1112 6.1 */
 	s->landing.records_tail = &s->landing.records;
 	list_init(&s->bound_node);
 	list_init(&s->connected_node);
@@ -36,8 +38,18 @@ static struct tow_udp *take(struct udp_host *udp)
 	return s;
 }
 
-int tow_udp_open(struct tow_stack *stack, const struct tow_endpoint *local,
-		 struct tow_udp **out)
+/* All that have it share it, and so would this one. */
+static bool is_taken(struct udp_host *udp, const struct tow_endpoint *bound,
+		     bool shared)
+{
+	const struct tow_udp *other = udp_find_bound(udp, bound);
+
+	return other && !(shared && other->shared);
+}
+
+static int open_socket(struct tow_stack *stack,
+		       const struct tow_endpoint *local, bool shared,
+		       struct tow_udp **out)
 {
 	struct udp_host *udp = stack_udp(stack);
 	struct tow_endpoint bound = *local;
@@ -48,7 +60,7 @@ int tow_udp_open(struct tow_stack *stack, const struct tow_endpoint *local,
 		return TOW_EADDRNOTAVAIL;
 	if (bound.port == 0)
 		bound.port = udp_choose_port(udp, &bound.addr);
-	else if (udp_find_bound(udp, &bound))
+	else if (is_taken(udp, &bound, shared))
 		return TOW_EADDRINUSE;
 	if (bound.port == 0)
 		return TOW_EADDRINUSE;
@@ -57,9 +69,24 @@ int tow_udp_open(struct tow_stack *stack, const struct tow_endpoint *local,
 		return TOW_ENOBUFS;
 	s->bound = bound;
 	s->local = bound;
+	s->shared = shared;
+	if (shared)
+		s->share_seed = random_u64(&udp->net->random);
 	udp_table_bind(s);
 	*out = s;
 	return 0;
+}
+
+int tow_udp_open(struct tow_stack *stack, const struct tow_endpoint *local,
+		 struct tow_udp **out)
+{
+	return open_socket(stack, local, false, out);
+}
+
+int tow_udp_open_shared(struct tow_stack *stack,
+			const struct tow_endpoint *local, struct tow_udp **out)
+{
+	return open_socket(stack, local, true, out);
 }
 
 static void disconnect(struct tow_udp *s)
@@ -135,6 +162,7 @@ void tow_udp_close(struct tow_udp *udp)
 	if (!udp->done && udp->landing.first == udp->landing.end)
 		list_remove(&udp->ready_node);
 	udp_drop_received(udp);
+	udp_faults_drop(udp);
 	borrower_leave(&udp->borrower);
 	udp_free_if_done(udp);
 }

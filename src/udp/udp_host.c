@@ -3,6 +3,7 @@
  * UDP's memory and start, and its cache of paths.
  *
  *	| private | sockets | bound, connected buckets | loans | records |
+ *faults |
  *
  * A path is looked up for each datagram, when it is built and when it leaves.
  * Most go where one went just before: a small table, direct-mapped by a keyed
@@ -12,10 +13,11 @@
 #include "udp/udp_private.h"
 
 #define TABLE_ALIGN 64
+#define FAULTS_EACH 4 /* ICMP errors kept, on average; 16 at most */
 
 struct layout {
-	size_t sockets, bound, connected, loans, records, end;
-	uint32_t buckets, loan_count, record_count;
+	size_t sockets, bound, connected, loans, records, faults, end;
+	uint32_t buckets, loan_count, record_count, fault_count;
 };
 
 static size_t place(size_t *end, size_t bytes)
@@ -34,12 +36,14 @@ static struct layout lay_out(const struct tow_config *cfg)
 		l.buckets <<= 1;
 	l.loan_count = cfg->udp_max > 0 ? cfg->tx_bufs : 0;
 	l.record_count = cfg->udp_max > 0 ? cfg->rx_bufs : 0;
+	l.fault_count = cfg->udp_max * FAULTS_EACH;
 	place(&l.end, sizeof(struct udp_private));
 	l.sockets = place(&l.end, cfg->udp_max * sizeof(struct tow_udp));
 	l.bound = place(&l.end, l.buckets * sizeof(struct list));
 	l.connected = place(&l.end, l.buckets * sizeof(struct list));
 	l.loans = place(&l.end, l.loan_count * sizeof(struct udp_loan));
 	l.records = place(&l.end, l.record_count * sizeof(struct udp_record));
+	l.faults = place(&l.end, l.fault_count * sizeof(struct udp_fault));
 	return l;
 }
 
@@ -54,6 +58,7 @@ static void init_private(struct udp_host *udp, const struct tow_config *cfg,
 	struct udp_private *private = (void *)memory;
 	struct udp_loan *loans = (void *)(memory + l->loans);
 	struct udp_record *records = (void *)(memory + l->records);
+	struct udp_fault *faults = (void *)(memory + l->faults);
 	uint32_t i;
 
 	udp->private = private;
@@ -73,6 +78,10 @@ static void init_private(struct udp_host *udp, const struct tow_config *cfg,
 	for (i = l->record_count; i-- > 0;) {
 		records[i].next = private->record_free;
 		private->record_free = &records[i];
+	}
+	for (i = l->fault_count; i-- > 0;) {
+		faults[i].next = private->fault_free;
+		private->fault_free = &faults[i];
 	}
 	private->records_left = l->record_count;
 	private->send_max = cfg->send_bytes;

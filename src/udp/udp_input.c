@@ -33,19 +33,28 @@ static int check_length(const struct wire_udp *header, struct tow_buf *buf)
 	return UDP_PASS;
 }
 
+/* RFC 768: zero means that the sender made none. */
+static bool is_unsummed(const struct wire_udp *header)
+{
+	return wire_get_sum(header->checksum) == 0;
+}
+
 /*
- * RFC 768: zero means that the sender made none. RFC 8200 8.1: not in IPv6,
- * where nothing else protects the addresses.
+ * RFC 8200 8.1: not in IPv6, where nothing else protects the addresses, but for
+ * a socket that wants them. Who has no socket for it must not answer, either.
  */
+static bool may_be_unsummed(const struct tow_udp *s,
+			    const struct net_packet *packet)
+{
+	return tow_addr_is_v4(&packet->src) || (s && s->options.unsummed_recv);
+}
+
 static int check_sum(const struct wire_udp *header,
 		     const struct net_packet *packet, uint64_t *touched)
 {
 	uint32_t sum;
 
-	if (wire_get_sum(header->checksum) == 0)
-		return tow_addr_is_v4(&packet->src) ? UDP_PASS
-						    : TOW_DROP_UDP_CHECKSUM;
-	if (packet->csum_ok)
+	if (packet->csum_ok || is_unsummed(header))
 		return UDP_PASS;
 	sum = csum_pseudo(&packet->src, &packet->dst, NET_UDP,
 			  packet->buf->bytes);
@@ -158,7 +167,8 @@ static void deliver(struct tow_udp *s, const struct net_packet *packet,
 	arrival->src = packet->src;
 	arrival->dst = packet->dst;
 	arrival->src_port = src_port;
-	arrival->zone = packet->zone;
+	arrival->ttl = packet->ttl;
+	arrival->tos = packet->tos;
 	arrival->offset = 0;
 	arrival->borrowed = 0;
 	arrival->summed = packet->touched_bytes > 0;
@@ -188,6 +198,10 @@ void udp_input(struct udp_host *udp, struct net_packet *packet)
 		return;
 	}
 	s = find_socket(udp, packet, header);
+	if (is_unsummed(header) && !may_be_unsummed(s, packet)) {
+		drop(udp, packet, TOW_DROP_UDP_CHECKSUM);
+		return;
+	}
 	if (!s) {
 		net_unreachable(udp->net, packet, NET_UNREACHABLE_PORT);
 		drop(udp, packet, TOW_DROP_UDP_PORT);
@@ -195,43 +209,4 @@ void udp_input(struct udp_host *udp, struct net_packet *packet)
 	}
 	s->ledger.rx_touched_bytes += touched;
 	deliver(s, packet, wire_get16(header->src_port));
-}
-
-/*
- * ICMP errors: RFC 1122 4.1.3.3. Only a connected socket hears them, and only
- * about its own peer: whoever wants to lie has to guess both ports.
- */
-
-#define MTU_V4_MIN     552 /* RFC 5927 7.2: less is not believed */
-#define MTU_V6_MIN     1280
-#define MTU_EXPIRES_US (600u * 1000000u) /* RFC 1191 6.3: ten minutes */
-
-/* Remember what fits through; it may become less, and more again with time. */
-static void path_shrunk(struct tow_udp *s, uint32_t mtu)
-{
-	uint64_t now_us = s->host->net->now_us;
-	uint32_t least =
-		tow_addr_is_v4(&s->remote.addr) ? MTU_V4_MIN : MTU_V6_MIN;
-
-	mtu = MAX(mtu, least);
-	if (s->mtu != 0 && mtu >= s->mtu && now_us < s->mtu_until_us)
-		return;
-	s->mtu = mtu;
-	s->mtu_until_us = now_us + MTU_EXPIRES_US;
-}
-
-void udp_error(struct udp_host *udp, const struct net_error *error)
-{
-	struct tow_udp *s;
-
-	s = udp_find_connected(udp, &error->local, &error->remote);
-	if (!s) {
-		net_drop(udp->net, TOW_DROP_ICMP_UNMATCHED);
-		return;
-	}
-	if (error->mtu > 0)
-		path_shrunk(s, error->mtu);
-	s->error = error->error;
-	s->event_status = error->error;
-	udp_notify(s, UDP_ERROR);
 }

@@ -251,7 +251,7 @@ static bool is_from_peer(const struct tow_udp *s, struct tow_buf *buf)
 	struct tow_endpoint from = {
 		.addr = arrival->src,
 		.port = arrival->src_port,
-		.zone = arrival->zone,
+		.zone = udp_zone_of(buf),
 	};
 
 	return udp_same_endpoint(&from, &s->remote) &&

@@ -85,6 +85,8 @@ static void send_one(struct tow_udp *s, struct net_path *path)
 
 	if (!loan)
 		s->tx_cost -= buf->loan_bytes;
+	path->ttl = udp_way_of(buf)->ttl;
+	path->tos = udp_way_of(buf)->tos;
 	net_count(s->host->net, TOW_COUNTER_UDP_OUT);
 	error = net_send(s->host->net, path, buf, NET_UDP);
 	if (loan && error)

@@ -90,6 +90,10 @@ static int pass_from(struct tow_udp *to, struct tow_udp *from,
 	struct tow_udp_message message = {
 		.peer = where->peer,
 		.local = where->local,
+		.with = where->with,
+		.ttl = where->ttl,
+		.tos = where->tos,
+		.link = where->link,
 		.spans = spans,
 		.span_count =
 			udp_spans(buf, offset, bytes, spans, TOW_BUF_SPANS),

@@ -8,9 +8,11 @@
  *	udp_host.c    memory and start, the cache of paths
  *	udp_table.c   which socket a datagram is for; ports
  *	udp_api.c     the life of a socket: open, connect, close
+ *	udp_option.c  what a socket was told by tow_udp_set()
  *	udp_send.c    datagrams from the application's spans
  *	udp_output.c  the queue to the network layer, and the end of loans
- *	udp_input.c   datagrams from the network layer, ICMP errors
+ *	udp_input.c   datagrams from the network layer
+ *	udp_error.c   ICMP errors from there
  *	udp_recv.c    the receive queue: recv, borrow, return
  *	udp_revoke.c  moving what was lent to its owner's refuge
  *	udp_post.c    posted buffers and the records of their slots
@@ -24,6 +26,7 @@
 #include "buf/copy.h"
 #include "net/net.h"
 #include "udp/udp_host.h"
+#include "wire/wire_ip6.h"
 #include "wire/wire_udp.h"
 
 #define UDP_PATHS 64 /* remembered, by flow; a power of two */
@@ -116,6 +119,18 @@ struct udp_landing {
 	struct udp_hint hint;
 };
 
+/* An ICMP error, until the program took it. */
+struct udp_fault {
+	struct udp_fault *next;
+	struct tow_udp_error error;
+};
+
+/* What tow_udp_set() said. */
+struct udp_options {
+	uint8_t ttl, tos, group_ttl;
+	bool broadcast, unsummed_send, unsummed_recv, errors, trains;
+};
+
 struct tow_udp {
 	struct udp_host *host;
 	struct list bound_node;	    /* in the bucket of bound; always */
@@ -130,12 +145,17 @@ struct tow_udp {
 	bool open;		    /* not in the free list */
 	bool closed; /* by the application; what was sent must still leave */
 	bool connected;
+	bool shared;	     /* opened by tow_udp_open_shared() */
+	uint64_t share_seed; /* its place among those that share */
+	struct udp_options options;
 	uint8_t wants;	 /* enum udp_want: by the last call */
 	uint8_t pending; /* enum udp_pending */
 
 	int error;	  /* an ICMP error that was not told yet, for a call */
 	int event_status; /* and for the event */
-	uint32_t mtu;	  /* to the peer, from ICMP; 0: the path's */
+	struct udp_fault *faults, **faults_tail;
+	uint32_t fault_count;
+	uint32_t mtu; /* to the peer, from ICMP; 0: the path's */
 	uint64_t mtu_until_us;
 
 	struct udp_queue tx;
@@ -162,13 +182,15 @@ struct udp_way {
 	struct tow_addr src, dst;
 	uint16_t src_port, dst_port;
 	uint16_t zone;
+	uint8_t ttl, tos; /* ttl 0: the stack's */
 };
 
 /* Where a received one came from; in buf->notes. */
 struct udp_arrival {
 	struct tow_addr src, dst;
 	uint32_t offset; /* of the first unread byte */
-	uint16_t src_port, zone;
+	uint16_t src_port;
+	uint8_t ttl, tos;
 	uint16_t unread;   /* datagrams: more than one, if the device merged */
 	uint16_t borrowed; /* datagrams */
 	uint32_t lent_at : 30; /* first of those: UDP_TICK_US, it wraps */
@@ -203,6 +225,14 @@ static inline struct udp_arrival *udp_arrival_of(struct tow_buf *buf)
 	return (struct udp_arrival *)buf->notes;
 }
 
+/* Where its source is, if that is link-local: as in struct net_packet. */
+static inline uint16_t udp_zone_of(struct tow_buf *buf)
+{
+	return ip6_is_link_local(&udp_arrival_of(buf)->src)
+		       ? (uint16_t)(buf->link + 1)
+		       : 0;
+}
+
 /* How many datagrams the buffer holds, the header taken off. */
 static inline uint16_t udp_datagrams(const struct tow_buf *buf)
 {
@@ -232,6 +262,7 @@ struct udp_private {
 	uint32_t connected_count;
 	struct udp_loan *loan_free;
 	uint32_t loans_out; /* under way, or with an event not taken */
+	struct udp_fault *fault_free;
 	struct udp_record *record_free;
 	uint32_t records_left;
 	uint32_t generation;	/* of the last hint */
@@ -323,6 +354,9 @@ uint16_t udp_choose_port(struct udp_host *udp, const struct tow_addr *local);
 
 /* --- udp_api.c */
 void udp_free_if_done(struct tow_udp *s);
+
+/* --- udp_error.c */
+void udp_faults_drop(struct tow_udp *s);
 
 /* --- udp_send.c, udp_output.c */
 bool udp_has_room(const struct tow_udp *s);

@@ -15,7 +15,16 @@
 #include "udp/slice.h"
 #include "udp/udp_private.h"
 
-static void describe(struct tow_buf *buf, struct tow_udp_message *from)
+/* What is read next: a datagram, or all that is left of a train. */
+static uint32_t next_bytes(const struct tow_udp *s, struct tow_buf *buf)
+{
+	if (s->options.trains)
+		return buf->bytes - udp_arrival_of(buf)->offset;
+	return udp_next_bytes(buf);
+}
+
+static void describe(const struct tow_udp *s, struct tow_buf *buf,
+		     struct tow_udp_message *from)
 {
 	const struct udp_arrival *arrival = udp_arrival_of(buf);
 
@@ -24,9 +33,14 @@ static void describe(struct tow_buf *buf, struct tow_udp_message *from)
 	memset(from, 0, sizeof(*from));
 	from->peer.addr = arrival->src;
 	from->peer.port = arrival->src_port;
-	from->peer.zone = arrival->zone;
+	from->peer.zone = udp_zone_of(buf);
 	from->local = arrival->dst;
-	from->bytes = udp_next_bytes(buf);
+	from->bytes = next_bytes(s, buf);
+	if (s->options.trains && arrival->unread > 1)
+		from->segment_bytes = buf->gso_bytes;
+	from->ttl = arrival->ttl;
+	from->tos = arrival->tos;
+	from->link = buf->link;
 }
 
 /* A buffer is received, or was made in the refuge. */
@@ -114,17 +128,18 @@ static void loan_ended(struct tow_udp *s, struct tow_buf *buf)
 		borrower_ended(&s->borrower, buf_cost(buf));
 }
 
-/* The first unread datagram was taken. */
+/* What is first and unread was taken. */
 static void advance(struct tow_udp *s, bool borrowed)
 {
 	struct tow_buf *buf = s->unread.first;
 	struct udp_arrival *arrival = udp_arrival_of(buf);
+	uint16_t taken = s->options.trains ? arrival->unread : 1;
 
-	arrival->offset += udp_next_bytes(buf);
-	arrival->unread--;
+	arrival->offset += next_bytes(s, buf);
+	arrival->unread -= taken;
 	if (borrowed) {
-		arrival->borrowed++;
-		s->borrowed++;
+		arrival->borrowed += taken;
+		s->borrowed += taken;
 	} else if (arrival->borrowed > 0) {
 		arrival->mixed = 1;
 	}
@@ -173,8 +188,8 @@ int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
 		return take_error(udp);
 	if (!buf)
 		return TOW_EAGAIN;
-	describe(buf, from);
-	n = MIN(udp_next_bytes(buf), bytes);
+	describe(udp, buf, from);
+	n = MIN(next_bytes(udp, buf), bytes);
 	for (at = slice(buf, udp_arrival_of(buf)->offset, n);
 	     next_piece(&at, &piece); done += piece.len)
 		payload_copy(udp_ledgers(udp), TOW_COPY_RX_RECV,
@@ -183,9 +198,10 @@ int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
 	return (int64_t)n;
 }
 
-static int show(struct tow_buf *buf, struct tow_span *spans, int max)
+static int show(const struct tow_udp *s, struct tow_buf *buf,
+		struct tow_span *spans, int max)
 {
-	return udp_spans(buf, udp_arrival_of(buf)->offset, udp_next_bytes(buf),
+	return udp_spans(buf, udp_arrival_of(buf)->offset, next_bytes(s, buf),
 			 spans, max);
 }
 
@@ -199,19 +215,19 @@ int tow_udp_borrow(struct tow_udp *udp, struct tow_span *spans, int max,
 		return take_error(udp);
 	if (!buf)
 		return TOW_EAGAIN;
-	n = show(buf, spans, max);
+	n = show(udp, buf, spans, max);
 	if (n >= 0 && UNLIKELY(!may_lend(udp))) {
 		if (udp_move_first(udp)) {
 			buf = udp->unread.first;
-			n = show(buf, spans, max);
+			n = show(udp, buf, spans, max);
 		} else if (!may_lend_one(udp)) {
 			return TOW_ENOBUFS;
 		}
 	}
 	if (n < 0)
 		return n;
-	describe(buf, from);
-	count_lent(udp, udp_next_bytes(buf));
+	describe(udp, buf, from);
+	count_lent(udp, next_bytes(udp, buf));
 	advance(udp, true);
 	return n;
 }

@@ -33,6 +33,7 @@ static struct tow_buf *copy(struct tow_udp *s, struct tow_buf *buf,
 	if (!to)
 		return NULL;
 	refuge_pour(to, buf, from->offset, udp_ledgers(s), why);
+	to->link = buf->link;
 	to->gso = buf->gso;
 	to->gso_bytes = buf->gso_bytes;
 	*udp_arrival_of(to) = *from;

@@ -92,12 +92,44 @@ static int find_peer(struct job *job)
 	return 0;
 }
 
+/* What the message says of itself, else what the socket was told. */
+static int find_manner(struct job *job)
+{
+	const struct udp_options *o = &job->socket->options;
+	const struct tow_udp_message *m = job->message;
+	uint8_t ttl = net_is_multicast(&job->way.dst) ? o->group_ttl : o->ttl;
+
+	if (m->with & TOW_UDP_WITH_TTL && m->ttl == 0)
+		return TOW_EINVAL;
+	if (m->with & TOW_UDP_WITH_LINK)
+		job->way.zone = (uint16_t)(m->link + 1);
+	job->way.ttl = m->with & TOW_UDP_WITH_TTL ? m->ttl : ttl;
+	job->way.tos = m->with & TOW_UDP_WITH_TOS ? m->tos : o->tos;
+	return 0;
+}
+
+/* RFC 1122 3.3.6: nobody shall shout by mistake. */
+static int check_path(const struct job *job)
+{
+	const struct tow_udp_message *m = job->message;
+	const struct net_path *path = job->path;
+
+	if (m->with & TOW_UDP_WITH_LINK && path->link->number != m->link)
+		return TOW_ENETUNREACH;
+	if (UNLIKELY(path->to_group) && !net_is_multicast(&path->dst) &&
+	    !job->socket->options.broadcast)
+		return TOW_EACCES;
+	return 0;
+}
+
 /* The source is decided here: the checksum depends on it. */
 static int find_path(struct job *job)
 {
 	struct tow_udp *s = job->socket;
 	int error = udp_path_find(s->host, &job->way, &job->path);
 
+	if (!error)
+		error = check_path(job);
 	if (!error)
 		job->way.src = job->path->src;
 	return error;
@@ -180,7 +212,9 @@ static uint32_t frame_bytes_max(const struct job *job)
 	const struct tow_dev *dev = job->path->link->dev;
 	uint32_t max = dev ? dev->gso_bytes_max : UDP_PAYLOAD_MAX;
 
-	if (!(net_path_caps(job->path) & TOW_DEV_USO))
+	/* A device that cuts, sums */
+	if (!(net_path_caps(job->path) & TOW_DEV_USO) ||
+	    job->socket->options.unsummed_send)
 		return job->each;
 	max = MIN(max, UDP_PAYLOAD_MAX);
 	return max < job->each ? job->each : max - max % MAX(job->each, 1);
@@ -284,6 +318,8 @@ static void put_checksum(struct job *job, struct tow_buf *buf)
 	uint32_t sum;
 	uint16_t field;
 
+	if (UNLIKELY(job->socket->options.unsummed_send))
+		return;
 	sum = csum_pseudo(&job->way.src, &job->way.dst, NET_UDP, buf->bytes);
 	if (net_path_caps(job->path) & TOW_DEV_TX_CSUM) {
 		wire_put_sum(header->checksum, csum_fold(sum));
@@ -454,6 +490,8 @@ static int take_message(struct job *job)
 
 	if (!error)
 		error = find_peer(job);
+	if (!error)
+		error = find_manner(job);
 	if (!error)
 		error = find_path(job);
 	if (!error)

@@ -11,6 +11,11 @@
  * The most specific socket gets the datagram: a connected one, then one bound
  * to the address, then one bound to any address. A connected socket takes
  * nothing from others, though it keeps its port.
+ *
+ * Of sockets that share an endpoint the one with the highest weight for the
+ * remote endpoint gets it ("rendezvous hashing"): a keyed hash of the endpoint
+ * mixed with a random number of the socket. So a peer stays where it was when
+ * others come and go, and cannot choose which one it loads.
  */
 #include "udp/udp_private.h"
 
@@ -94,11 +99,52 @@ struct tow_udp *udp_find_connected(struct udp_host *udp,
 	return NULL;
 }
 
+static uint64_t hash_remote(const struct udp_host *udp,
+			    const struct tow_endpoint *remote)
+{
+	uint8_t key[18];
+
+	memcpy(key, remote->addr.b, 16);
+	memcpy(key + 16, &remote->port, 2);
+	return siphash13(&udp->private->table_key, key, sizeof(key));
+}
+
+/* The finalizer of MurmurHash3: each bit of @x sways half of the result's. */
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ x >> 33) * 0xff51afd7ed558ccdu;
+	x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53u;
+	return x ^ x >> 33;
+}
+
+static struct tow_udp *find_shared(struct udp_host *udp,
+				   const struct tow_endpoint *local,
+				   const struct tow_endpoint *remote)
+{
+	uint64_t hash = hash_remote(udp, remote), weight, heaviest = 0;
+	struct tow_udp *best = NULL, *s;
+
+	LIST_EACH (node, bound_bucket(udp, local)) {
+		s = CONTAINER(node, struct tow_udp, bound_node);
+		if (s->connected || !udp_same_endpoint(&s->bound, local))
+			continue;
+		weight = mix(hash ^ s->share_seed);
+		if (best && weight < heaviest)
+			continue;
+		best = s;
+		heaviest = weight;
+	}
+	return best;
+}
+
 static struct tow_udp *find_open_to_all(struct udp_host *udp,
-					const struct tow_endpoint *local)
+					const struct tow_endpoint *local,
+					const struct tow_endpoint *remote)
 {
 	struct tow_udp *s = udp_find_bound(udp, local);
 
+	if (s && UNLIKELY(s->shared))
+		return find_shared(udp, local, remote);
 	return s && !s->connected ? s : NULL;
 }
 
@@ -109,9 +155,9 @@ struct tow_udp *udp_find(struct udp_host *udp, const struct tow_endpoint *local,
 	struct tow_udp *s = udp_find_connected(udp, local, remote);
 
 	if (!s)
-		s = find_open_to_all(udp, local);
+		s = find_open_to_all(udp, local, remote);
 	if (!s)
-		s = find_open_to_all(udp, &any);
+		s = find_open_to_all(udp, &any, remote);
 	return s;
 }
 

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a program says about a socket once, for all that it sends and receives.
+ * A message may say otherwise for itself: enum tow_udp_with.
+ */
+#include "udp/udp_private.h"
+
+static int64_t max_of(enum tow_udp_option option)
+{
+	switch (option) {
+	case TOW_UDP_TTL:
+	case TOW_UDP_TOS:
+		return UINT8_MAX;
+	case TOW_UDP_BROADCAST:
+	case TOW_UDP_UNSUMMED_SEND:
+	case TOW_UDP_UNSUMMED_RECV:
+	case TOW_UDP_ERRORS:
+	case TOW_UDP_TRAINS:
+		return 1;
+	}
+	return -1;
+}
+
+int tow_udp_set(struct tow_udp *udp, enum tow_udp_option option, int64_t value)
+{
+	struct udp_options *o = &udp->options;
+
+	ASSERT(udp->open && !udp->closed);
+	if (value < 0 || value > max_of(option))
+		return TOW_EINVAL;
+	switch (option) {
+	case TOW_UDP_TTL:
+		o->ttl = (uint8_t)value;
+		break;
+	case TOW_UDP_TOS:
+		o->tos = (uint8_t)value;
+		break;
+	case TOW_UDP_BROADCAST:
+		o->broadcast = value;
+		break;
+	case TOW_UDP_UNSUMMED_SEND:
+		o->unsummed_send = value;
+		break;
+	case TOW_UDP_UNSUMMED_RECV:
+		o->unsummed_recv = value;
+		break;
+	case TOW_UDP_ERRORS:
+		o->errors = value;
+		if (!value)
+			udp_faults_drop(udp);
+		break;
+	case TOW_UDP_TRAINS:
+		o->trains = value;
+		break;
+	}
+	return 0;
+}
+
+int tow_udp_get(const struct tow_udp *udp, enum tow_udp_option option,
+		int64_t *value)
+{
+	const struct udp_options *o = &udp->options;
+
+	switch (option) {
+	case TOW_UDP_TTL:
+		*value = o->ttl;
+		return 0;
+	case TOW_UDP_TOS:
+		*value = o->tos;
+		return 0;
+	case TOW_UDP_BROADCAST:
+		*value = o->broadcast;
+		return 0;
+	case TOW_UDP_UNSUMMED_SEND:
+		*value = o->unsummed_send;
+		return 0;
+	case TOW_UDP_UNSUMMED_RECV:
+		*value = o->unsummed_recv;
+		return 0;
+	case TOW_UDP_ERRORS:
+		*value = o->errors;
+		return 0;
+	case TOW_UDP_TRAINS:
+		*value = o->trains;
+		return 0;
+	}
+	return TOW_EINVAL;
+}
