@@ -38,6 +38,8 @@ enum tow_event_type {
 	TOW_EVENT_DEVICE,   /* stack: a device is gone; token is its number */
 	TOW_EVENT_POST,	    /* tcp, udp: a posted buffer is yours again */
 	TOW_EVENT_REVOKE,   /* tcp, udp: borrow again; see tow/owner.h */
+	TOW_EVENT_ADDRESS,  /* stack: a link's addresses are others; token is
+			     * its number; see tow/autoconf.h */
 };
 
 struct tow_event {

@@ -50,6 +50,8 @@
 	X(LINK_STALE, "link_stale",                                            \
 	  "placed in memory that is posted no longer")                         \
 	X(ARP_BAD, "arp_bad", "malformed ARP packet")                          \
+	X(ADDR_CONFLICT, "addr_conflict",                                      \
+	  "said by another station that has, or wants, our address")           \
 	X(IP_HEADER, "ip_header", "malformed IP header")                       \
 	X(IP_CHECKSUM, "ip_checksum", "wrong IPv4 header checksum")            \
 	X(IP_LENGTH, "ip_length", "IP length does not fit the frame")          \
@@ -150,6 +152,13 @@
 	  "not placed for a while: too much came otherwise")                  \
 	X(UDP_IN, "udp_in", "datagrams delivered to sockets")                 \
 	X(UDP_OUT, "udp_out", "datagrams sent")                               \
+	X(ADDR_CONFLICTS, "addr_conflicts",                                   \
+	  "another station has, or wants, an address of ours")                \
+	X(DAD_LOOPED, "dad_looped",                                           \
+	  "our question for an address came back (RFC 7527)")                 \
+	X(ROUTER_ADVERTS, "router_adverts", "router advertisements followed") \
+	X(ROUTER_FULL, "router_full",                                         \
+	  "routers, routes and prefixes advertised beyond our limits")        \
 	X(ICMP_IN, "icmp_in", "ICMP messages understood")                     \
 	X(ICMP_OUT, "icmp_out", "ICMP messages sent")                         \
 	X(NO_CONNECTIONS, "no_connections",                                   \

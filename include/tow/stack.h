@@ -48,7 +48,9 @@ struct tow_config {
 	uint32_t neighbour_max;
 	uint32_t reassembly_max; /* datagrams of which fragments are missing;
 				  * 0: no fragments are taken */
-	uint32_t owner_max;	 /* owners of what is borrowed: tow/owner.h */
+	uint32_t router_max; /* default routers learned: tow/autoconf.h; and */
+	uint32_t prefix_max; /* other routes. 0: advertisements are ignored */
+	uint32_t owner_max;  /* owners of what is borrowed: tow/owner.h */
 
 	uint32_t chunk_bytes; /* of a payload chunk: a power of two >= 2048 */
 	uint32_t rx_chunks;   /* received payload, of all connections */

@@ -129,6 +129,25 @@ bool net_is_local(const struct net *net, const struct tow_addr *addr)
 	return addr_is_loopback(addr) || addr_find(net, addr);
 }
 
+/* Of an address that is being checked: whoever has it answers there. */
+static bool is_solicited_claim(const struct net *net, unsigned link,
+			       const struct tow_addr *group)
+{
+	const struct net_auto *a = &net->private->automatic;
+	struct tow_addr wanted;
+	uint32_t i;
+
+	for (i = 0; i < a->claim_max; i++) {
+		if (a->claims[i].state != CLAIM_CHECKING ||
+		    a->claims[i].link != link || net_is_v4(&a->claims[i].addr))
+			continue;
+		wanted = ip6_solicited_node(&a->claims[i].addr);
+		if (net_same(&wanted, group))
+			return true;
+	}
+	return false;
+}
+
 /* Is it the solicited-node group of an address on this link (RFC 4291 2.7)? */
 bool addr_is_solicited_here(const struct net *net, unsigned link,
 			    const struct tow_addr *group)
@@ -144,31 +163,74 @@ bool addr_is_solicited_here(const struct net *net, unsigned link,
 		if (net_same(&own, group))
 			return true;
 	}
-	return false;
+	return is_solicited_claim(net, link, group);
+}
+
+/*
+ * RFC 6724 2.1: the labels of the default policy table. Only those: others
+ * would be a program's to choose, and none has asked yet.
+ */
+static unsigned label_of(const struct tow_addr *addr)
+{
+	static const struct {
+		uint8_t prefix[4], bits, label;
+	} policy[] = {
+		{ { 0x20, 0x02 }, 16, 2 },  { { 0x20, 0x01 }, 32, 5 },
+		{ { 0xfc }, 7, 13 },	    { { 0xfe, 0xc0 }, 10, 11 },
+		{ { 0x3f, 0xfe }, 16, 12 },
+	};
+	struct tow_addr prefix = { { 0 } };
+	unsigned i;
+
+	for (i = 0; i < LENGTH(policy); i++) {
+		memcpy(prefix.b, policy[i].prefix, sizeof(policy[i].prefix));
+		if (addr_prefix_equal(addr, &prefix, policy[i].bits))
+			return policy[i].label;
+	}
+	return 1;
+}
+
+/* RFC 6724 3.1. All others of IPv6 are global, unique local ones too. */
+static unsigned scope_of(const struct tow_addr *addr)
+{
+	if (ip6_is_multicast(addr))
+		return ip6_group_scope(addr);
+	return addr_is_link_local(addr) || addr_is_loopback(addr) ? 2 : 14;
+}
+
+/*
+ * RFC 6724 5, rule 2: of two scopes that reach the destination the smaller,
+ * of two that do not the larger.
+ */
+static unsigned rank_scope(unsigned own, unsigned dst)
+{
+	return own >= dst ? 32 - own : own;
 }
 
 /*
  * How well an address of ours serves as the source of packets to @dst, in
- * RFC 6724 5's order of rules: 2 scope, 5 the outgoing interface, 8 the
- * longest matching prefix. Rules 3, 4, 6 and 7 are about addresses that
- * we do not have (deprecated, mobile, labelled, temporary).
+ * RFC 6724 5's order of rules: 2 scope, 3 not deprecated, 5 the outgoing
+ * interface, 6 label, 7 temporary, 8 the longest matching prefix. Rule 1 is
+ * the loopback's, and 4 is about mobile nodes.
  */
 static int fitness(const struct net_addr *own, unsigned link,
 		   const struct tow_addr *dst)
 {
-	bool local_dst = addr_is_link_local(dst) ||
-			 (ip6_is_multicast(dst) && ip6_group_scope(dst) <= 2);
-	int score = 0;
+	bool v4 = net_is_v4(dst);
+	unsigned score = 0;
 
-	if (net_is_v4(&own->addr) != net_is_v4(dst))
+	if (net_is_v4(&own->addr) != v4)
 		return -1;
 	if (addr_is_link_local(&own->addr) && own->link != link)
 		return -1;
-	if (!net_is_v4(dst) && addr_is_link_local(&own->addr) == local_dst)
-		score += 1024;
-	if (own->link == link)
-		score += 512;
-	return score + (int)addr_common_bits(&own->addr, dst);
+	if (!v4)
+		score = rank_scope(scope_of(&own->addr), scope_of(dst));
+	score = score << 1 | !own->deprecated;
+	score = score << 1 | (own->link == link);
+	score = score << 1 | (v4 || label_of(&own->addr) == label_of(dst));
+	score = score << 1 | own->temporary;
+	score = score << 8 | addr_common_bits(&own->addr, dst);
+	return (int)score;
 }
 
 /* The best source of ours for packets that leave by @link, or NULL. */
@@ -189,19 +251,16 @@ const struct net_addr *addr_choose(const struct net *net, unsigned link,
 	return best;
 }
 
-static bool add(struct net *net, unsigned link, const struct tow_addr *addr,
-		unsigned bits)
+struct net_addr *addr_of(struct net *net, unsigned link,
+			 const struct tow_addr *addr)
 {
-	struct net_addr *own = &net->addrs[net->addr_count];
+	uint32_t i;
 
-	if (net->addr_count == net->addr_max)
-		return false;
-	own->addr = *addr;
-	own->link = (uint16_t)link;
-	own->prefix_bits = (uint8_t)bits;
-	net->addr_count++;
-	net->generation++;
-	return true;
+	for (i = 0; i < net->addr_count; i++)
+		if (net->addrs[i].link == link &&
+		    net_same(&net->addrs[i].addr, addr))
+			return &net->addrs[i];
+	return NULL;
 }
 
 /* Could a host have it? 0/8, loopback, groups and the ends of a net: no. */
@@ -221,32 +280,75 @@ static bool may_be_ours(const struct net *net, const struct tow_addr *addr,
 	return false; /* all zero: RFC 1122 3.2.1.3 (b) */
 }
 
-int net_addr_add(struct net *net, unsigned link, const struct tow_addr *addr,
-		 unsigned prefix_bits)
+/* May it become ours on that link? @bits count from the front of the 128. */
+int addr_check(struct net *net, unsigned link, const struct tow_addr *addr,
+	       unsigned bits)
 {
-	static const struct tow_addr on_link;
-	unsigned bits = prefix_bits;
-
-	if (net_is_v4(addr))
-		bits += V4_BITS_BEFORE;
-	if (prefix_bits > 128 || bits > 128 || !net_link_at(net, link))
+	if (bits > 128 || !net_link_at(net, link))
 		return TOW_EINVAL;
 	if (!may_be_ours(net, addr, bits))
 		return TOW_EINVAL;
 	if (!net_is_v4(addr) && net->links[link].mtu < IP6_MTU_MIN)
 		return TOW_EINVAL;
-	if (addr_find_on(net, link, addr) ||
+	if (addr_find_on(net, link, addr) || claim_find(net, link, addr) ||
 	    (addr_find(net, addr) && !addr_is_link_local(addr)))
 		return TOW_EEXIST;
 	/* Each link that may still come needs one for its link-local address */
 	if (net->addr_count + (net->link_max - net->link_count) >=
 	    net->addr_max)
 		return TOW_ENOBUFS;
-	if (!add(net, link, addr, bits))
+	return 0;
+}
+
+/* It was checked; with @routed its prefix is on the link. */
+int addr_add(struct net *net, unsigned link, const struct tow_addr *addr,
+	     unsigned bits, bool routed)
+{
+	static const struct tow_addr on_link;
+	struct net_addr *own = &net->addrs[net->addr_count];
+
+	if (net->addr_count == net->addr_max)
 		return TOW_ENOBUFS;
-	if (addr_is_link_local(addr))
-		return 0;
-	return route_add(net, link, addr, bits, &on_link);
+	if (routed && route_add(net, link, addr, bits, &on_link, 0) != 0)
+		return TOW_ENOBUFS;
+	*own = (struct net_addr){
+		.addr = *addr,
+		.link = (uint16_t)link,
+		.prefix_bits = (uint8_t)bits,
+		.routed = routed,
+	};
+	net->addr_count++;
+	net->generation++;
+	return 0;
+}
+
+void addr_remove(struct net *net, struct net_addr *own)
+{
+	static const struct tow_addr on_link;
+	struct net_addr *end = net->addrs + --net->addr_count;
+
+	if (own->routed)
+		route_remove(net, own->link, &own->addr, own->prefix_bits,
+			     &on_link);
+	for (; own < end; own++)
+		own[0] = own[1];
+	net->generation++;
+}
+
+int net_addr_add(struct net *net, unsigned link, const struct tow_addr *addr,
+		 unsigned prefix_bits)
+{
+	unsigned bits = prefix_bits;
+	int error;
+
+	if (net_is_v4(addr))
+		bits += V4_BITS_BEFORE;
+	if (prefix_bits > 128)
+		return TOW_EINVAL;
+	error = addr_check(net, link, addr, bits);
+	if (error)
+		return error;
+	return addr_add(net, link, addr, bits, !addr_is_link_local(addr));
 }
 
 /*
@@ -280,5 +382,5 @@ int addr_add_link_local(struct net *net, struct net_link *link)
 	if (link->mtu < IP6_MTU_MIN)
 		return TOW_EINVAL; /* no IPv6 there (RFC 8200 5) */
 	make_interface_id(net, link, addr.b + 8);
-	return add(net, link->number, &addr, 64) ? 0 : TOW_ENOBUFS;
+	return addr_add(net, link->number, &addr, 64, false);
 }

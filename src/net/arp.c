@@ -4,7 +4,8 @@
  *
  * We answer for the addresses of the link that the question came in by, and
  * for no others. A probe (RFC 5227 2.1.1, sender 0.0.0.0) is answered, but
- * nothing is learned from it.
+ * nothing is learned from it. What is said by somebody with an address of ours
+ * is a conflict: see claim.c.
  */
 #include "net/net_private.h"
 #include "wire/wire_arp.h"
@@ -46,6 +47,29 @@ void arp_solicit(struct net *net, struct net_link *link,
 		 target, mac ? mac : everybody);
 }
 
+/* Does somebody have @target? From nobody (RFC 5227 2.1.1). */
+void arp_probe(struct net *net, struct net_link *link,
+	       const struct tow_addr *target)
+{
+	static const uint8_t unknown[ETH_MAC_BYTES];
+	struct tow_addr nobody = tow_addr_v4(0, 0, 0, 0);
+	uint8_t everybody[ETH_MAC_BYTES];
+
+	eth_broadcast(everybody);
+	send_arp(net, link, ARP_REQUEST, &nobody, unknown, target, everybody);
+}
+
+/* We have @own: a request for it from itself (RFC 5227 2.3). */
+void arp_announce(struct net *net, struct net_link *link,
+		  const struct tow_addr *own)
+{
+	static const uint8_t unknown[ETH_MAC_BYTES];
+	uint8_t everybody[ETH_MAC_BYTES];
+
+	eth_broadcast(everybody);
+	send_arp(net, link, ARP_REQUEST, own, unknown, own, everybody);
+}
+
 static void answer(struct net *net, struct net_link *link,
 		   const struct wire_arp *arp, const struct tow_addr *own,
 		   const struct tow_addr *sender)
@@ -54,15 +78,33 @@ static void answer(struct net *net, struct net_link *link,
 		 arp->sender_mac);
 }
 
-/* A host can have it: not a group, not 0.0.0.0 but in a probe, not ours. */
+/* A host can have it: not a group, not 0.0.0.0 but in a probe. */
 static bool is_plausible_sender(const struct net *net,
+				const struct net_link *link,
 				const struct wire_arp *arp,
 				const struct tow_addr *sender, bool probe)
 {
-	if (!eth_is_unicast(arp->sender_mac))
+	if (!eth_is_unicast(arp->sender_mac) ||
+	    eth_equal(arp->sender_mac, link->dev->mac))
 		return false;
 	return probe ||
-	       (net_is_unicast(net, sender) && !net_is_local(net, sender));
+	       (net_is_unicast(net, sender) && !addr_is_loopback(sender));
+}
+
+/*
+ * RFC 5227 2.1.1, 2.4: is it about an address of ours, or that we are about to
+ * take? Nothing is learned from such a packet.
+ */
+static bool conflicts(struct net *net, const struct net_link *link,
+		      const struct tow_addr *sender,
+		      const struct tow_addr *target, bool probe)
+{
+	if (claim_heard_arp(net, link->number, sender, target, probe))
+		return true;
+	if (probe || !addr_find(net, sender))
+		return false;
+	addr_conflict(net, link->number, sender);
+	return true;
 }
 
 static void learn(struct net *net, struct net_link *link,
@@ -103,8 +145,10 @@ enum net_verdict arp_input(struct net *net, const struct net_frame *frame)
 	target = wire_get_addr4(arp->target);
 	probe = wire_get32(arp->sender) == 0 &&
 		wire_get16(arp->operation) == ARP_REQUEST;
-	if (!is_plausible_sender(net, arp, &sender, probe))
+	if (!is_plausible_sender(net, frame->link, arp, &sender, probe))
 		return net_refuse(net, buf, TOW_DROP_ARP_BAD);
+	if (conflicts(net, frame->link, &sender, &target, probe))
+		return net_refuse(net, buf, TOW_DROP_ADDR_CONFLICT);
 
 	to_us = addr_find_on(net, frame->link->number, &target);
 	if (!probe)

@@ -6,7 +6,7 @@
  *	                payload goes back from where the device put it
  *	error           the packet that it quotes must be one that we may have
  *	                sent; then it becomes a struct net_error for a transport
- *	ND              nd.c
+ *	ND              nd.c, router.c
  *	all else        ignored: redirects (RFC 1122 would allow them; they are
  *	                a gift to attackers on the link), source quench (RFC
  *	                6633), timestamps, ...
@@ -405,6 +405,7 @@ enum net_verdict icmp6_input(struct net *net, struct net_packet *packet,
 			break;
 		net_count(net, TOW_COUNTER_ICMP_IN);
 		return echo(net, packet, icmp, ICMP6_ECHO_REPLY);
+	case ICMP6_ROUTER_ADVERT:
 	case ICMP6_NEIGHBOUR_SOLICIT:
 	case ICMP6_NEIGHBOUR_ADVERT:
 		net_count(net, TOW_COUNTER_ICMP_IN);

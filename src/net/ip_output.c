@@ -64,7 +64,8 @@ static bool push_ip6(struct net *net, struct net_path *path,
 	if (UNLIKELY(!ip))
 		return false;
 	ip6_build(ip, path->tos, path->flow_label, payload, protocol,
-		  path->ttl ? path->ttl : net->ttl, &path->src, &path->dst);
+		  path->ttl ? path->ttl : path->link->hop_limit, &path->src,
+		  &path->dst);
 	return true;
 }
 

@@ -168,7 +168,8 @@ int net_link_add(struct net *net, struct tow_dev *dev)
 	memset(link, 0, sizeof(*link));
 	link->dev = dev;
 	link->number = (uint16_t)net->link_count;
-	link->mtu = MIN(dev->mtu, 65535);
+	link->mtu = link->mtu6 = MIN(dev->mtu, 65535);
+	link->hop_limit = net->ttl;
 	dev->pool = &net->rx_pool;
 	dev->ledger = &net->stats.ledger;
 	dev->now_us = net->now_us;

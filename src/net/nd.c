@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Neighbour discovery, as far as a host with static addresses needs it:
- * solicitations and advertisements of neighbours, RFC 4861 4.3, 4.4, 7.1, 7.2.
+ * Neighbour discovery: solicitations and advertisements of neighbours, RFC
+ * 4861 4.3, 4.4, 7.1, 7.2, and of duplicate address detection, RFC 4862 5.4.
  *
  * The hop limit of 255, which no router lets pass, proves that a message comes
  * from this link; with the other checks of 7.1 it keeps everybody else out.
- * Router discovery and redirects are not spoken: such messages are ignored.
+ * What routers say is in router.c. Redirects are ignored on purpose.
  */
 #include "base/csum.h"
 #include "net/net_private.h"
@@ -48,20 +48,22 @@ static struct tow_buf *build(struct net *net, const struct net_link *link,
 static void put_checksum(struct tow_buf *buf, const struct tow_addr *src,
 			 const struct tow_addr *dst)
 {
-	uint8_t *at = buf_pull(buf, ND_BYTES);
-	struct wire_nd *nd = (void *)at;
+	struct wire_icmp *icmp = (void *)buf_pull(buf, ICMP_BYTES);
 	uint64_t touched = 0;
 	uint32_t sum;
 
 	sum = csum_add(csum_pseudo(src, dst, NET_ICMP6, buf->bytes),
 		       buf_csum(buf, 0, &touched));
-	wire_put_sum(nd->checksum, csum_finish(sum));
+	wire_put_sum(icmp->checksum, csum_finish(sum));
 }
 
-/* Straight to a station or a group: asking must not need to be asked. */
-static void send(struct net *net, struct net_link *link, struct tow_buf *buf,
-		 const struct tow_addr *src, const struct tow_addr *dst,
-		 const uint8_t *mac)
+/*
+ * Straight to a station or a group: asking must not need to be asked. The
+ * message's checksum is filled in here; the buffer is taken.
+ */
+void nd_send(struct net *net, struct net_link *link, struct tow_buf *buf,
+	     const struct tow_addr *src, const struct tow_addr *dst,
+	     const uint8_t *mac)
 {
 	uint32_t payload = buf->bytes;
 	uint8_t group[ETH_MAC_BYTES];
@@ -92,7 +94,28 @@ void nd_solicit(struct net *net, struct net_link *link,
 	buf = build(net, link, ICMP6_NEIGHBOUR_SOLICIT, 0, target,
 		    ND_SOURCE_MAC);
 	if (buf)
-		send(net, link, buf, &own->addr, &dst, mac);
+		nd_send(net, link, buf, &own->addr, &dst, mac);
+}
+
+/*
+ * Does somebody have @target (RFC 4862 5.4.2)? From nobody, and so without our
+ * station; the nonce tells the question from one that came back (RFC 7527).
+ */
+void nd_probe(struct net *net, struct net_link *link,
+	      const struct tow_addr *target,
+	      const uint8_t nonce[ND_NONCE_BYTES])
+{
+	struct tow_addr nobody = tow_addr_any();
+	struct tow_addr group = ip6_solicited_node(target);
+	struct wire_nd_nonce *option;
+	struct tow_buf *buf;
+
+	buf = build(net, link, ICMP6_NEIGHBOUR_SOLICIT, 0, target, ND_NONCE);
+	if (!buf)
+		return;
+	option = (void *)(buf_pull(buf, ND_BYTES + ND_OPTION_BYTES) + ND_BYTES);
+	memcpy(option->nonce, nonce, ND_NONCE_BYTES);
+	nd_send(net, link, buf, &nobody, &group, NULL);
 }
 
 /*
@@ -114,7 +137,7 @@ static void advertise(struct net *net, const struct net_packet *packet,
 	if (!buf)
 		return;
 	if (test || mac) {
-		send(net, link, buf, target, &dst, mac);
+		nd_send(net, link, buf, target, &dst, mac);
 		return;
 	}
 	/* It did not say where it is: resolve it like anybody else */
@@ -135,7 +158,8 @@ static void advertise(struct net *net, const struct net_packet *packet,
 struct message {
 	const struct wire_nd *nd;
 	struct tow_addr target;
-	const uint8_t *mac; /* from the option that was looked for, or NULL */
+	const uint8_t *mac;   /* from the option that was looked for, or NULL */
+	const uint8_t *nonce; /* or NULL */
 };
 
 /* All options have a length other than 0 (7.1.1, 7.1.2). */
@@ -154,6 +178,8 @@ static bool read_options(const uint8_t *p, uint32_t bytes, uint8_t wanted,
 			return false;
 		if (option->type == wanted && !m->mac)
 			m->mac = option->mac;
+		if (option->type == ND_NONCE && option->units == 1)
+			m->nonce = option->mac; /* at the same place */
 	}
 	return !m->mac || eth_is_unicast(m->mac);
 }
@@ -173,6 +199,7 @@ static bool read_message(struct net_packet *packet, uint8_t wanted,
 		return false;
 	m->nd = (const void *)p;
 	m->mac = NULL;
+	m->nonce = NULL;
 	m->target = wire_get_addr6(m->nd->target);
 	if (m->nd->code != 0 || ip6_is_multicast(&m->target) ||
 	    net_is_v4(&m->target))
@@ -187,6 +214,22 @@ static bool is_solicited_node_group(const struct tow_addr *dst)
 	return net_same(&group, dst);
 }
 
+/*
+ * RFC 4862 5.4.3: about an address that is not ours yet nothing is answered,
+ * and only another node's test of it means something. Returns: it was so.
+ */
+static bool solicited_claim(struct net *net, const struct net_packet *packet,
+			    const struct message *m)
+{
+	struct claim *c = claim_find(net, packet->link->number, &m->target);
+
+	if (!c || c->state != CLAIM_CHECKING)
+		return false;
+	if (net_is_any(&packet->src))
+		claim_heard_solicit(net, c, m->nonce);
+	return true;
+}
+
 static enum net_verdict solicited(struct net *net, struct net_packet *packet)
 {
 	struct tow_buf *buf = packet->buf;
@@ -198,7 +241,8 @@ static enum net_verdict solicited(struct net *net, struct net_packet *packet)
 	    (!is_solicited_node_group(&packet->dst) || m.mac))
 		return net_refuse(net, buf, TOW_DROP_ND_BAD);
 
-	if (addr_find_on(net, packet->link->number, &m.target)) {
+	if (!solicited_claim(net, packet, &m) &&
+	    addr_find_on(net, packet->link->number, &m.target)) {
 		if (m.mac)
 			neighbour_heard(net, packet->link->number, &packet->src,
 					m.mac);
@@ -206,6 +250,27 @@ static enum net_verdict solicited(struct net *net, struct net_packet *packet)
 	}
 	tow_buf_give(buf);
 	return NET_DONE;
+}
+
+/*
+ * RFC 4862 5.4.4: somebody has the address that we check, or even one that is
+ * ours. Returns: it was so.
+ */
+static bool advertised_ours(struct net *net, const struct net_packet *packet,
+			    const struct message *m)
+{
+	unsigned link = packet->link->number;
+	struct claim *c = claim_find(net, link, &m->target);
+
+	if (c && c->state == CLAIM_CHECKING) {
+		claim_conflict(net, c);
+		auto_schedule(net);
+		return true;
+	}
+	if (!addr_find_on(net, link, &m->target))
+		return false;
+	net_count(net, TOW_COUNTER_ADDR_CONFLICTS);
+	return true;
 }
 
 static enum net_verdict advertised(struct net *net, struct net_packet *packet)
@@ -219,13 +284,17 @@ static enum net_verdict advertised(struct net *net, struct net_packet *packet)
 	    (packet->group && m.nd->flags & ND_SOLICITED))
 		return net_refuse(net, buf, TOW_DROP_ND_BAD);
 
+	if (advertised_ours(net, packet, &m))
+		return net_refuse(net, buf, TOW_DROP_ADDR_CONFLICT);
 	n = neighbour_find(net, packet->link->number, &m.target);
 	if (n) {
 		news.mac = m.mac;
 		/* Claiming to answer is not enough: there must be a question */
 		news.solicited = m.nd->flags & ND_SOLICITED && n->asking;
 		news.override = m.nd->flags & ND_OVERRIDE;
-		neighbour_answered(net, n, &news);
+		if (neighbour_answered(net, n, &news) &&
+		    !(m.nd->flags & ND_ROUTER))
+			router_is_host(net, packet->link->number, &m.target);
 	}
 	tow_buf_give(buf);
 	return NET_DONE;
@@ -243,6 +312,8 @@ enum net_verdict nd_input(struct net *net, struct net_packet *packet)
 		return solicited(net, packet);
 	case ICMP6_NEIGHBOUR_ADVERT:
 		return advertised(net, packet);
+	case ICMP6_ROUTER_ADVERT:
+		return router_input(net, packet);
 	default:
 		return net_refuse(net, packet->buf, TOW_DROP_ICMP_IGNORED);
 	}

@@ -198,16 +198,44 @@ static void touch(struct net *net, struct neighbour *n)
 	list_append(list, &n->age);
 }
 
-/* Draw REACHABLE_TIME anew, so that hosts do not fall into step (6.3.4). */
-static uint32_t reachable_us(struct net *net)
+/* What routers say about IPv6 on the link (RFC 4861 6.3.4); 0: nothing. */
+static const struct auto_link *advertised(const struct net *net,
+					  const struct neighbour *n)
 {
-	return REACHABLE_US / 2 + random_below(&net->random, REACHABLE_US);
+	static const struct auto_link nothing;
+
+	if (net_is_v4(&n->addr))
+		return &nothing;
+	return &net->private->automatic.links[n->link];
+}
+
+static uint32_t base_reachable_us(const struct net *net,
+				  const struct neighbour *n)
+{
+	uint32_t us = advertised(net, n)->reachable_us;
+
+	return us ? us : REACHABLE_US;
+}
+
+/* Draw REACHABLE_TIME anew, so that hosts do not fall into step (6.3.4). */
+static uint32_t reachable_us(struct net *net, const struct neighbour *n)
+{
+	uint32_t base_us = base_reachable_us(net, n);
+
+	return base_us / 2 + random_below(&net->random, base_us);
+}
+
+static uint32_t retrans_us(const struct net *net, const struct neighbour *n)
+{
+	uint32_t us = advertised(net, n)->retrans_us;
+
+	return us ? us : RETRANS_US;
 }
 
 static void set_reachable(struct net *net, struct neighbour *n)
 {
 	n->state = NEIGH_REACHABLE;
-	n->reachable_until_us = net->now_us + reachable_us(net);
+	n->reachable_until_us = net->now_us + reachable_us(net, n);
 	n->solicits = 0;
 	n->asking = false;
 	timer_disarm(&net->wheel, &n->timer);
@@ -234,7 +262,7 @@ static void solicit(struct net *net, struct neighbour *n)
 	bool everybody = n->state == NEIGH_INCOMPLETE;
 
 	n->asking = true;
-	timer_arm(&net->wheel, &n->timer, net->now_us + RETRANS_US);
+	timer_arm(&net->wheel, &n->timer, net->now_us + retrans_us(net, n));
 	if (everybody && !bucket_take(net, &net->private->solicits,
 				      SOLICIT_BURST, SOLICIT_PER_S))
 		return;
@@ -337,15 +365,15 @@ void neighbour_heard(struct net *net, unsigned link,
 	}
 }
 
-/* RFC 4861 7.2.5, what to do with an advertisement. */
-void neighbour_answered(struct net *net, struct neighbour *n,
+/* RFC 4861 7.2.5, what to do with an advertisement. Returns: it was taken. */
+bool neighbour_answered(struct net *net, struct neighbour *n,
 			const struct neighbour_news *news)
 {
 	bool differs;
 
 	if (n->state == NEIGH_INCOMPLETE) {
 		if (!news->mac)
-			return;
+			return false;
 		memcpy(n->mac, news->mac, ETH_MAC_BYTES);
 		if (news->solicited) {
 			set_reachable(net, n);
@@ -354,13 +382,13 @@ void neighbour_answered(struct net *net, struct neighbour *n,
 			notice_use(net, n);
 		}
 		send_waiting(net, n);
-		return;
+		return true;
 	}
 	differs = news->mac && !eth_equal(n->mac, news->mac);
 	if (differs && !news->override) {
 		if (n->state == NEIGH_REACHABLE)
 			set_stale(net, n);
-		return;
+		return false;
 	}
 	if (differs)
 		memcpy(n->mac, news->mac, ETH_MAC_BYTES);
@@ -368,6 +396,7 @@ void neighbour_answered(struct net *net, struct neighbour *n,
 		set_reachable(net, n);
 	else if (differs)
 		set_stale(net, n);
+	return true;
 }
 
 /* RFC 4861 7.3.1: progress of a connection proves it both ways. */
@@ -382,7 +411,7 @@ void net_confirm(struct net *net, struct net_path *path)
 		return;
 	/* Often enough is when half of the shortest time has passed */
 	if (n->state == NEIGH_REACHABLE &&
-	    n->reachable_until_us > net->now_us + REACHABLE_US / 4)
+	    n->reachable_until_us > net->now_us + base_reachable_us(net, n) / 4)
 		return;
 	set_reachable(net, n);
 }

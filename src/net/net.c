@@ -5,6 +5,7 @@
  * All tables are laid out once, behind each other:
  *
  *	| private | links | addrs | routes | neighbours | buckets | reassembly |
+ *	| automatic |
  *
  * A link brings an IPv6 link-local address of its own, and each address a
  * route to its prefix, so there is room for those beside what the program
@@ -16,7 +17,8 @@
 
 struct layout {
 	size_t links, addrs, routes, neighbours, buckets, reassembly, end;
-	uint32_t addr_max, route_max, bucket_count;
+	size_t claims, learned, auto_links;
+	uint32_t addr_max, route_max, bucket_count, learned_max;
 };
 
 static size_t place(size_t *end, size_t bytes)
@@ -41,7 +43,8 @@ static struct layout lay_out(const struct tow_config *cfg)
 	struct layout l;
 
 	l.addr_max = cfg->addr_max + cfg->link_max;
-	l.route_max = cfg->route_max + l.addr_max;
+	l.learned_max = cfg->router_max + cfg->prefix_max;
+	l.route_max = cfg->route_max + l.addr_max + l.learned_max;
 	l.bucket_count = power_of_two_above(cfg->neighbour_max);
 	l.end = 0;
 	place(&l.end, sizeof(struct net_private));
@@ -52,6 +55,9 @@ static struct layout lay_out(const struct tow_config *cfg)
 		place(&l.end, cfg->neighbour_max * sizeof(struct neighbour));
 	l.buckets = place(&l.end, l.bucket_count * sizeof(struct neighbour *));
 	l.reassembly = place(&l.end, reassembly_need(cfg));
+	l.claims = place(&l.end, l.addr_max * sizeof(struct claim));
+	l.learned = place(&l.end, l.learned_max * sizeof(struct learned));
+	l.auto_links = place(&l.end, cfg->link_max * sizeof(struct auto_link));
 	return l;
 }
 
@@ -90,13 +96,22 @@ static void init_tables(struct net *net, const struct tow_config *cfg,
 	net->neighbour_max = cfg->neighbour_max;
 	net->private->buckets = (void *)(memory + l.buckets);
 	net->private->bucket_mask = l.bucket_count - 1;
+	net->private->automatic = (struct net_auto){
+		.claims = (void *)(memory + l.claims),
+		.claim_max = l.addr_max,
+		.learned = (void *)(memory + l.learned),
+		.learned_max = l.learned_max,
+		.router_max = cfg->router_max,
+		.links = (void *)(memory + l.auto_links),
+	};
 }
 
 static void init_loopback(struct net *net)
 {
 	memset(&net->loop, 0, sizeof(net->loop));
 	net->loop.number = NET_LINK_LOOP;
-	net->loop.mtu = 65535;
+	net->loop.mtu = net->loop.mtu6 = 65535;
+	net->loop.hop_limit = net->ttl;
 	net->loop_first = NULL;
 	net->loop_last = &net->loop_first;
 	net->loop_count = 0;
@@ -119,12 +134,15 @@ void net_init(struct net *net, const struct tow_config *cfg, void *memory)
 	net->private->neighbour_key = draw_key(&net->random);
 	neighbour_init(net, cfg);
 	reassembly_init(net, cfg, (uint8_t *)memory + lay_out(cfg).reassembly);
+	timer_init(&net->private->automatic.timer, TIMER_AUTO);
 }
 
 void net_timer(struct net *net, struct timer *timer)
 {
 	if (timer->owner == TIMER_REASSEMBLY)
 		reassembly_timer(net, timer);
+	else if (timer->owner == TIMER_AUTO)
+		auto_timer(net);
 	else
 		neighbour_timer(net, timer);
 }

@@ -14,6 +14,7 @@
  * stack has to hand to a transport.
  */
 #include <tow/addr.h>
+#include <tow/autoconf.h>
 #include <tow/dev.h>
 #include <tow/error.h>
 #include <tow/ledger.h>
@@ -39,7 +40,8 @@ struct net_link {
 	bool gone;
 	bool gone_reported;	 /* by an event */
 	bool connections_failed; /* that went by this link */
-	uint32_t mtu;
+	uint32_t mtu, mtu6; /* IP bytes; of IPv6 maybe less (RFC 4861 6.3.4) */
+	uint8_t hop_limit;  /* of IPv6, unless the path has one */
 	unsigned tx_count;
 	struct tow_buf *tx[NET_TX_BATCH];
 };
@@ -156,6 +158,20 @@ int net_link_add(struct net *net, struct tow_dev *dev);
 void net_link_gone(struct net *net, struct net_link *link);
 int net_addr_add(struct net *net, unsigned link, const struct tow_addr *addr,
 		 unsigned prefix_bits);
+int net_addr_claim(struct net *net, unsigned link, const struct tow_addr *addr,
+		   unsigned prefix_bits);
+int net_addr_remove(struct net *net, unsigned link,
+		    const struct tow_addr *addr);
+int net_addr_list(const struct net *net, unsigned link,
+		  struct tow_addr_info *out, int max);
+
+/* Something that tow_addr_list() shows is otherwise; asking forgets it. */
+bool net_addrs_changed(struct net *net, unsigned link);
+
+/* Routers configure IPv6 on the link: tow/autoconf.h. */
+int net_autoconf_start(struct net *net, unsigned link,
+		       const struct tow_autoconf_config *config);
+void net_autoconf_stop(struct net *net, unsigned link);
 int net_route_add(struct net *net, unsigned link, const struct tow_addr *dest,
 		  unsigned prefix_bits, const struct tow_addr *gateway);
 bool net_is_local(const struct net *net, const struct tow_addr *addr);
@@ -263,7 +279,7 @@ enum net_unreachable {
 void net_unreachable(struct net *net, const struct net_packet *packet,
 		     enum net_unreachable why);
 
-/* A timer of this layer is due: TIMER_NET, TIMER_REASSEMBLY. */
+/* A timer of this layer is due: TIMER_NET, TIMER_REASSEMBLY, TIMER_AUTO. */
 void net_timer(struct net *net, struct timer *timer);
 
 /* The peer behind a path is known to be alive (RFC 4861 7.3.1). */

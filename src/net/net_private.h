@@ -18,8 +18,10 @@
  *	flow.c        of which flow is a frame that nobody checked yet?
  *	icmp_input.c  echo, and errors about packets of ours
  *	icmp_error.c  errors about packets of others, with their limits
+ *	auto.c ...    addresses and routes that come and go: see auto.h
  */
 #include <tow/stack.h>
+#include "net/auto.h"
 #include "net/net.h"
 #include "wire/wire_eth.h"
 
@@ -28,7 +30,12 @@
 struct net_addr {
 	struct tow_addr addr;
 	uint16_t link;
-	uint8_t prefix_bits; /* of the 128, also for IPv4 */
+	uint8_t prefix_bits;  /* of the 128, also for IPv4 */
+	bool routed;	      /* brought a route to its prefix */
+	bool deprecated;      /* not for new flows (RFC 4862 5.5.4) */
+	bool temporary;	      /* RFC 8981 */
+	bool claimed;	      /* there is a struct claim of it, too */
+	uint64_t defended_us; /* against somebody who has it too; 0: never */
 };
 
 struct net_route {
@@ -36,6 +43,7 @@ struct net_route {
 	struct tow_addr gateway; /* any: the destination is on the link */
 	uint16_t link;
 	uint8_t prefix_bits; /* of the 128, also for IPv4 */
+	int8_t preference;   /* among equals: RFC 4191 2.1 */
 };
 
 /* RFC 4861 7.3.2; ARP entries have the same life. */
@@ -88,6 +96,7 @@ struct net_private {
 	uint32_t unproven_count, unproven_max;
 	struct net_bucket solicits;
 	struct net_bucket errors, errors_by_dest[NET_ERROR_BUCKETS];
+	struct net_auto automatic;
 };
 
 /* What a frame was addressed to, as its link header tells. */
@@ -160,6 +169,13 @@ bool addr_is_solicited_here(const struct net *net, unsigned link,
 const struct net_addr *addr_choose(const struct net *net, unsigned link,
 				   const struct tow_addr *dst);
 int addr_add_link_local(struct net *net, struct net_link *link);
+int addr_check(struct net *net, unsigned link, const struct tow_addr *addr,
+	       unsigned bits);
+int addr_add(struct net *net, unsigned link, const struct tow_addr *addr,
+	     unsigned bits, bool routed);
+struct net_addr *addr_of(struct net *net, unsigned link,
+			 const struct tow_addr *addr);
+void addr_remove(struct net *net, struct net_addr *own);
 
 /* --- route.c */
 const struct net_route *route_lookup(const struct net *net,
@@ -167,7 +183,10 @@ const struct net_route *route_lookup(const struct net *net,
 bool route_is_on_link(const struct net *net, unsigned link,
 		      const struct tow_addr *addr);
 int route_add(struct net *net, unsigned link, const struct tow_addr *dest,
-	      unsigned bits, const struct tow_addr *gateway);
+	      unsigned bits, const struct tow_addr *gateway, int8_t preference);
+void route_mask(struct tow_addr *addr, unsigned bits);
+void route_remove(struct net *net, unsigned link, const struct tow_addr *dest,
+		  unsigned bits, const struct tow_addr *gateway);
 
 /* --- neighbour.c */
 void neighbour_init(struct net *net, const struct tow_config *cfg);
@@ -183,16 +202,28 @@ struct neighbour_news {
 	const uint8_t *mac;
 	bool solicited, override;
 };
-void neighbour_answered(struct net *net, struct neighbour *n,
+bool neighbour_answered(struct net *net, struct neighbour *n,
 			const struct neighbour_news *news);
+void neighbour_timer(struct net *net, struct timer *timer);
+
 void neighbour_timer(struct net *net, struct timer *timer);
 
 /* --- arp.c, nd.c: @mac is NULL to ask everybody */
 void arp_solicit(struct net *net, struct net_link *link,
 		 const struct tow_addr *target, const uint8_t *mac);
+void arp_probe(struct net *net, struct net_link *link,
+	       const struct tow_addr *target);
+void arp_announce(struct net *net, struct net_link *link,
+		  const struct tow_addr *own);
 enum net_verdict arp_input(struct net *net, const struct net_frame *frame);
 void nd_solicit(struct net *net, struct net_link *link,
 		const struct tow_addr *target, const uint8_t *mac);
+void nd_send(struct net *net, struct net_link *link, struct tow_buf *buf,
+	     const struct tow_addr *src, const struct tow_addr *dst,
+	     const uint8_t *mac);
+void nd_probe(struct net *net, struct net_link *link,
+	      const struct tow_addr *target,
+	      const uint8_t nonce[ND_NONCE_BYTES]);
 enum net_verdict nd_input(struct net *net, struct net_packet *packet);
 
 /* --- ip4_input.c, ip6_input.c */

@@ -54,35 +54,59 @@ bool route_is_on_link(const struct net *net, unsigned link,
 	return false;
 }
 
-static struct tow_addr masked(const struct tow_addr *addr, unsigned bits)
+/* The bits behind the prefix become zero. */
+void route_mask(struct tow_addr *addr, unsigned bits)
 {
-	struct tow_addr result = *addr;
-	unsigned i;
-
-	for (i = bits; i < 128; i++)
-		result.b[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
-	return result;
+	for (; bits < 128; bits++)
+		addr->b[bits / 8] &= (uint8_t) ~(0x80 >> bits % 8);
 }
 
-/* @bits count from the front of the sixteen bytes in both families. */
+/*
+ * @bits count from the front of the sixteen bytes in both families. Of equal
+ * prefixes the preferred comes first, then the one that was added first.
+ */
 int route_add(struct net *net, unsigned link, const struct tow_addr *dest,
-	      unsigned bits, const struct tow_addr *gateway)
+	      unsigned bits, const struct tow_addr *gateway, int8_t preference)
 {
 	struct net_route *at = net->routes;
 	struct net_route *end = net->routes + net->route_count;
 
 	if (net->route_count == net->route_max)
 		return TOW_ENOBUFS;
-	while (at < end && at->prefix_bits >= bits)
+	while (at < end &&
+	       (at->prefix_bits > bits ||
+		(at->prefix_bits == bits && at->preference >= preference)))
 		at++;
 	memmove(at + 1, at, (size_t)((uint8_t *)end - (uint8_t *)at));
-	at->dest = masked(dest, bits);
+	at->dest = *dest;
+	route_mask(&at->dest, bits);
+	at->preference = preference;
 	at->gateway = *gateway;
 	at->link = (uint16_t)link;
 	at->prefix_bits = (uint8_t)bits;
 	net->route_count++;
 	net->generation++;
 	return 0;
+}
+
+/* One that was added just so, if it is there. */
+void route_remove(struct net *net, unsigned link, const struct tow_addr *dest,
+		  unsigned bits, const struct tow_addr *gateway)
+{
+	struct net_route *end = net->routes + net->route_count, *at;
+	struct tow_addr to = *dest;
+
+	route_mask(&to, bits);
+	for (at = net->routes; at < end; at++)
+		if (at->link == link && at->prefix_bits == bits &&
+		    net_same(&at->dest, &to) && net_same(&at->gateway, gateway))
+			break;
+	if (at == end)
+		return;
+	net->route_count--;
+	for (end--; at < end; at++)
+		at[0] = at[1];
+	net->generation++;
 }
 
 int net_route_add(struct net *net, unsigned link, const struct tow_addr *dest,
@@ -104,10 +128,11 @@ int net_route_add(struct net *net, unsigned link, const struct tow_addr *dest,
 	if (addr_is_loopback(gateway) || net_is_local(net, gateway))
 		return TOW_EINVAL;
 	/* Room stays for the routes of addresses that may still come */
-	if (net->route_count + (net->addr_max - net->addr_count) >=
+	if (net->route_count + (net->addr_max - net->addr_count) +
+		    net->private->automatic.learned_max >=
 	    net->route_max)
 		return TOW_ENOBUFS;
-	return route_add(net, link, &to, bits, gateway);
+	return route_add(net, link, &to, bits, gateway, 0);
 }
 
 /* The link of a destination that has a meaning on its link only. */
@@ -200,7 +225,7 @@ static int find(struct net *net, struct net_path *path)
 		return error;
 	path->neighbour = NULL;
 	path->to_group = addr_is_group(net, &path->dst);
-	path->mtu = path->link->mtu;
+	path->mtu = net_is_v4(&path->dst) ? path->link->mtu : path->link->mtu6;
 	path->generation = net->generation;
 	return 0;
 }

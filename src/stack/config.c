@@ -22,6 +22,8 @@ void tow_config_default(struct tow_config *cfg)
 		.route_max = 64,
 		.neighbour_max = 256,
 		.reassembly_max = 64,
+		.router_max = 8,
+		.prefix_max = 32,
 		.owner_max = 64,
 		.chunk_bytes = 4 * KIB,
 		.rx_chunks = 8192,

@@ -112,6 +112,44 @@ int tow_addr_add(struct tow_stack *stack, int link, const struct tow_addr *addr,
 	return net_addr_add(&stack->net, (unsigned)link, addr, prefix_bits);
 }
 
+int tow_addr_claim(struct tow_stack *stack, int link,
+		   const struct tow_addr *addr, unsigned prefix_bits)
+{
+	if (!is_link(stack, link))
+		return TOW_EINVAL;
+	return net_addr_claim(&stack->net, (unsigned)link, addr, prefix_bits);
+}
+
+int tow_addr_remove(struct tow_stack *stack, int link,
+		    const struct tow_addr *addr)
+{
+	if (!is_link(stack, link))
+		return TOW_EINVAL;
+	return net_addr_remove(&stack->net, (unsigned)link, addr);
+}
+
+int tow_addr_list(const struct tow_stack *stack, int link,
+		  struct tow_addr_info *out, int max)
+{
+	if (!is_link(stack, link))
+		return TOW_EINVAL;
+	return net_addr_list(&stack->net, (unsigned)link, out, max);
+}
+
+int tow_autoconf_start(struct tow_stack *stack, int link,
+		       const struct tow_autoconf_config *config)
+{
+	if (!is_link(stack, link))
+		return TOW_EINVAL;
+	return net_autoconf_start(&stack->net, (unsigned)link, config);
+}
+
+void tow_autoconf_stop(struct tow_stack *stack, int link)
+{
+	if (is_link(stack, link))
+		net_autoconf_stop(&stack->net, (unsigned)link);
+}
+
 int tow_route_add(struct tow_stack *stack, int link,
 		  const struct tow_addr *dest, unsigned prefix_bits,
 		  const struct tow_addr *gateway)
@@ -368,10 +406,26 @@ static int link_events(struct tow_stack *stack, struct tow_event *out, int max)
 	return n;
 }
 
+static int addr_events(struct tow_stack *stack, struct tow_event *out, int max)
+{
+	int n = 0;
+
+	for (uint32_t i = 0; i < stack->net.link_count && n < max; i++) {
+		if (!net_addrs_changed(&stack->net, i))
+			continue;
+		out[n++] = (struct tow_event){
+			.type = TOW_EVENT_ADDRESS,
+			.token = i,
+		};
+	}
+	return n;
+}
+
 int tow_events(struct tow_stack *stack, struct tow_event *out, int max)
 {
 	int n = link_events(stack, out, max);
 
+	n += addr_events(stack, out + n, max - n);
 	n += udp_events(&stack->udp, out + n, max - n);
 	n += tcp_events(&stack->tcp, out + n, max - n);
 	return n;

@@ -3,8 +3,8 @@
 #define WIRE_ICMP_H
 
 /*
- * ICMP (RFC 792, RFC 1122 3.2.2), ICMPv6 (RFC 4443) and the two messages of
- * neighbour discovery that resolve addresses (RFC 4861 4.3, 4.4, 4.6.1).
+ * ICMP (RFC 792, RFC 1122 3.2.2), ICMPv6 (RFC 4443) and the messages of
+ * neighbour discovery (RFC 4861 4) with the options that a host reads.
  */
 #include "wire/wire_eth.h"
 
@@ -47,6 +47,8 @@ enum icmp6_type {
 	ICMP6_INFORMATIONAL = 128, /* the first type that is not an error */
 	ICMP6_ECHO = 128,
 	ICMP6_ECHO_REPLY = 129,
+	ICMP6_ROUTER_SOLICIT = 133,
+	ICMP6_ROUTER_ADVERT = 134,
 	ICMP6_NEIGHBOUR_SOLICIT = 135,
 	ICMP6_NEIGHBOUR_ADVERT = 136,
 	ICMP6_REDIRECT = 137,
@@ -87,6 +89,10 @@ _Static_assert(sizeof(struct wire_icmp) == ICMP_BYTES, "no padding");
 enum nd_option {
 	ND_SOURCE_MAC = 1,
 	ND_TARGET_MAC = 2,
+	ND_PREFIX = 3,
+	ND_MTU = 5,
+	ND_NONCE = 14, /* RFC 3971 5.3.2 */
+	ND_ROUTE = 24, /* RFC 4191 2.3 */
 };
 
 enum nd_flag {
@@ -111,5 +117,87 @@ struct wire_nd_mac {
 	uint8_t mac[ETH_MAC_BYTES];
 };
 _Static_assert(sizeof(struct wire_nd_mac) == ND_OPTION_BYTES, "no padding");
+
+#define ND_NONCE_BYTES 6
+
+struct wire_nd_nonce {
+	uint8_t type;
+	uint8_t units;
+	uint8_t nonce[ND_NONCE_BYTES];
+};
+_Static_assert(sizeof(struct wire_nd_nonce) == ND_OPTION_BYTES, "no padding");
+
+/* RFC 4861 4.1; options follow. */
+struct wire_router_solicit {
+	uint8_t type;
+	uint8_t code;
+	uint8_t checksum[2];
+	uint8_t reserved[4];
+};
+_Static_assert(sizeof(struct wire_router_solicit) == 8, "no padding");
+
+/* RFC 4861 4.2, RFC 4191 2.2; options follow. */
+struct wire_router_advert {
+	uint8_t type;
+	uint8_t code;
+	uint8_t checksum[2];
+	uint8_t hop_limit;
+	uint8_t flags; /* with the preference */
+	uint8_t lifetime_s[2];
+	uint8_t reachable_ms[4];
+	uint8_t retrans_ms[4];
+};
+_Static_assert(sizeof(struct wire_router_advert) == 16, "no padding");
+
+/* RFC 4861 4.6.2. */
+enum nd_prefix_flag {
+	ND_PREFIX_ON_LINK = 0x80,
+	ND_PREFIX_AUTONOMOUS = 0x40,
+};
+
+struct wire_nd_prefix {
+	uint8_t type;
+	uint8_t units; /* 4 */
+	uint8_t bits;
+	uint8_t flags;
+	uint8_t valid_s[4];
+	uint8_t preferred_s[4];
+	uint8_t reserved[4];
+	uint8_t prefix[16];
+};
+_Static_assert(sizeof(struct wire_nd_prefix) == 32, "no padding");
+
+/* RFC 4861 4.6.4. */
+struct wire_nd_mtu {
+	uint8_t type;
+	uint8_t units; /* 1 */
+	uint8_t reserved[2];
+	uint8_t mtu[4];
+};
+_Static_assert(sizeof(struct wire_nd_mtu) == 8, "no padding");
+
+/* RFC 4191 2.3: as much of the prefix as units say. */
+struct wire_nd_route {
+	uint8_t type;
+	uint8_t units; /* 1, 2 or 3 */
+	uint8_t bits;
+	uint8_t flags; /* the preference */
+	uint8_t lifetime_s[4];
+	uint8_t prefix[16];
+};
+_Static_assert(sizeof(struct wire_nd_route) == 24, "no padding");
+
+/* RFC 4191 2.1: two bits, signed; -2 is reserved, and means 0. */
+static inline int8_t nd_preference(uint8_t flags)
+{
+	switch (flags >> 3 & 3) {
+	case 1:
+		return 1;
+	case 3:
+		return -1;
+	default:
+		return 0;
+	}
+}
 
 #endif

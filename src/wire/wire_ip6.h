@@ -149,6 +149,13 @@ static inline struct tow_addr ip6_all_nodes(void)
 	return a;
 }
 
+static inline struct tow_addr ip6_all_routers(void)
+{
+	struct tow_addr a = { { 0xff, 2, [15] = 2 } };
+
+	return a;
+}
+
 /* ff02::1:ffXX:XXXX of an address (2.7.1). */
 static inline struct tow_addr ip6_solicited_node(const struct tow_addr *of)
 {

@@ -16,6 +16,8 @@ void net_host_config(struct tow_config *cfg)
 	cfg->route_max = 8;
 	cfg->neighbour_max = 16;
 	cfg->reassembly_max = 32;
+	cfg->router_max = 2;
+	cfg->prefix_max = 4;
 	cfg->chunk_bytes = 2048;
 	cfg->rx_bufs = cfg->rx_chunks = 64;
 	cfg->tx_bufs = cfg->tx_chunks = 128;

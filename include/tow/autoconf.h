@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TOW_AUTOCONF_H
+#define TOW_AUTOCONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <tow/addr.h>
+#include <tow/mark.h>
+
+struct tow_stack;
+
+/*
+ * Addresses that come and go: checked for whether somebody else has them,
+ * learned from routers or a DHCP server, and given up when their time is over.
+ *
+ *	tow_addr_add()                the program knows better; used at once
+ *	tow_addr_claim()     ---+
+ *	tow_autoconf_start() ---+---> TENTATIVE ---> PREFERRED ---> DEPRECATED
+ *	tow_dhcp_start()     ---+        |  somebody has it  |         | its
+ *time v                   v         v is over DUPLICATE <---------- lost (gone)
+ *
+ * An address is ours from PREFERRED on: packets to it are received, and
+ * sockets can be bound to it. New flows avoid one that is DEPRECATED
+ * (RFC 6724 5), old ones may end in peace. Whenever the addresses of a link
+ * have changed a TOW_EVENT_ADDRESS says so, and tow_addr_list() says how.
+ *
+ * How many there can be is addr_max, router_max and prefix_max of struct
+ * tow_config; what is beyond that is ignored, and counted.
+ */
+enum tow_addr_state {
+	TOW_ADDR_TENTATIVE = 1, /* being checked: not ours yet */
+	TOW_ADDR_PREFERRED,
+	TOW_ADDR_DEPRECATED, /* ours, but not for new flows */
+	TOW_ADDR_DUPLICATE,  /* somebody else has it: not ours */
+};
+
+enum tow_addr_origin {
+	TOW_ADDR_STATIC = 1, /* tow_addr_add(), tow_addr_claim() */
+	TOW_ADDR_LINK_LOCAL,
+	TOW_ADDR_STABLE,    /* of an advertised prefix, always the same */
+	TOW_ADDR_TEMPORARY, /* of an advertised prefix, for a day or two */
+	TOW_ADDR_DHCP,
+};
+
+#define TOW_FOREVER UINT64_MAX
+
+struct tow_addr_info {
+	struct tow_addr addr;
+	uint8_t prefix_bits; /* of 32 or 128 */
+	enum tow_addr_state state;
+	enum tow_addr_origin origin;
+	uint64_t preferred_us; /* from now on; 0, or TOW_FOREVER */
+	uint64_t valid_us;
+};
+
+struct tow_autoconf_config {
+	/*
+	 * RFC 8981: beside the stable address of each prefix one that is made
+	 * anew each day, and preferred for what begins here.
+	 */
+	bool temporary;
+	/*
+	 * RFC 7217: stable addresses are a keyed hash of the prefix and the
+	 * link's number. The same key makes the same addresses on the same
+	 * network; all zeros: a key that lives as long as the stack does.
+	 */
+	uint8_t stable_key[16];
+};
+
+TOW_BEGIN
+/*
+ * tow_addr_claim() - an address of this stack, if nobody else has it
+ * @link, @prefix_bits: as for tow_addr_add()
+ *
+ * IPv6: duplicate address detection (RFC 4862 5.4, RFC 7527), one to two
+ * seconds. IPv4: probes, and then announcements (RFC 5227 2), four to seven
+ * seconds. TOW_EVENT_ADDRESS tells when it is over. On a link without
+ * Ethernet there is nobody to ask: the address is ours at once.
+ *
+ * Returns: 0, TOW_EINVAL, TOW_EEXIST, TOW_ENOBUFS; as tow_addr_add().
+ */
+TOW_API int tow_addr_claim(struct tow_stack *stack, int link,
+			   const struct tow_addr *addr,
+			   unsigned prefix_bits) TOW_MUST_USE;
+
+/*
+ * tow_addr_remove() - give an address up, whatever it came from
+ *
+ * Connections from it cannot send any more, and time out.
+ *
+ * Returns: 0, TOW_EINVAL (no such link), TOW_EADDRNOTAVAIL (not there).
+ */
+TOW_API int tow_addr_remove(struct tow_stack *stack, int link,
+			    const struct tow_addr *addr);
+
+/*
+ * tow_addr_list() - the addresses of a link, also those being checked
+ * @out: room for @max
+ *
+ * Returns: how many there are, also if that is more than @max; TOW_EINVAL.
+ */
+TOW_API int tow_addr_list(const struct tow_stack *stack, int link,
+			  struct tow_addr_info *out, int max);
+
+/*
+ * tow_autoconf_start() - let routers configure IPv6 on a link
+ * @config: NULL for one of zeros
+ *
+ * The link gets a new link-local address (RFC 7217), checked this time.
+ * Routers are asked (RFC 4861 6.3.7, RFC 7559) until one has answered, and
+ * what they advertise is followed: default routers with their preferences and
+ * more specific routes (RFC 4191), prefixes on the link, prefixes to make
+ * addresses of (RFC 4862), the MTU, the hop limit, the times of neighbour
+ * discovery.
+ *
+ * Returns: 0, TOW_EINVAL (no such link, none with Ethernet, or an MTU below
+ *          1280), TOW_EEXIST (it runs), TOW_ENOBUFS.
+ */
+TOW_API int
+tow_autoconf_start(struct tow_stack *stack, int link,
+		   const struct tow_autoconf_config *config) TOW_MUST_USE;
+
+/* Routes and addresses that came from it go away. */
+TOW_API void tow_autoconf_stop(struct tow_stack *stack, int link);
+TOW_END
+
+#endif

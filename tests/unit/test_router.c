@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Router discovery (RFC 4861 6, RFC 4191, RFC 7559): asking, and each check and
+ * consequence of an advertisement.
+ */
+#include <stdio.h>
+#include <string.h>
+#include "net/net_private.h"
+#include "net_host.h"
+#include "router_frame.h"
+#include "test.h"
+#include "wire/wire_ip6.h"
+
+#define ROUTER "fe80::2"
+#define SECOND "fe80::3"
+#define FAR    "2001:db8:ffff::1"
+#define S      1000000ull
+
+static struct net_host h;
+static struct frame f, sent;
+static const uint8_t second_mac[6] = { 2, 0, 0, 0, 0, 3 };
+
+static void start(void)
+{
+	net_host_open(&h);
+	CHECK_EQ(net_autoconf_start(&h.net, 0, NULL), 0);
+}
+
+static void receive(void)
+{
+	frame_end(&f);
+	CHECK_EQ(net_host_receive(&h, &f), NET_DONE);
+}
+
+static void advertise(const char *router, uint16_t lifetime_s)
+{
+	advert_begin(&f, router, lifetime_s);
+	advert_mac(&f, strcmp(router, ROUTER) == 0 ? peer_mac : second_mac);
+	receive();
+}
+
+/* A router that has answered us: no flood pushes it out of the cache. */
+static void meet_router(void)
+{
+	struct tow_addr src;
+
+	advert_begin(&f, ROUTER, 1800);
+	receive();
+	net_host_sent(&h);
+	CHECK_EQ(net_host_send(&h, FAR, 0), 0);
+	CHECK_EQ(net_host_sent(&h), 1);
+	net_host_read(&h, 0, &sent);
+	src = sent.src;
+	frame_advert(&f, ROUTER, HOST_LINK_LOCAL,
+		     ND_SOLICITED | ND_OVERRIDE | ND_ROUTER, ROUTER, peer_mac);
+	f.dst = src;
+	memcpy(frame_ip(&f) + 24, src.b, 16);
+	receive();
+}
+
+/* The last byte of the station that a packet to @dst goes to; 0: none. */
+static uint8_t way_to(const char *dst)
+{
+	net_host_sent(&h);
+	if (net_host_send(&h, dst, 0) != 0)
+		return 0;
+	if (net_host_sent(&h) != 1)
+		return 0;
+	net_host_read(&h, 0, &sent);
+	return sent.protocol == NET_UDP ? sent.data[5] : 0;
+}
+
+static unsigned count_solicits(void)
+{
+	unsigned n = net_host_sent(&h), count = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		net_host_read(&h, i, &f);
+		if (f.protocol != NET_ICMP6 ||
+		    frame_transport(&f)[0] != ICMP6_ROUTER_SOLICIT)
+			continue;
+		count++;
+		sent = f;
+	}
+	return count;
+}
+
+/* RFC 4861 4.1, 6.3.7: to all routers, hop limit 255, with our station */
+TEST(routers_are_asked_from_the_link_local_address)
+{
+	start();
+	net_host_run(&h, 1 * S);
+	CHECK_EQ(count_solicits(), 1);
+	CHECK_MEM(sent.dst.b, address("ff02::2").b, 16);
+	CHECK_EQ(frame_ip(&sent)[7], 255);
+	/* The address was being checked: from nobody, without a station */
+	CHECK_MEM(sent.src.b, address("::").b, 16);
+	CHECK_EQ(sent.bytes, 14 + 40 + 8);
+	net_host_run(&h, 5 * S);
+	CHECK_EQ(count_solicits(), 1);
+	CHECK(ip6_is_link_local(&sent.src));
+	CHECK_EQ(sent.bytes, 14 + 40 + 16);
+	CHECK_MEM(frame_transport(&sent) + 8, "\1\1", 2);
+	CHECK_MEM(frame_transport(&sent) + 10, fake_mac, 6);
+	net_host_close(&h);
+}
+
+/* RFC 7559 2: 4 s, 8 s, 16 s, ... 3600 s, and never an end */
+TEST(questions_to_routers_back_off_and_do_not_end)
+{
+	static const unsigned first[] = { 1, 2, 3, 4 };
+
+	start();
+	net_host_run(&h, 1 * S);
+	CHECK_EQ(count_solicits(), 1);
+	for (unsigned i = 0; i < 4; i++) {
+		net_host_run(&h, (4ull << i) * 6 / 5 * S + S);
+		CHECK_LE(count_solicits(), first[i]);
+	}
+	net_host_run(&h, 36000 * S);
+	CHECK_LE(count_solicits(), 20);
+	for (unsigned i = 0; i < 5; i++) {
+		net_host_run(&h, 4000 * S);
+		CHECK_GE(count_solicits(), 1);
+	}
+	net_host_close(&h);
+}
+
+/* RFC 7559 2.1: a router has answered */
+TEST(first_advertisement_of_a_router_ends_the_questions)
+{
+	start();
+	net_host_run(&h, 6 * S);
+	CHECK_GE(count_solicits(), 1);
+	advertise(ROUTER, 9000);
+	net_host_run(&h, 1000 * S);
+	CHECK_EQ(count_solicits(), 0);
+	net_host_close(&h);
+}
+
+/* RFC 7559 2.1: one that is no default router does not count */
+TEST(advertisement_without_lifetime_does_not_end_the_questions)
+{
+	start();
+	net_host_run(&h, 6 * S);
+	count_solicits();
+	advertise(ROUTER, 0);
+	net_host_run(&h, 60 * S);
+	CHECK_GE(count_solicits(), 1);
+	CHECK_EQ(net_host_send(&h, FAR, 0), TOW_ENETUNREACH);
+	net_host_close(&h);
+}
+
+/* RFC 4861 6.3.4, 6.3.5: a default route for as long as the router says */
+TEST(default_router_lasts_as_long_as_its_lifetime)
+{
+	start();
+	CHECK_EQ(way_to(FAR), 0);
+	advertise(ROUTER, 1800);
+	CHECK_EQ(way_to(FAR), peer_mac[5]);
+	net_host_run(&h, 1799 * S);
+	CHECK_EQ(net_host_send(&h, FAR, 0), 0);
+	net_host_run(&h, 2 * S);
+	CHECK_EQ(net_host_send(&h, FAR, 0), TOW_ENETUNREACH);
+	net_host_run(&h, 2 * S);
+	CHECK_GE(count_solicits(), 1); /* another one is looked for */
+	net_host_close(&h);
+}
+
+/* RFC 4861 6.3.4: "Lifetime is zero, immediately time-out the entry" */
+TEST(router_that_says_zero_is_none_at_once)
+{
+	start();
+	advertise(ROUTER, 1800);
+	CHECK_EQ(way_to(FAR), peer_mac[5]);
+	advertise(ROUTER, 0);
+	CHECK_EQ(net_host_send(&h, FAR, 0), TOW_ENETUNREACH);
+	net_host_close(&h);
+}
+
+/* RFC 4861 7.2.5: the router flag is gone, and with it the route */
+TEST(router_that_becomes_a_host_is_no_router)
+{
+	start();
+	advertise(ROUTER, 1800);
+	CHECK_EQ(way_to(FAR), peer_mac[5]);
+	frame_advert(&f, ROUTER, "ff02::1", ND_ROUTER, ROUTER, peer_mac);
+	receive();
+	CHECK_EQ(way_to(FAR), peer_mac[5]);
+	frame_advert(&f, ROUTER, "ff02::1", 0, ROUTER, second_mac);
+	receive(); /* without the override flag it says nothing */
+	CHECK_EQ(net_host_send(&h, FAR, 0), 0);
+	frame_advert(&f, ROUTER, "ff02::1", 0, ROUTER, peer_mac);
+	receive();
+	CHECK_EQ(net_host_send(&h, FAR, 0), TOW_ENETUNREACH);
+	net_host_close(&h);
+}
+
+/* RFC 4191 3.1: high before medium before low, and changes are followed */
+TEST(preferred_router_is_used)
+{
+	start();
+	advertise(ROUTER, 1800);
+	advert_begin(&f, SECOND, 1800);
+	frame_transport(&f)[5] = 1 << 3;
+	advert_mac(&f, second_mac);
+	receive();
+	CHECK_EQ(way_to(FAR), second_mac[5]);
+	advert_begin(&f, SECOND, 1800);
+	frame_transport(&f)[5] = 3 << 3;
+	receive();
+	CHECK_EQ(way_to(FAR), peer_mac[5]);
+	net_host_close(&h);
+}
+
+/* RFC 4191 3.1: the longest prefix wins, whatever the preference */
+TEST(more_specific_route_is_used)
+{
+	start();
+	advertise(ROUTER, 1800);
+	advert_begin(&f, SECOND, 0);
+	advert_mac(&f, second_mac);
+	advert_route(&f, "2001:db8:ffff::", 48, -1, 600);
+	receive();
+	CHECK_EQ(way_to(FAR), second_mac[5]);
+	CHECK_EQ(way_to("2001:db8:fffe::1"), peer_mac[5]);
+	net_host_run(&h, 601 * S);
+	net_host_sent(&h);
+	advertise(ROUTER, 1800);
+	CHECK_EQ(net_host_send(&h, FAR, 0), 0);
+	CHECK_EQ(route_lookup(&h.net, &(struct tow_addr){ { 0x20, 1, 0xd, 0xb8,
+							    0xff, 0xff } })
+			 ->gateway.b[15],
+		 2);
+	net_host_close(&h);
+}
+
+/* RFC 4191 2.3: lengths that do not fit the prefix, the reserved preference */
+TEST(malformed_route_options_are_skipped)
+{
+	start();
+	advert_begin(&f, ROUTER, 0);
+	advert_route(&f, "2001:db8:ffff::", 48, -2, 600);
+	advert_route(&f, "2001:db8:ffff::", 129, 0, 600);
+	advert_route(&f, "::ffff:198.51.100.0", 120, 0, 600);
+	advert_route(&f, "ff02::", 16, 0, 600);
+	advert_route(&f, "fe80::", 64, 0, 600);
+	frame_add(&f, "\30\1\60\0\0\0\2\130", 8); /* 48 bits, none there */
+	frame_add(&f, "\30\2\101\0\0\0\2\130\40\1\15\270\377\377\0\0", 16);
+	receive();
+	CHECK_EQ(h.net.stats.counters[TOW_COUNTER_ROUTER_ADVERTS], 1);
+	CHECK_EQ(net_host_send(&h, FAR, 0), TOW_ENETUNREACH);
+	net_host_close(&h);
+}
+
+/* RFC 4861 6.3.4: a prefix that is on the link needs no router */
+TEST(prefix_on_link_is_reached_without_a_router)
+{
+	start();
+	advert_begin(&f, ROUTER, 1800);
+	advert_mac(&f, peer_mac);
+	advert_prefix(&f, "2001:db8:5::", 64, ND_PREFIX_ON_LINK, 600, 600);
+	receive();
+	CHECK_EQ(net_host_send(&h, "2001:db8:5::9", 0), 0);
+	CHECK_EQ(net_host_sent(&h), 1);
+	net_host_read(&h, 0, &sent);
+	CHECK_EQ(frame_transport(&sent)[0], ICMP6_NEIGHBOUR_SOLICIT);
+	net_host_run(&h, 601 * S);
+	CHECK_NE(way_to("2001:db8:5::9"), 0); /* by the router */
+	net_host_close(&h);
+}
+
+/* RFC 4861 6.3.4: a lifetime of zero is its end; link-local and /0 never */
+TEST(prefixes_that_make_no_sense_are_ignored)
+{
+	uint32_t routes;
+
+	start();
+	routes = h.net.route_count;
+	advert_begin(&f, ROUTER, 0);
+	advert_prefix(&f, "fe80::", 64, 0xc0, 600, 600);
+	advert_prefix(&f, "::", 0, 0xc0, 600, 600);
+	advert_prefix(&f, "ff00::", 64, 0xc0, 600, 600);
+	advert_prefix(&f, "::ffff:192.0.2.0", 120, 0xc0, 600, 600);
+	advert_prefix(&f, "2001:db8:5::", 129, 0xc0, 600, 600);
+	advert_prefix(&f, "2001:db8:5::", 64, 0xc0, 0, 0);
+	receive();
+	CHECK_EQ(h.net.route_count, routes);
+	advert_begin(&f, ROUTER, 0);
+	advert_prefix(&f, "2001:db8:5::", 64, ND_PREFIX_ON_LINK, 600, 600);
+	receive();
+	CHECK_EQ(h.net.route_count, routes + 1);
+	advert_begin(&f, ROUTER, 0);
+	advert_prefix(&f, "2001:db8:5::", 64, ND_PREFIX_ON_LINK, 0, 0);
+	receive();
+	CHECK_EQ(h.net.route_count, routes);
+	net_host_close(&h);
+}
+
+/* RFC 4861 6.3.4: the MTU of IPv6, never above the link's nor below 1280 */
+TEST(advertised_mtu_is_followed_within_bounds)
+{
+	static const struct {
+		uint32_t said, becomes;
+	} mtus[] = { { 1400, 1400 }, { 1279, 1400 }, { 1501, 1400 },
+		     { 0, 1400 },    { 1280, 1280 }, { UINT32_MAX, 1280 },
+		     { 1500, 1500 } };
+
+	start();
+	for (unsigned i = 0; i < 7; i++) {
+		advert_begin(&f, ROUTER, 1800);
+		advert_mac(&f, peer_mac);
+		advert_mtu(&f, mtus[i].said);
+		receive();
+		net_host_sent(&h);
+		CHECK_EQ(net_host_send(&h, FAR, mtus[i].becomes - 48), 0);
+		CHECK_EQ(net_host_send(&h, FAR, mtus[i].becomes - 47),
+			 TOW_EMSGSIZE);
+	}
+	CHECK_EQ(net_host_send(&h, "192.0.2.9", 1472), 0); /* IPv4 is free */
+	net_host_close(&h);
+}
+
+/* CVE-2015-2922: a hop limit that lets nothing arrive */
+TEST(advertised_hop_limit_is_never_below_ours)
+{
+	static const struct {
+		uint8_t said, becomes;
+	} limits[] = {
+		{ 1, 64 }, { 63, 64 }, { 0, 64 }, { 255, 255 }, { 64, 64 }
+	};
+
+	start();
+	for (unsigned i = 0; i < 5; i++) {
+		advert_begin(&f, ROUTER, 1800);
+		frame_transport(&f)[4] = limits[i].said;
+		advert_mac(&f, peer_mac);
+		receive();
+		CHECK_NE(way_to(FAR), 0);
+		CHECK_EQ(frame_ip(&sent)[7], limits[i].becomes);
+	}
+	net_host_close(&h);
+}
+
+/* RFC 4861 6.3.4: RetransTimer, within bounds */
+TEST(advertised_retransmission_time_is_followed_within_bounds)
+{
+	start();
+	net_host_run(&h, 3 * S);
+	advert_begin(&f, ROUTER, 1800);
+	wire_put32(frame_transport(&f) + 12, 5000);
+	receive();
+	net_host_sent(&h);
+	CHECK_EQ(net_host_send(&h, "2001:db8::9", 0), 0);
+	net_host_run(&h, 4 * S);
+	CHECK_EQ(net_host_sent(&h), 1);
+	net_host_run(&h, 4 * S);
+	CHECK_EQ(net_host_sent(&h), 1);
+	net_host_run(&h, 20 * S);
+	net_host_sent(&h);
+	advert_begin(&f, ROUTER, 1800);
+	wire_put32(frame_transport(&f) + 12, 1); /* a flood by our own hand */
+	receive();
+	CHECK_EQ(net_host_send(&h, "2001:db8::9", 0), 0);
+	net_host_run(&h, 99000);
+	CHECK_EQ(net_host_sent(&h), 1);
+	net_host_close(&h);
+}
+
+/* RFC 4861 6.1.2, each check */
+TEST(bad_router_advertisements_are_dropped)
+{
+	start();
+	advert_begin(&f, "2001:db8::2", 1800);
+	frame_end(&f);
+	net_host_refuses(&h, &f, TOW_DROP_ND_BAD);
+	advert_begin(&f, ROUTER, 1800);
+	frame_ip(&f)[7] = 254;
+	frame_end(&f);
+	net_host_refuses(&h, &f, TOW_DROP_ND_BAD);
+	advert_begin(&f, ROUTER, 1800);
+	frame_transport(&f)[1] = 1;
+	frame_end(&f);
+	net_host_refuses(&h, &f, TOW_DROP_ND_BAD);
+	advert_begin(&f, ROUTER, 1800);
+	f.bytes -= 1;
+	frame_end(&f);
+	net_host_refuses(&h, &f, TOW_DROP_ND_BAD);
+	advert_begin(&f, ROUTER, 1800);
+	frame_end(&f);
+	frame_transport(&f)[2] ^= 1;
+	net_host_refuses(&h, &f, TOW_DROP_ICMP_BAD);
+	CHECK_EQ(net_host_send(&h, FAR, 0), TOW_ENETUNREACH);
+	net_host_close(&h);
+}
+
+/* RFC 4861 6.1.2: one bad length spoils it all, also what came before it */
+TEST(advertisement_with_a_bad_option_is_not_followed_by_halves)
+{
+	static const uint8_t lengths[] = { 0, 2, 255 };
+
+	start();
+	for (unsigned i = 0; i < 3; i++) {
+		advert_begin(&f, ROUTER, 1800);
+		advert_prefix(&f, "2001:db8:5::", 64, 0xc0, 600, 600);
+		advert_mtu(&f, 1280);
+		frame_transport(&f)[16 + 32 + 1] = lengths[i];
+		frame_end(&f);
+		net_host_refuses(&h, &f, TOW_DROP_ND_BAD);
+	}
+	CHECK_EQ(net_host_send(&h, FAR, 0), TOW_ENETUNREACH);
+	CHECK_EQ(h.net.links[0].mtu6, 1500);
+	net_host_close(&h);
+}
+
+TEST(advertisements_are_ignored_where_nobody_wants_them)
+{
+	net_host_open(&h);
+	advert_begin(&f, ROUTER, 1800);
+	frame_end(&f);
+	net_host_refuses(&h, &f, TOW_DROP_ICMP_IGNORED);
+	net_host_close(&h);
+}
+
+/* What was learned goes with autoconfiguration */
+TEST(stopping_takes_back_what_routers_said)
+{
+	struct tow_addr_info all[16];
+	uint32_t routes;
+
+	start();
+	routes = h.net.route_count;
+	net_host_run(&h, 3 * S);
+	advert_begin(&f, ROUTER, 1800);
+	advert_mac(&f, peer_mac);
+	advert_prefix(&f, "2001:db8:5::", 64, 0xc0, 600, 600);
+	advert_mtu(&f, 1280);
+	receive();
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(h.net.route_count, routes + 2);
+	CHECK_EQ(net_addr_list(&h.net, 0, all, 16), 4);
+	net_autoconf_stop(&h.net, 0);
+	CHECK_EQ(h.net.route_count, routes);
+	CHECK_EQ(net_addr_list(&h.net, 0, all, 16), 3);
+	CHECK_EQ(h.net.links[0].mtu6, 1500);
+	CHECK_EQ(net_autoconf_start(&h.net, 0, NULL), 0);
+	CHECK_EQ(net_autoconf_start(&h.net, 0, NULL), TOW_EEXIST);
+	net_host_close(&h);
+}
+
+/*
+ * ARP/ND poisoning and floods, DAD denial: a router advertisement flood. Tables
+ * stay within their bounds, the router that we use stays, and so few packets
+ * leave us as if nothing had come.
+ */
+TEST(router_advertisement_flood_fills_no_table_and_takes_no_route)
+{
+	unsigned out = 0;
+	char name[40];
+
+	start();
+	net_host_run(&h, 5 * S);
+	meet_router();
+	for (unsigned i = 0; i < 10000; i++) {
+		snprintf(name, sizeof(name), "fe80::1:%x:%x", i >> 8, i & 255);
+		advert_begin(&f, name, 1800);
+		advert_mac(&f, second_mac);
+		snprintf(name, sizeof(name),
+			 "2001:db8:%x:%x::", 0x100 + (i >> 8), i & 255);
+		advert_prefix(&f, name, 64, 0xc0, 600, 600);
+		advert_route(&f, name, 60, 1, 600);
+		receive();
+		if (i % 100 == 0) {
+			net_host_run(&h, S / 10);
+			out += net_host_sent(&h);
+		}
+	}
+	net_host_run(&h, 3 * S);
+	out += net_host_sent(&h);
+	CHECK_LE(h.net.addr_count, h.net.addr_max);
+	CHECK_LE(h.net.route_count, h.net.route_max);
+	CHECK_GT(h.net.stats.counters[TOW_COUNTER_ROUTER_FULL], 10000);
+	CHECK_LE(out, 64);
+	CHECK_EQ(way_to(FAR), peer_mac[5]);
+	net_host_close(&h);
+}
+
+/* The flood above with lifetimes that end: nothing is left of it */
+TEST(router_advertisement_flood_ends_with_its_lifetimes)
+{
+	char name[40];
+	uint32_t addrs, routes;
+
+	start();
+	net_host_run(&h, 5 * S);
+	addrs = h.net.addr_count;
+	routes = h.net.route_count;
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "2001:db8:%x::", 0x100 + i);
+		advert_begin(&f, ROUTER, 2);
+		advert_prefix(&f, name, 64, 0xc0, 2, 2);
+		advert_route(&f, name, 60, 1, 2);
+		receive();
+	}
+	net_host_run(&h, 10 * S);
+	CHECK_EQ(h.net.addr_count, addrs);
+	CHECK_EQ(h.net.route_count, routes);
+	net_host_close(&h);
+}

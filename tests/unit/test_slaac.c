@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Addresses of advertised prefixes: RFC 4862 5.5, stable ones (RFC 7217),
+ * temporary ones (RFC 8981), and which is the source of what (RFC 6724 5).
+ */
+#include <stdio.h>
+#include <string.h>
+#include "net/net_private.h"
+#include "net_host.h"
+#include "router_frame.h"
+#include "test.h"
+#include "wire/wire_ip6.h"
+
+#define ROUTER "fe80::2"
+#define PREFIX "2001:db8:5::"
+#define S      1000000ull
+#define HOUR   (3600 * S)
+
+static struct net_host h;
+static struct frame f, sent;
+static const uint8_t other_mac[6] = { 2, 0, 0, 0, 0, 9 };
+static const struct tow_autoconf_config private = { .temporary = true };
+
+static void start_with(const struct tow_autoconf_config *config)
+{
+	net_host_open(&h);
+	CHECK_EQ(net_autoconf_start(&h.net, 0, config), 0);
+	net_host_run(&h, 3 * S);
+	net_host_sent(&h);
+}
+
+static void advertise(const char *prefix, uint32_t valid_s,
+		      uint32_t preferred_s)
+{
+	advert_begin(&f, ROUTER, 9000);
+	advert_mac(&f, peer_mac);
+	advert_prefix(&f, prefix, 64, 0xc0, valid_s, preferred_s);
+	frame_end(&f);
+	CHECK_EQ(net_host_receive(&h, &f), NET_DONE);
+}
+
+/* The @index'th address of that origin, or one of zeros. */
+static struct tow_addr_info nth(enum tow_addr_origin origin, unsigned index)
+{
+	struct tow_addr_info all[16], none = { .state = 0 };
+	int count = net_addr_list(&h.net, 0, all, 16);
+
+	for (int i = 0; i < count; i++)
+		if (all[i].origin == origin && index-- == 0)
+			return all[i];
+	return none;
+}
+
+static unsigned count(enum tow_addr_origin origin)
+{
+	unsigned n = 0;
+
+	while (nth(origin, n).state != 0)
+		n++;
+	return n;
+}
+
+/* The source of a packet to @dst. */
+static struct tow_addr source_to(const char *dst)
+{
+	struct tow_addr any = tow_addr_any(), to = address(dst);
+	struct net_path path;
+
+	CHECK_EQ(net_path_find(&h.net, &any, &to, 0, &path), 0);
+	return path.src;
+}
+
+static bool same_id(const struct tow_addr *a, const struct tow_addr *b)
+{
+	return memcmp(a->b + 8, b->b + 8, 8) == 0;
+}
+
+/* Somebody else answers for it. */
+static void deny(const struct tow_addr *addr)
+{
+	char text[TOW_ADDR_TEXT_MAX];
+
+	tow_addr_format(addr, text, sizeof(text));
+	frame_advert(&f, ROUTER, "ff02::1", ND_OVERRIDE, text, other_mac);
+	CHECK_EQ(net_host_receive(&h, &f), NET_DONE);
+}
+
+/* RFC 4862 5.5.3 (d), 5.4: made, checked, and then used */
+TEST(prefix_makes_an_address_that_is_checked_first)
+{
+	struct tow_addr_info a;
+
+	start_with(NULL);
+	advertise(PREFIX, 7200, 3600);
+	a = nth(TOW_ADDR_STABLE, 0);
+	CHECK_EQ(a.state, TOW_ADDR_TENTATIVE);
+	CHECK_EQ(a.prefix_bits, 64);
+	CHECK_MEM(a.addr.b, address(PREFIX).b, 8);
+	CHECK_EQ(a.valid_us, 7200 * S);
+	CHECK_EQ(a.preferred_us, 3600 * S);
+	net_host_run(&h, 2 * S);
+	CHECK_EQ(net_host_sent(&h), 1);
+	net_host_read(&h, 0, &sent);
+	CHECK_EQ(frame_transport(&sent)[0], ICMP6_NEIGHBOUR_SOLICIT);
+	CHECK_MEM(frame_transport(&sent) + 8, a.addr.b, 16);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_PREFERRED);
+	CHECK(net_is_local(&h.net, &a.addr));
+	CHECK_EQ(count(TOW_ADDR_STABLE), 1);
+	net_host_close(&h);
+}
+
+/* RFC 4862 5.5.4: preferred, deprecated, and then no address at all */
+TEST(address_is_deprecated_and_then_gone)
+{
+	struct tow_addr addr;
+
+	start_with(NULL);
+	advertise(PREFIX, 200, 100);
+	addr = nth(TOW_ADDR_STABLE, 0).addr;
+	net_host_run(&h, 99 * S);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_PREFERRED);
+	CHECK_MEM(source_to(PREFIX "9").b, addr.b, 16);
+	net_addrs_changed(&h.net, 0);
+	net_host_run(&h, 2 * S);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_DEPRECATED);
+	CHECK(net_addrs_changed(&h.net, 0));
+	CHECK_MEM(source_to(PREFIX "9").b, address("2001:db8::1").b, 16);
+	CHECK(net_is_local(&h.net, &addr));
+	net_host_run(&h, 100 * S);
+	CHECK_EQ(count(TOW_ADDR_STABLE), 0);
+	CHECK(!net_is_local(&h.net, &addr));
+	CHECK(net_addrs_changed(&h.net, 0));
+	net_host_close(&h);
+}
+
+/* RFC 4862 5.5.3 (e): refreshed; never shortened to less than two hours */
+TEST(advertisement_cannot_end_an_address)
+{
+	start_with(NULL);
+	advertise(PREFIX, 86400, 86400);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).valid_us, 24 * HOUR);
+	advertise(PREFIX, 0, 0);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).valid_us, 2 * HOUR);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).preferred_us, 0);
+	net_host_run(&h, HOUR);
+	advertise(PREFIX, 60, 60);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).valid_us, HOUR);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).preferred_us, 60 * S);
+	advertise(PREFIX, 3700, 60); /* more than what is left */
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).valid_us, 3700 * S);
+	advertise(PREFIX, UINT32_MAX, UINT32_MAX);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).valid_us, TOW_FOREVER);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).preferred_us, TOW_FOREVER);
+	advertise(PREFIX, 60, 60);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).valid_us, 2 * HOUR);
+	net_host_close(&h);
+}
+
+/* RFC 4862 5.5.3 (a) to (d) */
+TEST(prefixes_of_the_wrong_kind_make_no_address)
+{
+	start_with(NULL);
+	advert_begin(&f, ROUTER, 1800);
+	advert_prefix(&f, PREFIX, 64, ND_PREFIX_ON_LINK, 600, 600);
+	advert_prefix(&f, "fe80::", 64, 0xc0, 600, 600);
+	advert_prefix(&f, "2001:db8:6::", 64, 0xc0, 600, 601);
+	advert_prefix(&f, "2001:db8:7::", 64, 0xc0, 0, 0);
+	advert_prefix(&f, "2001:db8:8::", 63, 0xc0, 600, 600);
+	advert_prefix(&f, "2001:db8:9::", 65, 0xc0, 600, 600);
+	frame_end(&f);
+	CHECK_EQ(net_host_receive(&h, &f), NET_DONE);
+	CHECK_EQ(count(TOW_ADDR_STABLE), 0);
+	net_host_close(&h);
+}
+
+/* RFC 7217 5: the same for the same prefix and key, and for nothing else */
+TEST(stable_addresses_are_stable_and_differ_by_prefix_and_key)
+{
+	struct tow_autoconf_config config = { .stable_key = "this is a key" };
+	struct tow_addr first, link_local, second, other_key;
+
+	start_with(&config);
+	advertise(PREFIX, 7200, 3600);
+	first = nth(TOW_ADDR_STABLE, 0).addr;
+	link_local = nth(TOW_ADDR_LINK_LOCAL, 0).addr;
+	advertise("2001:db8:6::", 7200, 3600);
+	second = nth(TOW_ADDR_STABLE, 1).addr;
+	CHECK(!same_id(&first, &second));
+	CHECK(!same_id(&first, &link_local));
+	/* The station's address is not in it */
+	CHECK(memcmp(link_local.b + 11, "\377\376", 2) != 0);
+	net_host_close(&h);
+
+	start_with(&config);
+	advertise(PREFIX, 7200, 3600);
+	CHECK_MEM(nth(TOW_ADDR_STABLE, 0).addr.b, first.b, 16);
+	CHECK_MEM(nth(TOW_ADDR_LINK_LOCAL, 0).addr.b, link_local.b, 16);
+	net_host_close(&h);
+
+	config.stable_key[0] = 'T';
+	start_with(&config);
+	advertise(PREFIX, 7200, 3600);
+	other_key = nth(TOW_ADDR_STABLE, 0).addr;
+	CHECK(!same_id(&first, &other_key));
+	net_host_close(&h);
+}
+
+/*
+ * ARP/ND poisoning and floods, DAD denial: an attacker who has everything.
+ * RFC 7217 6: IDGEN_RETRIES other addresses, each a second later, and then no
+ * more.
+ */
+TEST(dad_denial_ends_after_a_few_attempts)
+{
+	struct tow_addr tried[8];
+	unsigned attempts = 0;
+
+	start_with(NULL);
+	advertise(PREFIX, 7200, 3600);
+	while (nth(TOW_ADDR_STABLE, 0).state == TOW_ADDR_TENTATIVE &&
+	       attempts < 8) {
+		tried[attempts] = nth(TOW_ADDR_STABLE, 0).addr;
+		for (unsigned i = 0; i < attempts; i++)
+			CHECK(!same_id(&tried[i], &tried[attempts]));
+		deny(&tried[attempts++]);
+	}
+	CHECK_EQ(attempts, 4);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_DUPLICATE);
+	net_host_sent(&h);
+	advertise(PREFIX, 7200, 3600);
+	net_host_run(&h, 600 * S);
+	CHECK_EQ(net_host_sent(&h), 0);
+	CHECK_EQ(count(TOW_ADDR_STABLE), 1);
+	/* When the prefix is gone and comes again, so may the address */
+	net_host_run(&h, 7200 * S);
+	net_host_sent(&h);
+	advertise(PREFIX, 7200, 3600);
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_PREFERRED);
+	net_host_close(&h);
+}
+
+/* RFC 7217 6: the next attempt does not follow at once */
+TEST(next_attempt_waits_a_second)
+{
+	struct tow_addr first;
+
+	start_with(NULL);
+	advertise(PREFIX, 7200, 3600);
+	first = nth(TOW_ADDR_STABLE, 0).addr;
+	net_host_run(&h, 1 * S);
+	net_host_sent(&h);
+	deny(&first);
+	net_host_run(&h, 900000);
+	CHECK_EQ(net_host_sent(&h), 0);
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(net_host_sent(&h), 1);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_PREFERRED);
+	CHECK(!net_is_local(&h.net, &first));
+	net_host_close(&h);
+}
+
+/* RFC 8981 3.4, RFC 6724 5 rule 7: beside the stable one, and preferred */
+TEST(temporary_address_is_the_source_of_new_flows)
+{
+	struct tow_addr_info stable, temporary;
+
+	start_with(&private);
+	advertise(PREFIX, 7 * 86400, 86400);
+	net_host_run(&h, 3 * S);
+	stable = nth(TOW_ADDR_STABLE, 0);
+	temporary = nth(TOW_ADDR_TEMPORARY, 0);
+	CHECK_EQ(temporary.state, TOW_ADDR_PREFERRED);
+	CHECK(!same_id(&stable.addr, &temporary.addr));
+	CHECK_MEM(temporary.addr.b, stable.addr.b, 8);
+	CHECK_MEM(source_to(PREFIX "9").b, temporary.addr.b, 16);
+	CHECK_LE(temporary.valid_us, 48 * HOUR);
+	CHECK_LE(temporary.preferred_us, 24 * HOUR);
+	CHECK_GE(temporary.preferred_us, 14 * HOUR);
+	net_host_close(&h);
+}
+
+TEST(temporary_addresses_are_not_made_unasked)
+{
+	start_with(NULL);
+	advertise(PREFIX, 7 * 86400, 86400);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 0);
+	net_host_close(&h);
+}
+
+/* RFC 8981 3.5, 3.8: a successor before it is deprecated, and never longer */
+TEST(temporary_address_is_made_anew_each_day)
+{
+	struct tow_addr first, second;
+
+	start_with(&private);
+	advertise(PREFIX, UINT32_MAX, UINT32_MAX);
+	net_host_run(&h, 3 * S);
+	first = nth(TOW_ADDR_TEMPORARY, 0).addr;
+	net_host_run(&h, nth(TOW_ADDR_TEMPORARY, 0).preferred_us - 6 * S);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 1);
+	net_host_run(&h, 2 * S);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 2);
+	CHECK_MEM(source_to(PREFIX "9").b, first.b, 16);
+	net_host_run(&h, 3 * S);
+	advertise(PREFIX, UINT32_MAX, UINT32_MAX); /* prolongs nothing */
+	net_host_run(&h, 2 * S);
+	second = source_to(PREFIX "9");
+	CHECK(!same_id(&first, &second));
+	CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 0).state, TOW_ADDR_DEPRECATED);
+	CHECK(net_is_local(&h.net, &first));
+	net_host_run(&h, 34 * HOUR);
+	CHECK(!net_is_local(&h.net, &first));
+	net_host_run(&h, 240 * HOUR);
+	CHECK_LE(count(TOW_ADDR_TEMPORARY), 4);
+	CHECK_GE(count(TOW_ADDR_TEMPORARY), 2);
+	net_host_close(&h);
+}
+
+/* RFC 8981 3.4: the prefix's lifetimes bound those of the temporary address */
+TEST(temporary_address_does_not_outlive_its_prefix)
+{
+	start_with(&private);
+	advertise(PREFIX, 3 * 3600, 3600);
+	net_host_run(&h, 3 * S);
+	CHECK_LE(nth(TOW_ADDR_TEMPORARY, 0).valid_us, 3 * HOUR);
+	CHECK_LE(nth(TOW_ADDR_TEMPORARY, 0).preferred_us, HOUR);
+	net_host_run(&h, 3 * HOUR);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 0);
+	CHECK_EQ(count(TOW_ADDR_STABLE), 0);
+	/* RFC 8981 3.4 (5): one that were over at once is not made */
+	advertise(PREFIX, 3 * 3600, 5);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 0);
+	net_host_close(&h);
+}
+
+/* RFC 8981 3.4 (7): TEMP_IDGEN_RETRIES times another one, and no more */
+TEST(temporary_address_that_is_taken_is_tried_a_few_times)
+{
+	unsigned attempts = 0;
+
+	start_with(&private);
+	advertise(PREFIX, 7200, 3600);
+	while (nth(TOW_ADDR_TEMPORARY, 0).state == TOW_ADDR_TENTATIVE &&
+	       attempts < 8) {
+		struct tow_addr tried = nth(TOW_ADDR_TEMPORARY, 0).addr;
+
+		deny(&tried);
+		attempts++;
+	}
+	CHECK_EQ(attempts, 4);
+	net_host_run(&h, 60 * S);
+	CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 0).state, TOW_ADDR_DUPLICATE);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_PREFERRED);
+	net_host_close(&h);
+}
+
+static void give(const char *text, unsigned bits)
+{
+	struct tow_addr addr = address(text);
+
+	CHECK_EQ(net_addr_add(&h.net, 0, &addr, bits), 0);
+}
+
+static void give_default_route(void)
+{
+	struct tow_addr any = tow_addr_any(), gateway = address(ROUTER);
+
+	CHECK_EQ(net_route_add(&h.net, 0, &any, 0, &gateway), 0);
+}
+
+/* RFC 6724 5, rules 2, 6 and 8, by the examples of 10.1 */
+TEST(source_is_chosen_by_scope_label_and_prefix)
+{
+	net_host_open(&h);
+	give_default_route();
+	give("fd00::1", 64);
+	give("2002:c633:6401::1", 64);
+	CHECK_MEM(source_to("2001:db8:1::1").b, address("2001:db8::1").b, 16);
+	CHECK_MEM(source_to("fe80::1").b, address(HOST_LINK_LOCAL).b, 16);
+	CHECK_MEM(source_to("ff02::5").b, address(HOST_LINK_LOCAL).b, 16);
+	CHECK_MEM(source_to("fd11::1").b, address("fd00::1").b, 16);
+	CHECK_MEM(source_to("2002:c633:6401::9").b,
+		  address("2002:c633:6401::1").b, 16);
+	CHECK_MEM(source_to("2400::1").b, address("2001:db8::1").b, 16);
+	net_host_close(&h);
+}
