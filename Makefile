@@ -170,8 +170,15 @@ define link_test
 	$(Q)$(LINK) -o $@ $^ $(CMD_LIBS)
 endef
 
+# The stack under packetdrill: see tests/conformance/pd.h.
+PACKETDRILL := $(BUILD)/tow-packetdrill.so
+$(PACKETDRILL): $(call objects_of,$(PACKETDRILL_SOURCES)) $(BUILD)/libtow-all.a
+	$(call say,LD,$@)
+	$(Q)$(LINK) -shared -o $@ $^ -ldl $(LIBS)
+
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(TEST_MAIN) $(TEST_INNER)
 	$(link_test)
+$(BUILD)/unit/test_packetdrill: | $(PACKETDRILL)
 $(BUILD)/sim/%: $(BUILD)/obj/tests/sim/%.o $(TEST_MAIN) $(TEST_INNER)
 	$(link_test)
 
@@ -185,12 +192,6 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o \
 		$(BUILD)/obj/tests/fuzz_replay.o $(TEST_INNER)
 	$(link_test)
 endif
-
-# The stack under packetdrill: see tests/conformance/pd.h.
-PACKETDRILL := $(BUILD)/tow-packetdrill.so
-$(PACKETDRILL): $(call objects_of,$(PACKETDRILL_SOURCES)) $(BUILD)/libtow-all.a
-	$(call say,LD,$@)
-	$(Q)$(LINK) -shared -o $@ $^ -ldl $(LIBS)
 
 # A benchmark of a peer needs the peer's library.
 BENCH_LIBS ?=
@@ -209,7 +210,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(INNER)
 
 all: lib $(COMMAND)
 lib: $(LIBRARIES)
-tests: $(UNIT) $(SIM) $(FUZZ) $(EXAMPLES)
+tests: $(UNIT) $(SIM) $(FUZZ) $(EXAMPLES) $(PACKETDRILL)
 examples: $(EXAMPLES)
 
 # T=word picks the programs whose name has the word in it; ONLY=word picks the
@@ -287,6 +288,7 @@ help:
 #: make fuzz FUZZ_S=600    libFuzzer on each target, T= picks (needs clang)
 #: make bench              what bench/run needs
 #: make examples           the examples
+make packetdrill        build/<conf>/tow-packetdrill.so: docs/conformance.md
 #:
 #: make install DESTDIR= PREFIX=/usr/local
 #: make clean

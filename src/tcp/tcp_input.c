@@ -368,7 +368,7 @@ static bool comes_too_late(const struct tow_tcp *t, const struct wire_tcp *seg,
 static void on_fin(struct tow_tcp *t)
 {
 	/* Our own FIN is near, perhaps: it may carry the ACK. */
-	t->ack_now = !t->rcv.interactive;
+	t->ack_now = !t->rcv.interactive || t->fin_sent;
 	switch (t->state) {
 	case TOW_TCP_ESTABLISHED:
 		tcp_enter(t, TOW_TCP_CLOSE_WAIT);

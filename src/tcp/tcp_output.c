@@ -377,7 +377,7 @@ static uint8_t payload_flags(const struct tow_tcp *t, uint64_t end,
 	if (fin)
 		flags |= TH_FIN;
 	/* RFC 9293 3.9.1.2: the end of what was queued is pushed. */
-	if (bytes && end == t->send.end && !t->send.more)
+	if (bytes && end == t->send.end && (!t->send.more || t->send.waited))
 		flags |= TH_PSH;
 	return flags;
 }

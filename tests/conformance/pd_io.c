@@ -58,9 +58,9 @@ static ssize_t read_now(struct sock *s, uint8_t *out, size_t bytes, int flags)
 	}
 	if (s->error)
 		return -sock_take_error(s);
-	if (s->shut_read)
-		return 0;
 	r = tow_tcp_recv(s->tcp, out, bytes);
+	if (r == TOW_EAGAIN && s->shut_read)
+		return 0;
 	if (r == TOW_EAGAIN || r >= 0)
 		return (ssize_t)r;
 	return s->over ? 0 : (ssize_t)r; /* its error was told once */
@@ -139,6 +139,7 @@ static ssize_t receive_errors(struct sock *s, struct msghdr *msg)
 		CMSG_LEN(sizeof(out.error) + (v6 ? sizeof(struct sockaddr_in6)
 						 : sizeof(struct sockaddr_in)));
 	out.error.ee_origin = SO_EE_ORIGIN_ZEROCOPY;
+	out.error.ee_code = SO_EE_CODE_ZEROCOPY_COPIED; /* pd_device.c does */
 	out.error.ee_info = first;
 	out.error.ee_data = last - 1;
 	if (msg->msg_control && msg->msg_controllen >= out.head.cmsg_len) {
@@ -157,6 +158,8 @@ static ssize_t receive(struct world *w, int fd, void *out, size_t bytes,
 	pd_run(w);
 	if (!s)
 		return -EBADF;
+	if (!out && bytes)
+		return -EFAULT;
 	if (s->kind == SOCK_KIND_TCP)
 		return receive_tcp(w, s, out, bytes, flags);
 	if (s->kind == SOCK_KIND_UDP)
@@ -211,6 +214,16 @@ ssize_t pd_read(void *u, int fd, void *out, size_t bytes)
 	if (is_pipe(u, fd))
 		return read(fd, out, bytes);
 	return pd_recv(u, fd, out, bytes, 0);
+}
+
+/* A buffer that is not there. */
+static bool iov_faults(const struct iovec *iov, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!iov[i].iov_base && iov[i].iov_len)
+			return true;
+	}
+	return !iov && count;
 }
 
 static size_t iov_bytes(const struct iovec *iov, size_t count)
@@ -272,20 +285,26 @@ ssize_t pd_recvmsg(void *u, int fd, struct msghdr *msg, int flags)
 {
 	struct world *w = u;
 	struct tow_udp_message message = { 0 };
-	size_t bytes = iov_bytes(msg->msg_iov, msg->msg_iovlen);
+	bool faults = iov_faults(msg->msg_iov, msg->msg_iovlen);
+	size_t bytes = faults ? 0 : iov_bytes(msg->msg_iov, msg->msg_iovlen);
 	uint8_t *all = malloc(bytes + 1);
 	struct sock *s;
 	ssize_t r;
 
 	pd_enter(w);
+	if (faults) {
+		free(all);
+		return answer(w, -EFAULT);
+	}
 	s = sock_find(w, fd);
-	msg->msg_flags = 0;
 	if (s && flags & MSG_ERRQUEUE) {
 		pd_run(w);
 		free(all);
 		return answer(w, receive_errors(s, msg));
 	}
 	r = receive(w, fd, all, bytes, flags, &message);
+	if (r >= 0)
+		msg->msg_flags = 0;
 	if (r > 0)
 		scatter(all, (size_t)r, msg->msg_iov);
 	if (s && s->kind == SOCK_KIND_UDP && r >= 0)
@@ -411,6 +430,8 @@ static ssize_t transmit(struct world *w, int fd, const void *data, size_t bytes,
 	pd_run(w);
 	if (!s)
 		return -EBADF;
+	if (!data && bytes)
+		return -EFAULT;
 	if (s->kind == SOCK_KIND_TCP)
 		return transmit_tcp(w, s, data, bytes, flags);
 	if (s->kind == SOCK_KIND_UDP)
@@ -441,11 +462,17 @@ ssize_t pd_write(void *u, int fd, const void *data, size_t bytes)
 
 ssize_t pd_sendmsg(void *u, int fd, const struct msghdr *msg, int flags)
 {
+	uint8_t *all;
 	size_t bytes;
-	uint8_t *all = gather(msg->msg_iov, msg->msg_iovlen, &bytes);
-	ssize_t r = pd_sendto(u, fd, all, bytes, flags, msg->msg_name,
-			      msg->msg_namelen);
+	ssize_t r;
 
+	if (iov_faults(msg->msg_iov, msg->msg_iovlen)) {
+		errno = EFAULT;
+		return -1;
+	}
+	all = gather(msg->msg_iov, msg->msg_iovlen, &bytes);
+	r = pd_sendto(u, fd, all, bytes, flags, msg->msg_name,
+		      msg->msg_namelen);
 	free(all);
 	return r;
 }

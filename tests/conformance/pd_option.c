@@ -98,12 +98,17 @@ static int set_socket(struct sock *s, int option, int n, const void *value,
 		return set_linger(s, value, bytes);
 	case SO_SNDBUF:
 		s->buffers[0] = n;
-		return option_remember(s, TOW_TCP_SEND_BYTES, 2 * (int64_t)n);
+		/* Linux doubles it, and counts its overhead too. */
+		return option_remember(s, TOW_TCP_SEND_BYTES,
+				       n + (int64_t)n / 3);
 	case SO_RCVBUF:
 		s->buffers[1] = n;
 		return option_remember(s, TOW_TCP_RECV_BYTES, 2 * (int64_t)n);
 	case SO_ZEROCOPY:
 		s->zerocopy = n;
+		return 0;
+	case SO_MARK: /* for others' routing */
+	case SO_PRIORITY:
 		return 0;
 	default:
 		return -ENOPROTOOPT;

@@ -178,6 +178,8 @@ static uint32_t report(struct world *w, struct interest *i)
 	uint32_t ready =
 		ready_now(w, s) & (i->event.events | EPOLLERR | EPOLLHUP);
 
+	if (i->event.events == EPOLLONESHOT) /* it was reported: no more */
+		return 0;
 	if (!(i->event.events & EPOLLET))
 		return ready;
 	if (i->edge == s->news && !(ready & ~i->seen)) {
@@ -203,7 +205,7 @@ static int epoll_now(struct world *w, struct sock *epoll,
 		out[n].events = ready;
 		out[n++].data = i->event.data;
 		if (i->event.events & EPOLLONESHOT)
-			i->event.events = 0;
+			i->event.events = EPOLLONESHOT;
 	}
 	return n;
 }
