@@ -74,11 +74,26 @@ void congestion_after_idle(struct tow_tcp *t)
 	congestion_ops(t)->restart(t);
 }
 
-/* RFC 3168 6.1.2: a mark is to the window what a loss is. */
+/*
+ * RFC 3168 6.1.2: the peer echoed a mark. The window shrinks as after a loss,
+ * or less (RFC 8511), but there is nothing to repair. The caller sees to it
+ * that this is done once for a window of data.
+ */
 void congestion_on_ecn(struct tow_tcp *t)
 {
-	t->cc.ssthresh = congestion_ops(t)->threshold(t);
+	t->cc.ssthresh = congestion_ops(t)->on_ecn(t);
 	t->cc.cwnd = MIN(t->cc.cwnd, t->cc.ssthresh);
+}
+
+/*
+ * RFC 4015 3.3, RFC 9438 4.9: nothing was lost after all. @cwnd and @ssthresh
+ * are those from before threshold() was asked.
+ */
+void congestion_undo(struct tow_tcp *t, uint32_t cwnd, uint32_t ssthresh)
+{
+	t->cc.cwnd = MAX(t->cc.cwnd, cwnd);
+	t->cc.ssthresh = ssthresh;
+	congestion_ops(t)->undo(t);
 }
 
 /* ----------------------------------------------------------------- NewReno */
@@ -100,11 +115,29 @@ static void newreno_acked(struct tow_tcp *t, uint32_t acked_bytes)
 	}
 }
 
+static uint32_t reduce(struct tow_tcp *t, uint32_t percent)
+{
+	uint64_t reduced = (uint64_t)tcp_in_flight(t) * percent / 100;
+
+	t->cc.bytes_acked = 0;
+	return MAX((uint32_t)reduced, 2u * t->snd.mss);
+}
+
 /* RFC 5681 3.1, equation (4) */
 static uint32_t newreno_threshold(struct tow_tcp *t)
 {
-	t->cc.bytes_acked = 0;
-	return MAX(tcp_in_flight(t) / 2, 2u * t->snd.mss);
+	return reduce(t, 50);
+}
+
+/* RFC 8511 3.1 */
+static uint32_t newreno_on_ecn(struct tow_tcp *t)
+{
+	return reduce(t, 80);
+}
+
+static void newreno_undo(struct tow_tcp *t)
+{
+	(void)t;
 }
 
 static void newreno_restart(struct tow_tcp *t)
@@ -117,5 +150,7 @@ const struct congestion_ops congestion_newreno = {
 	.init = newreno_init,
 	.acked = newreno_acked,
 	.threshold = newreno_threshold,
+	.on_ecn = newreno_on_ecn,
+	.undo = newreno_undo,
 	.restart = newreno_restart,
 };

@@ -287,17 +287,22 @@ struct congestion_ops {
 	void (*acked)(struct tow_tcp *t, uint32_t acked_bytes);
 	/* The slow start threshold after a loss, in bytes. */
 	uint32_t (*threshold)(struct tow_tcp *t);
+	/* The same after a congestion experienced mark: RFC 8511. */
+	uint32_t (*on_ecn)(struct tow_tcp *t);
+	/* The last threshold() was wrong, there was no loss. */
+	void (*undo)(struct tow_tcp *t);
 	/* The connection was idle, or timed out: forget what grew. */
 	void (*restart)(struct tow_tcp *t);
 };
 
 struct congestion {
-	uint32_t cwnd, ssthresh; /* bytes */
-	uint32_t bytes_acked;	 /* of this window: RFC 3465 */
-	bool limited;		 /* the window, not the application, was */
-	struct {		 /* RFC 9438 4.1 */
-		uint64_t epoch_us;
-		uint32_t w_max, k_ms, origin, w_est;
+	uint32_t cwnd, ssthresh;   /* bytes */
+	uint32_t bytes_acked;	   /* of this window: RFC 3465 */
+	bool limited;		   /* the window, not the application, was */
+	struct {		   /* RFC 9438 4.1 */
+		uint32_t epoch_ms; /* 0: none */
+		uint32_t w_max, k_ms, w_est, cwnd_prior;
+		uint32_t undo_w_max;
 	} cubic;
 };
 
@@ -308,6 +313,7 @@ uint32_t congestion_initial_window(const struct tow_tcp *t);
 void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes);
 void congestion_after_idle(struct tow_tcp *t);
 void congestion_on_ecn(struct tow_tcp *t);
+void congestion_undo(struct tow_tcp *t, uint32_t cwnd, uint32_t ssthresh);
 
 /* ecn.c */
 struct ecn {
