@@ -38,26 +38,36 @@ void congestion_init(struct tow_tcp *t)
 
 #define CWND_MAX (1u << 30) /* RFC 7323 2.3: the largest window there is */
 
-void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes)
+static uint32_t slow_start_growth(struct tow_tcp *t, uint32_t acked_bytes,
+				  uint32_t rtt_us)
+{
+	const struct congestion_ops *ops = congestion_ops(t);
+
+	/*
+	 * RFC 5681 3.1 with byte counting, so that splitting ACKs gains
+	 * nothing. All bytes count, as in Linux, where RFC 3465 2.2 would count
+	 * two segments: peers with LRO acknowledge 64 KiB at a time. After a
+	 * timeout an ACK may cover what was not lost: one segment.
+	 */
+	if (t->recovery.state == RECOVERY_LOSS)
+		return MIN(acked_bytes, t->snd.mss);
+	if (ops->slow_start)
+		return ops->slow_start(t, acked_bytes, rtt_us);
+	return acked_bytes;
+}
+
+/* @rtt_us: of a segment that was acknowledged now, 0 if none tells it */
+void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes, uint32_t rtt_us)
 {
 	struct congestion *cc = &t->cc;
 
 	if (!cc->limited || cc->cwnd >= CWND_MAX)
 		return;
 	if (cc->cwnd < cc->ssthresh) {
-		/*
-		 * RFC 5681 3.1 with byte counting, so that splitting ACKs gains
-		 * nothing. All bytes count, as in Linux, where RFC 3465 2.2
-		 * would count two segments: peers with LRO acknowledge 64 KiB
-		 * at a time. After a timeout an ACK may cover what was not
-		 * lost: one segment.
-		 */
-		uint32_t room = cc->ssthresh - cc->cwnd;
-		uint32_t most = t->recovery.state == RECOVERY_LOSS
-					? t->snd.mss
-					: acked_bytes;
-		uint32_t grow = MIN(MIN(acked_bytes, most), room);
+		uint32_t room = MIN(cc->ssthresh, CWND_MAX) - cc->cwnd;
+		uint32_t grow = slow_start_growth(t, acked_bytes, rtt_us);
 
+		grow = MIN(grow, room);
 		cc->cwnd += grow;
 		acked_bytes -= grow;
 		if (cc->cwnd < cc->ssthresh || acked_bytes == 0)

@@ -21,14 +21,33 @@ static uint32_t now_ms(const struct tow_tcp *t)
 	return (uint32_t)(tcp_now(t) / 1000);
 }
 
-static void cubic_restart(struct tow_tcp *t)
-{
-	t->cc.cubic.epoch_ms = 0;
-}
-
 static void cubic_init(struct tow_tcp *t)
 {
-	memset(&t->cc.cubic, 0, sizeof(t->cc.cubic));
+	if (hystart_is_on(t))
+		hystart_begin(t);
+	else
+		t->cc.cubic = (struct cubic){ 0 };
+}
+
+static void cubic_restart(struct tow_tcp *t)
+{
+	if (hystart_is_on(t))
+		hystart_begin(t);
+	else
+		t->cc.cubic.epoch_ms = 0;
+}
+
+static uint32_t cubic_slow_start(struct tow_tcp *t, uint32_t acked_bytes,
+				 uint32_t rtt_us)
+{
+	uint32_t grow;
+
+	if (!hystart_is_on(t))
+		return acked_bytes;
+	grow = hystart_acked(t, acked_bytes, rtt_us);
+	if (!hystart_is_on(t))
+		t->cc.cubic = (struct cubic){ 0 };
+	return grow;
 }
 
 static uint32_t cube_root(uint64_t n)
@@ -109,13 +128,15 @@ static uint32_t reduce(struct tow_tcp *t, uint32_t percent)
 	uint32_t window = MIN(cc->cwnd, MAX(tcp_in_flight(t), t->snd.mss));
 	uint64_t reduced = (uint64_t)window * percent / 100;
 
+	if (hystart_is_on(t))
+		cc->cubic = (struct cubic){ 0 };
 	cc->cubic.undo_w_max = cc->cubic.w_max;
 	cc->cubic.cwnd_prior = cc->cwnd;
 	if (cc->cwnd < cc->cubic.w_max)
 		cc->cubic.w_max = (uint32_t)((uint64_t)cc->cwnd * 85 / 100);
 	else
 		cc->cubic.w_max = cc->cwnd;
-	cubic_restart(t);
+	cc->cubic.epoch_ms = 0;
 	return MAX((uint32_t)reduced, 2u * t->snd.mss);
 }
 
@@ -135,13 +156,15 @@ static uint32_t cubic_on_ecn(struct tow_tcp *t)
  */
 static void cubic_undo(struct tow_tcp *t)
 {
-	t->cc.cubic.w_max = t->cc.cubic.undo_w_max;
+	if (!hystart_is_on(t))
+		t->cc.cubic.w_max = t->cc.cubic.undo_w_max;
 	cubic_restart(t);
 }
 
 const struct congestion_ops congestion_cubic = {
 	.name = "cubic",
 	.init = cubic_init,
+	.slow_start = cubic_slow_start,
 	.acked = cubic_acked,
 	.threshold = cubic_threshold,
 	.on_ecn = cubic_on_ecn,

@@ -251,6 +251,14 @@ static bool is_duplicate_ack(const struct tow_tcp *t,
 	       !news->window_changed && seg->acknowledgement == t->snd.una.n;
 }
 
+/* Of the newest segment that was acknowledged and sent once; 0 if none was. */
+static uint32_t rtt_us(const struct tow_tcp *t, const struct ack_news *news)
+{
+	uint64_t us = tcp_now(t) - news->rtt_sent_us;
+
+	return news->rtt_sent_us ? (uint32_t)MAX(1, MIN(us, UINT32_MAX)) : 0;
+}
+
 static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 			uint32_t bytes)
 {
@@ -268,7 +276,7 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 	if (tcp_in_flight(t) == 0 && t->send.next == t->send.end)
 		t->progress_us = tcp_now(t);
 	if (news.acked_bytes && t->recovery.state != RECOVERY_FAST)
-		congestion_on_ack(t, news.acked_bytes);
+		congestion_on_ack(t, news.acked_bytes, rtt_us(t, &news));
 	recovery_on_ack(t, seg, &news, is_duplicate_ack(t, seg, bytes, &news));
 	tcp_want_output(t);
 }

@@ -21,7 +21,9 @@
  *	pass.c            received bytes that go out again in place
  *	report.c          what an ACK says of holes and duplicates: SACK, D-SACK
  *	rtt.c             round-trip time, RFC 6298
- *	congestion.c      how much may be in flight; NewReno and CUBIC
+ *	congestion.c      how much may be in flight; NewReno
+ *	cubic.c           the same by CUBIC, RFC 9438
+ *	hystart.c         leaving the first slow start in time, RFC 9406
  *	ecn.c             marks instead of drops, RFC 3168
  *	tcp_output.c      which segment is next; building it
  *	tcp_timer.c       what happens when nothing happens
@@ -283,6 +285,9 @@ uint32_t recovery_pipe(const struct tow_tcp *t);
 struct congestion_ops {
 	const char *name;
 	void (*init)(struct tow_tcp *t);
+	/* By how much slow start may grow the window; NULL: by all of it. */
+	uint32_t (*slow_start)(struct tow_tcp *t, uint32_t acked_bytes,
+			       uint32_t rtt_us);
 	/* @acked_bytes were acknowledged while the window was the limit. */
 	void (*acked)(struct tow_tcp *t, uint32_t acked_bytes);
 	/* The slow start threshold after a loss, in bytes. */
@@ -295,22 +300,42 @@ struct congestion_ops {
 	void (*restart)(struct tow_tcp *t);
 };
 
+/* hystart.c; RFC 9406 4.2 */
+struct hystart {
+	struct seq window_end; /* windowEnd: there the round ends */
+	uint32_t last_min_us, round_min_us, css_base_us;
+	uint8_t samples, css_rounds;
+	bool css; /* conservative slow start */
+};
+
+bool hystart_is_on(const struct tow_tcp *t);
+void hystart_begin(struct tow_tcp *t);
+uint32_t hystart_acked(struct tow_tcp *t, uint32_t acked_bytes,
+		       uint32_t rtt_us);
+
+/* RFC 9438 4.1 */
+struct cubic {
+	uint32_t epoch_ms; /* 0: none */
+	uint32_t w_max, k_ms, w_est, cwnd_prior;
+	uint32_t undo_w_max;
+};
+
 struct congestion {
-	uint32_t cwnd, ssthresh;   /* bytes */
-	uint32_t bytes_acked;	   /* of this window: RFC 3465 */
-	bool limited;		   /* the window, not the application, was */
-	struct {		   /* RFC 9438 4.1 */
-		uint32_t epoch_ms; /* 0: none */
-		uint32_t w_max, k_ms, w_est, cwnd_prior;
-		uint32_t undo_w_max;
-	} cubic;
+	uint32_t cwnd, ssthresh; /* bytes */
+	uint32_t bytes_acked;	 /* of this window: RFC 3465 */
+	bool limited;		 /* the window, not the application, was */
+	union {
+		struct hystart hystart; /* while hystart_is_on() */
+		struct cubic cubic;	/* from then on */
+	};
 };
 
 extern const struct congestion_ops congestion_newreno, congestion_cubic;
 const struct congestion_ops *congestion_ops(const struct tow_tcp *t);
 void congestion_init(struct tow_tcp *t);
 uint32_t congestion_initial_window(const struct tow_tcp *t);
-void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes);
+void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes,
+		       uint32_t rtt_us);
 void congestion_after_idle(struct tow_tcp *t);
 void congestion_on_ecn(struct tow_tcp *t);
 void congestion_undo(struct tow_tcp *t, uint32_t cwnd, uint32_t ssthresh);
