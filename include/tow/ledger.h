@@ -133,6 +133,10 @@
 	X(TCP_ACTIVE_OPENS, "tcp_active_opens", "connections begun here")     \
 	X(TCP_PASSIVE_OPENS, "tcp_passive_opens", "connections accepted")     \
 	X(TCP_ESTABLISHED, "tcp_established", "handshakes completed")         \
+	X(TCP_COOKIES_SENT, "tcp_cookies_sent",                               \
+	  "SYNs answered by a cookie (RFC 4987)")                             \
+	X(TCP_COOKIES_RETURNED, "tcp_cookies_returned",                       \
+	  "ACKs that brought one back")                                       \
 	X(TCP_TIMEOUTS, "tcp_timeouts", "connections given up on")            \
 	X(TCP_TIME_WAIT_REUSED, "tcp_time_wait_reused",                       \
 	  "TIME-WAIT taken over (RFC 6191)")                                  \

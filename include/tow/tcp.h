@@ -69,6 +69,7 @@ enum tow_tcp_option {
 	TOW_TCP_ECN,	     /* enum tow_tcp_ecn; before the SYN goes out */
 	TOW_TCP_CORK,	     /* 0, 1: 1 holds short segments for 200 ms, as
 			      * TOW_TCP_MORE with each call does; 0 sends them */
+	TOW_TCP_SYN_COOKIES, /* enum tow_tcp_cookies; of a listener */
 };
 
 enum tow_tcp_congestion {
@@ -81,6 +82,13 @@ enum tow_tcp_ecn {
 	TOW_TCP_ECN_OFF,
 	TOW_TCP_ECN_ACCEPT, /* where the peer asks for it: the default */
 	TOW_TCP_ECN_ASK,    /* and ask for it */
+};
+
+/* SYN cookies, RFC 4987: answering without keeping anything. */
+enum tow_tcp_cookies {
+	TOW_TCP_COOKIES_NEVER,	/* a full backlog drops the oldest half-open */
+	TOW_TCP_COOKIES_NEEDED, /* when the backlog is full: the default */
+	TOW_TCP_COOKIES_ALWAYS,
 };
 
 enum tow_tcp_flag {

@@ -601,7 +601,7 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 int tow_tcp_get(const struct tow_tcp *t, enum tow_tcp_option option,
 		int64_t *value)
 {
-	if ((unsigned)option > TOW_TCP_ECN)
+	if ((unsigned)option > TOW_TCP_SYN_COOKIES)
 		return TOW_EINVAL;
 	*value = settings_get(&t->set, option);
 	return 0;

@@ -21,6 +21,10 @@ struct tcp_host {
 	struct net *net;
 	struct tow_config cfg;
 	struct sip_key table_key, isn_key, timestamp_key;
+	struct cookies {
+		struct sip_key keys[2]; /* of this period, and the last */
+		uint64_t period;
+	} cookies;
 
 	/*
 	 * Objects come from arrays; the free ones are chained, those never

@@ -609,14 +609,14 @@ static void find_receiver(struct tcp_host *host, struct net_packet *packet,
 		tcp_fail(t, 0);
 		t = NULL;
 	}
+	l = t ? NULL : table_find_listener(host, &local);
+	if (l)
+		t = listen_input(l, packet, seg, reuse);
 	if (t) {
 		deliver(t, packet, seg);
 		return;
 	}
-	l = table_find_listener(host, &local);
-	if (l) {
-		listen_input(l, packet, seg, reuse);
-	} else {
+	if (!l) {
 		net_drop(host->net, TOW_DROP_TCP_PORT);
 		tcp_reject(host, packet, seg);
 	}

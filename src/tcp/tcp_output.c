@@ -233,12 +233,9 @@ void tcp_send_challenge(struct tow_tcp *t)
 	tcp_want_output(t);
 }
 
-/* SYN or SYN-ACK, the first time or again. */
-void tcp_send_syn(struct tow_tcp *t)
+/* The header of our SYN or SYN-ACK. */
+static struct wire_tcp syn_header(struct tow_tcp *t, bool answers, bool again)
 {
-	bool again = !seq_eq(t->snd.nxt, t->snd.una);
-	bool answers = t->state == TOW_TCP_SYN_RECEIVED;
-	struct tow_buf *buf;
 	struct wire_tcp h = {
 		.source_port = t->local_port,
 		.destination_port = t->remote_port,
@@ -252,9 +249,25 @@ void tcp_send_syn(struct tow_tcp *t)
 		.has_timestamps = !answers || t->timestamps,
 		.has_window_scale = !answers || t->scaling,
 		.window_scale = t->rcv.scale,
+		.window = receive_advertise(t, true),
 	};
 
-	buf = take_buf(t);
+	if (h.has_timestamps) {
+		h.ts_value = tcp_timestamp(t);
+		h.ts_echo = answers ? t->ts.recent : 0;
+	}
+	if (answers)
+		note_acked(t);
+	return h;
+}
+
+/* SYN or SYN-ACK, the first time or again. */
+void tcp_send_syn(struct tow_tcp *t)
+{
+	bool again = !seq_eq(t->snd.nxt, t->snd.una);
+	struct tow_buf *buf = take_buf(t);
+	struct wire_tcp h;
+
 	if (!buf)
 		return; /* counted; the first time, no timer is armed either */
 	if (!again) {
@@ -267,13 +280,19 @@ void tcp_send_syn(struct tow_tcp *t)
 		flight_mark(t, flight_first(t), SENT_EVER_RETRANS, 0);
 		tcp_count(t, TOW_COUNTER_TCP_RETRANS_SEGS);
 	}
-	h.window = receive_advertise(t, true);
-	if (h.has_timestamps) {
-		h.ts_value = tcp_timestamp(t);
-		h.ts_echo = answers ? t->ts.recent : 0;
-	}
-	if (answers)
-		note_acked(t);
+	h = syn_header(t, t->state == TOW_TCP_SYN_RECEIVED, again);
+	transmit(t, buf, &h, NULL);
+}
+
+/* A SYN-ACK that nobody keeps: see syn_cookie.c. */
+void tcp_send_cookie(struct tow_tcp *t)
+{
+	struct tow_buf *buf = take_buf(t);
+	struct wire_tcp h;
+
+	if (!buf)
+		return;
+	h = syn_header(t, true, false);
 	transmit(t, buf, &h, NULL);
 }
 

@@ -9,6 +9,7 @@
  *	tcp_state.c       which state follows which, invariants
  *	tcp_table.c       finding, making and freeing connections; ports
  *	tcp_listen.c      passive open
+ *	syn_cookie.c      passive open without keeping anything
  *	tcp_input.c       segment arrival, RFC 9293 3.10.7
  *	send_queue.c      loans: what the application queued, until it is done
  *	sent.c            segments in flight: acknowledged, SACKed, lost
@@ -57,6 +58,7 @@
 #define TCP_FIN_WAIT_2_US    60000000u	/* without an application */
 #define TCP_SYN_RETRIES	     7		/* 183 s; RFC 9293 3.8.3 R2, MUST-23 */
 #define TCP_SYN_ACK_RETRIES  5		/* 63 s */
+#define TCP_SYN_ACK_FEW	     1		/* a flood seems to go on */
 #define TCP_DATA_RETRIES     15		/* 924 s with TCP_RTO_MIN_US */
 #define TCP_ORPHAN_RETRIES   8		/* nobody waits for it any more */
 #define TCP_ORPHAN_US	     600000000u /* and it takes nothing for so long */
@@ -92,8 +94,9 @@ struct tcp_settings {
 	int32_t linger_s;
 	uint16_t mss_max; /* 0: what the path allows */
 	uint8_t keepalive_probes;
-	uint8_t congestion; /* enum tow_tcp_congestion */
-	uint8_t ecn;	    /* enum tow_tcp_ecn */
+	uint8_t congestion;  /* enum tow_tcp_congestion */
+	uint8_t ecn;	     /* enum tow_tcp_ecn */
+	uint8_t syn_cookies; /* enum tow_tcp_cookies; listeners */
 	bool nodelay, cork;
 	bool recv_posted; /* no window but for what is posted */
 };
@@ -604,7 +607,8 @@ struct tow_listener {
 	struct tcp_settings set;
 	struct tow_owner *owner; /* of its children; NULL: none */
 	uint32_t half_open_count, accept_count, backlog;
-	uint32_t number; /* which one it is of all there ever were, from 1 */
+	uint32_t number;    /* which one it is of all there ever were, from 1 */
+	uint64_t cookie_us; /* when a SYN cookie was sent last; 0: never */
 	bool open, pending;
 };
 
@@ -632,6 +636,10 @@ struct tow_tcp *table_find(struct tcp_host *host,
 			   const struct tow_endpoint *remote);
 struct tow_listener *table_find_listener(struct tcp_host *host,
 					 const struct tow_endpoint *local);
+void table_fill(struct tow_tcp *t, struct tcp_host *host,
+		const struct tow_endpoint *local,
+		const struct tow_endpoint *remote,
+		const struct tcp_settings *set);
 struct tow_tcp *table_new(struct tcp_host *host,
 			  const struct tow_endpoint *local,
 			  const struct tow_endpoint *remote,
@@ -650,10 +658,19 @@ int64_t settings_get(const struct tcp_settings *set,
 		     enum tow_tcp_option option);
 
 /* tcp_listen.c */
-void listen_input(struct tow_listener *l, struct net_packet *packet,
-		  const struct wire_tcp *seg, const struct seq *after);
+struct tow_tcp *listen_input(struct tow_listener *l, struct net_packet *packet,
+			     const struct wire_tcp *seg,
+			     const struct seq *after);
+bool listen_is_pressed(const struct tow_listener *l);
 void listen_promote(struct tow_tcp *t);
 void listen_forget(struct tow_tcp *t);
+
+/* syn_cookie.c */
+void cookie_init(struct tcp_host *host);
+void cookie_send(struct tow_tcp *t);
+bool cookie_returns(struct tcp_host *host, const struct net_packet *packet,
+		    const struct wire_tcp *seg, struct wire_tcp *syn);
+bool cookie_is_awaited(const struct tow_listener *l);
 
 /* tcp_connect.c: numbers and options that both ways of opening share */
 struct seq tcp_new_isn(const struct tow_tcp *t);
@@ -670,6 +687,7 @@ enum verdict connect_input(struct tow_tcp *t, const struct wire_tcp *seg);
 void tcp_want_output(struct tow_tcp *t);
 int tcp_output(struct tow_tcp *t);
 bool tcp_send_control(struct tow_tcp *t, uint8_t flags);
+void tcp_send_cookie(struct tow_tcp *t);
 void tcp_send_probe(struct tow_tcp *t);
 void tcp_send_keepalive(struct tow_tcp *t);
 bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max);

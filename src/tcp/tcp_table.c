@@ -70,6 +70,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	derive_key(net, &host->table_key);
 	derive_key(net, &host->isn_key);
 	derive_key(net, &host->timestamp_key);
+	cookie_init(host);
 	list_init(&host->ready);
 	list_init(&host->listening_ready);
 	list_init(&host->output);
@@ -192,7 +193,35 @@ static struct tow_tcp *take_free(struct tcp_host *host)
 	return t;
 }
 
-/* A connection in CLOSED, not in the table yet; NULL when there is no room. */
+/* A connection in CLOSED that nobody knows yet. */
+void table_fill(struct tow_tcp *t, struct tcp_host *host,
+		const struct tow_endpoint *local,
+		const struct tow_endpoint *remote,
+		const struct tcp_settings *set)
+{
+	*t = (struct tow_tcp){
+		.host = host,
+		.path = { .src = local->addr,
+			  .dst = remote->addr,
+			  .zone = remote->zone },
+		.local_port = local->port,
+		.local_zone = local->zone,
+		.remote_port = remote->port,
+		.set = *set,
+		.generation = (t->generation + 1) & 0xffffff,
+	};
+	list_init(&t->output);
+	list_init(&t->ready);
+	list_init(&t->queue);
+	timer_init(&t->timer, TIMER_TCP);
+	rtt_init(&t->rtt);
+	receive_init(t);
+	borrower_init(&t->borrower, &host->net->govern, &tcp_borrower_ops);
+	t->borrower.lent_max = t->set.lend_bytes;
+	t->progress_us = tcp_now(t);
+}
+
+/* One of the host's, not in the table yet; NULL when there is no room. */
 struct tow_tcp *table_new(struct tcp_host *host,
 			  const struct tow_endpoint *local,
 			  const struct tow_endpoint *remote,
@@ -208,27 +237,8 @@ struct tow_tcp *table_new(struct tcp_host *host,
 		net_count(host->net, TOW_COUNTER_NO_CONNECTIONS);
 		return NULL;
 	}
-	*t = (struct tow_tcp){
-		.host = host,
-		.path = { .src = local->addr,
-			  .dst = remote->addr,
-			  .zone = remote->zone },
-		.local_port = local->port,
-		.local_zone = local->zone,
-		.remote_port = remote->port,
-		.set = *set,
-		.generation = (t->generation + 1) & 0xffffff,
-	};
+	table_fill(t, host, local, remote, set);
 	host->connections_live++;
-	list_init(&t->output);
-	list_init(&t->ready);
-	list_init(&t->queue);
-	timer_init(&t->timer, TIMER_TCP);
-	rtt_init(&t->rtt);
-	receive_init(t);
-	borrower_init(&t->borrower, &host->net->govern, &tcp_borrower_ops);
-	t->borrower.lent_max = t->set.lend_bytes;
-	t->progress_us = tcp_now(t);
 	return t;
 }
 
@@ -307,6 +317,7 @@ void settings_default(struct tcp_settings *set, const struct tow_config *cfg)
 		.linger_s = -1,
 		.congestion = TOW_TCP_CUBIC,
 		.ecn = TOW_TCP_ECN_ACCEPT,
+		.syn_cookies = TOW_TCP_COOKIES_NEEDED,
 	};
 }
 
@@ -331,6 +342,8 @@ static const struct {
 	[TOW_TCP_RECV_POSTED] = { 0, 1 },
 	[TOW_TCP_ECN] = { TOW_TCP_ECN_OFF, TOW_TCP_ECN_ASK },
 	[TOW_TCP_CORK] = { 0, 1 },
+	[TOW_TCP_SYN_COOKIES] = { TOW_TCP_COOKIES_NEVER,
+				  TOW_TCP_COOKIES_ALWAYS },
 };
 
 int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
@@ -382,6 +395,9 @@ int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 	case TOW_TCP_CORK:
 		set->cork = value;
 		break;
+	case TOW_TCP_SYN_COOKIES:
+		set->syn_cookies = (uint8_t)value;
+		break;
 	}
 	return 0;
 }
@@ -417,6 +433,8 @@ int64_t settings_get(const struct tcp_settings *set, enum tow_tcp_option option)
 		return set->ecn;
 	case TOW_TCP_CORK:
 		return set->cork;
+	case TOW_TCP_SYN_COOKIES:
+		return set->syn_cookies;
 	}
 	return TOW_EINVAL;
 }

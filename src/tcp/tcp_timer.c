@@ -87,7 +87,9 @@ static unsigned retries_max(const struct tow_tcp *t)
 	if (t->state == TOW_TCP_SYN_SENT)
 		return TCP_SYN_RETRIES;
 	if (t->state == TOW_TCP_SYN_RECEIVED)
-		return TCP_SYN_ACK_RETRIES;
+		return t->waits && listen_is_pressed(t->listener)
+			       ? TCP_SYN_ACK_FEW
+			       : TCP_SYN_ACK_RETRIES;
 	return t->app_closed ? TCP_ORPHAN_RETRIES : TCP_DATA_RETRIES;
 }
 
