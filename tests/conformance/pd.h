@@ -110,6 +110,7 @@ struct pd_packet {
 struct pd_setup {
 	char local[80], gateway[64];
 	bool v6;
+	bool ask_ecn; /* by each connect() */
 	unsigned mtu;
 };
 
@@ -127,6 +128,7 @@ struct world {
 	void *memory;
 	struct pd_device *device;
 	struct sock *socks;
+	bool ask_ecn;
 
 	/*
 	 * Counts the packets that the script injects and those it waits for.

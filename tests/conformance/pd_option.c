@@ -220,7 +220,8 @@ static void fill_info(const struct sock *s, struct tcp_info *out)
 	tow_tcp_info(s->tcp, &info);
 	out->tcpi_options = (info.timestamps ? TCPI_OPT_TIMESTAMPS : 0) |
 			    (info.sack ? TCPI_OPT_SACK : 0) |
-			    (info.window_scaling ? TCPI_OPT_WSCALE : 0);
+			    (info.window_scaling ? TCPI_OPT_WSCALE : 0) |
+			    (info.ecn ? TCPI_OPT_ECN : 0);
 	out->tcpi_rto = info.rto_us;
 	out->tcpi_snd_mss = info.mss;
 	out->tcpi_rtt = info.srtt_us;

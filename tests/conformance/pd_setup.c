@@ -5,6 +5,10 @@
  * The network of a script (--local_ip, --mtu, ...) stands in its first lines
  * and on the command line, both of which are there to be read.
  *
+ * So do settings of the whole system, by sysctl, of which one is an option of
+ * ours: asking for ECN. A script that was translated has lost that line, but
+ * still waits for the SYN that asks.
+ *
  * Code in a script, %{ assert tcpi_state == 1 }%, gets its numbers by the C
  * library's getsockopt(), not by the table of functions. So this library has
  * one, which comes first if the library is preloaded: packetdrill is started
@@ -75,6 +79,14 @@ static void read_options(struct pd_setup *s, const char *text)
 		s->mtu = (unsigned)strtoul(value, NULL, 10);
 }
 
+/* What the script takes for a setting of the whole system. */
+static void read_sysctls(struct pd_setup *s, const char *script)
+{
+	s->ask_ecn = strstr(script, "net.ipv4.tcp_ecn=1") ||
+		     strstr(script, "net.inet.tcp.ecn.enable=1") ||
+		     strstr(script, "> SEW ");
+}
+
 static char *slurp(const char *path, size_t *bytes)
 {
 	FILE *f = fopen(path, "r");
@@ -100,8 +112,10 @@ static void read_command_line(struct pd_setup *out)
 	for (; at < bytes; at += strlen(line + at) + 1)
 		last = line + at;
 	script = slurp(last, &script_bytes);
-	if (script)
+	if (script) {
 		read_options(out, script);
+		read_sysctls(out, script);
+	}
 	free(script);
 	for (at = 0; at < bytes; at += strlen(line + at) + 1)
 		read_options(out, line + at);

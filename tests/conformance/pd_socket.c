@@ -36,6 +36,8 @@ struct sock *sock_new(struct world *w, enum sock_kind kind, int family)
 	s->family = family;
 	s->next = w->socks;
 	w->socks = s;
+	if (kind == SOCK_KIND_TCP && w->ask_ecn)
+		(void)option_remember(s, TOW_TCP_ECN, TOW_TCP_ECN_ASK);
 	return s;
 }
 

@@ -266,6 +266,7 @@ void pd_open(struct world *w, const struct pd_setup *setup)
 	if (bytes == 0 || posix_memalign(&w->memory, 65536, bytes) != 0 ||
 	    tow_open(&w->stack, &cfg, w->memory, bytes) < 0)
 		pd_die("the stack does not open");
+	w->ask_ecn = setup->ask_ecn;
 	if (tow_attach(w->stack, pd_device_open(&w->device, setup->mtu)) < 0)
 		pd_die("the device is refused");
 	w->script_thread = pthread_self();
