@@ -111,6 +111,7 @@
 	X(TX_FRAMES, "tx_frames", "frames handed to devices")                 \
 	X(TX_BYTES, "tx_bytes", "bytes of them, with all headers")            \
 	X(FRAGMENTS_IN, "fragments_in", "IP fragments received")              \
+	X(FRAGMENTS_OUT, "fragments_out", "IP fragments sent")                \
 	X(REASSEMBLED, "reassembled", "datagrams put together of them")       \
 	X(TCP_SEGS_IN, "tcp_segs_in",                                         \
 	  "segments received, as the device gave them")                       \

@@ -152,8 +152,12 @@ TOW_API int tow_udp_connect(struct tow_udp *udp,
  * tow_udp_lend() - send them in place; each token comes back when the datagram
  *                  and all its pieces have left the device
  *
+ * A datagram larger than its path takes leaves in IP fragments. What fits is
+ * better: one lost fragment loses all (RFC 8900).
+ *
  * Returns: how many messages were taken, at least 1; the first error when
- *          none was: TOW_EAGAIN (TOW_EVENT_WRITABLE follows), TOW_EMSGSIZE,
+ *          none was: TOW_EAGAIN (TOW_EVENT_WRITABLE follows), TOW_EMSGSIZE
+ *          (above 65507 bytes, or a train whose datagrams do not fit the path),
  *          TOW_ENETUNREACH, TOW_ENOTCONN, TOW_EINVAL, TOW_EACCES (broadcast
  *          without TOW_UDP_BROADCAST), or what an ICMP error about the
  *          connected peer said, once. TOW_UDP_WITH_LINK and a route by another

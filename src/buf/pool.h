@@ -26,7 +26,8 @@ enum buf_owner {
 	BUF_OWNER_NONE,
 	BUF_OWNER_TCP,
 	BUF_OWNER_UDP,
-	BUF_OWNER_DEVICE, /* received: the lender is a struct tow_dev */
+	BUF_OWNER_FRAGMENT, /* the lender is the whole, a struct tow_buf */
+	BUF_OWNER_DEVICE,   /* received: the lender is a struct tow_dev */
 };
 
 struct tow_pool {

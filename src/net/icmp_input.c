@@ -100,7 +100,8 @@ static enum net_verdict echo(struct net *net, const struct net_packet *packet,
 
 	if (net_path_find(net, &src, &packet->src, packet->zone, &path))
 		return net_refuse(net, buf, TOW_DROP_NO_ROUTE);
-	if (path.link->dev && buf->span_count > path.link->dev->spans_max)
+	if (path.link->dev && buf->span_count > path.link->dev->spans_max &&
+	    buf->bytes + packet->network_bytes <= path.mtu)
 		return net_refuse(net, buf, TOW_DROP_IP_MTU);
 	turn_into_reply(packet, icmp, reply, &path);
 	make_sendable(buf);
@@ -119,6 +120,7 @@ struct quote {
 	struct tow_addr src, dst;
 	const uint8_t *transport; /* QUOTED_TRANSPORT bytes at least */
 	uint32_t total;		  /* bytes of the packet when it was whole */
+	uint32_t flow_label;	  /* IPv6 */
 	uint8_t protocol;
 };
 
@@ -153,19 +155,30 @@ static bool read_quote4(const struct net_packet *packet, struct quote *q)
 	return true;
 }
 
-/* We send no extension headers, so none can be quoted. */
+/* Of extension headers we send none but that of a fragment. */
 static bool read_quote6(const struct net_packet *packet, struct quote *q)
 {
+	const struct wire_ip6_fragment *fragment;
 	const struct wire_ip6 *ip;
+	uint32_t header = IP6_BYTES;
 
 	ip = (const void *)pull_quote(packet, IP6_BYTES + QUOTED_TRANSPORT);
 	if (!ip || ip6_version(ip) != 6)
 		return false;
+	q->protocol = ip->next;
+	if (ip->next == IP6_FRAGMENT) {
+		fragment = (const void *)(ip + 1);
+		q->protocol = fragment->next;
+		header += (uint32_t)sizeof(*fragment);
+		if (wire_get16(fragment->offset) & IP6_OFFSET_MASK ||
+		    !pull_quote(packet, header + QUOTED_TRANSPORT))
+			return false; /* no ports in there */
+	}
 	q->src = wire_get_addr6(ip->src);
 	q->dst = wire_get_addr6(ip->dst);
 	q->total = IP6_BYTES + wire_get16(ip->payload);
-	q->protocol = ip->next;
-	q->transport = (const uint8_t *)ip + IP6_BYTES;
+	q->flow_label = wire_get32(ip->flow) & 0xfffff;
+	q->transport = (const uint8_t *)ip + header;
 	return !net_is_v4(&q->src) && !net_is_v4(&q->dst);
 }
 
@@ -323,6 +336,19 @@ static void fill_error(const struct net_packet *packet, const struct quote *q,
 	e->sequence = e->sequence_known ? wire_get32(q->transport + 4) : 0;
 }
 
+/*
+ * The label of what we send is a secret of the flow: who quotes it has seen
+ * the packet. So this is believed whoever sent it, also by no socket.
+ */
+static void heed_label(struct net *net, const struct quote *q,
+		       const struct net_error *e)
+{
+	if (e->mtu > 0 && !net_is_v4(&q->dst) && q->protocol != NET_TCP &&
+	    q->flow_label == flow_label(net, &q->src, &q->dst, q->transport,
+					q->protocol))
+		net_path_shrunk(net, &q->dst, e->mtu);
+}
+
 static enum net_verdict error_input(struct net *net,
 				    const struct net_packet *packet,
 				    struct net_error *e)
@@ -345,6 +371,7 @@ static enum net_verdict error_input(struct net *net,
 	e->offender = packet->src;
 	e->type = icmp->type;
 	e->code = icmp->code;
+	heed_label(net, &q, e);
 	net_count(net, TOW_COUNTER_ICMP_IN);
 	tow_buf_give(buf);
 	return NET_ERROR;

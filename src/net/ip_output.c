@@ -9,7 +9,9 @@
  *  - IPv4 packets of transports have DF set: the transports know the path's
  *    MTU and adapt (RFC 1191). Such packets are atomic, and their ID means
  *    nothing (RFC 6864 4.1): it is 0, which tells nothing and needs no counter.
- *    ICMP may be fragmented on its way, so its IDs are random (RFC 7739).
+ *    ICMP may be fragmented on its way, and has IDs from ident.c.
+ *  - What the path does not take is fragmented here (fragment.c), but for TCP,
+ *    which makes segments that fit.
  *  - The IPv6 flow label is a keyed hash of the flow (RFC 6437 3), made once
  *    per path.
  *  - A large segment has the length of the whole in its IP header; the device
@@ -21,18 +23,29 @@
 #include "wire/wire_tcp.h"
 #include "wire/wire_udp.h"
 
-static uint32_t flow_label(struct net *net, const struct net_path *path,
-			   const uint8_t *transport, uint8_t protocol)
+/* @transport begins with both ports. */
+uint32_t flow_label(struct net *net, const struct tow_addr *src,
+		    const struct tow_addr *dst, const uint8_t *transport,
+		    uint8_t protocol)
 {
 	uint8_t key[37];
 	uint64_t hash;
 
-	memcpy(key, path->src.b, 16);
-	memcpy(key + 16, path->dst.b, 16);
-	memcpy(key + 32, transport, 4); /* both ports */
+	memcpy(key, src->b, 16);
+	memcpy(key + 16, dst->b, 16);
+	memcpy(key + 32, transport, 4);
 	key[36] = protocol;
 	hash = siphash13(&net->private->flow_key, key, sizeof(key));
 	return MAX((uint32_t)hash & 0xfffff, 1); /* 0: not chosen yet */
+}
+
+uint32_t path_flow_label(struct net *net, struct net_path *path,
+			 const struct tow_buf *buf, uint8_t protocol)
+{
+	if (UNLIKELY(path->flow_label == 0))
+		path->flow_label = flow_label(net, &path->src, &path->dst,
+					      buf->spans[0].ptr, protocol);
+	return path->flow_label;
 }
 
 static bool push_ip4(struct net *net, const struct net_path *path,
@@ -40,7 +53,7 @@ static bool push_ip4(struct net *net, const struct net_path *path,
 {
 	uint32_t total = buf->bytes + IP4_BYTES;
 	bool whole = protocol != NET_ICMP;
-	uint16_t id = whole ? 0 : (uint16_t)random_u32(&net->random);
+	uint16_t id = whole ? 0 : ident4_next(net);
 	struct wire_ip4 *ip = (void *)buf_push(buf, IP4_BYTES);
 
 	if (UNLIKELY(!ip))
@@ -55,15 +68,12 @@ static bool push_ip6(struct net *net, struct net_path *path,
 		     struct tow_buf *buf, uint8_t protocol)
 {
 	uint32_t payload = buf->bytes;
-	const uint8_t *transport = buf->spans[0].ptr;
-	struct wire_ip6 *ip;
+	uint32_t label = path_flow_label(net, path, buf, protocol);
+	struct wire_ip6 *ip = (void *)buf_push(buf, IP6_BYTES);
 
-	if (UNLIKELY(path->flow_label == 0))
-		path->flow_label = flow_label(net, path, transport, protocol);
-	ip = (void *)buf_push(buf, IP6_BYTES);
 	if (UNLIKELY(!ip))
 		return false;
-	ip6_build(ip, path->tos, path->flow_label, payload, protocol,
+	ip6_build(ip, path->tos, label, payload, protocol,
 		  path->ttl ? path->ttl : path->link->hop_limit, &path->src,
 		  &path->dst);
 	return true;
@@ -84,11 +94,12 @@ static uint32_t transport_bytes(const struct tow_buf *buf, uint8_t protocol)
 }
 
 /* IP bytes allowed: the path's MTU, or for large segments what IP can say. */
-static uint32_t packet_max(const struct net_path *path,
-			   const struct tow_buf *buf, bool v4)
+static uint32_t packet_max(const struct net *net, const struct net_path *path,
+			   const struct tow_buf *buf, uint8_t protocol, bool v4)
 {
-	if (buf->gso == TOW_GSO_NONE)
-		return path->mtu;
+	if (buf->gso == TOW_GSO_NONE) /* TCP knows better than what ICMP said */
+		return protocol == NET_TCP ? path->mtu
+					   : net_path_mtu(net, path);
 	return v4 ? IP4_PACKET_MAX : IP6_BYTES + IP6_PAYLOAD_MAX;
 }
 
@@ -115,14 +126,25 @@ static int output_to_group(struct net *net, const struct net_path *path,
 			      buf);
 }
 
-static int output(struct net *net, struct net_path *path, struct tow_buf *buf,
-		  bool v4)
+/* A packet with its IP header, to wherever the path leads. */
+int ip_output(struct net *net, struct net_path *path, struct tow_buf *buf)
 {
+	bool v4 = net_is_v4(&path->dst);
+
 	if (!net_has_ethernet(path->link) || UNLIKELY(path->link->gone))
 		return link_output(net, path->link, buf);
 	if (UNLIKELY(path->to_group))
 		return output_to_group(net, path, buf, v4);
 	return neighbour_output(net, path, buf);
+}
+
+/* More than the path takes: in fragments, if it may be. */
+static int send_large(struct net *net, struct net_path *path,
+		      struct tow_buf *buf, uint8_t protocol)
+{
+	if (protocol == NET_TCP || buf->gso != TOW_GSO_NONE)
+		return refuse_send(net, buf, TOW_DROP_IP_MTU, TOW_EMSGSIZE);
+	return fragment_send(net, path, buf, protocol, net_path_mtu(net, path));
 }
 
 int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
@@ -143,8 +165,9 @@ int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	}
 	v4 = net_is_v4(&path->dst);
 	network = v4 ? IP4_BYTES : IP6_BYTES;
-	if (UNLIKELY(buf->bytes + network > packet_max(path, buf, v4)))
-		return refuse_send(net, buf, TOW_DROP_IP_MTU, TOW_EMSGSIZE);
+	if (UNLIKELY(buf->bytes + network >
+		     packet_max(net, path, buf, protocol, v4)))
+		return send_large(net, path, buf, protocol);
 
 	transport = transport_bytes(buf, protocol);
 	pushed = v4 ? push_ip4(net, path, buf, protocol)
@@ -155,5 +178,5 @@ int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	link = net_has_ethernet(path->link) ? ETH_BYTES : 0;
 	buf->csum_start = (uint16_t)(link + network);
 	buf->header_bytes = (uint16_t)(link + network + transport);
-	return output(net, path, buf, v4);
+	return ip_output(net, path, buf);
 }

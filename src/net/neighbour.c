@@ -28,7 +28,7 @@
  *    cannot evict the hosts that we talk to.
  *  - Asking everybody costs others: it is limited to so many per second, and
  *    for one address to one per RETRANS_TIMER.
- *  - A few packets wait for an answer, no more; the oldest goes first.
+ *  - A few datagrams wait for an answer, no more; the oldest goes first.
  */
 #include "net/net_private.h"
 
@@ -37,7 +37,7 @@
 #define DELAY_US	5000000u  /* DELAY_FIRST_PROBE_TIME */
 #define MULTICAST_TRIES 3	  /* MAX_MULTICAST_SOLICIT */
 #define UNICAST_TRIES	3	  /* MAX_UNICAST_SOLICIT */
-#define WAITING_MAX	4	  /* packets for one neighbour */
+#define WAITING_MAX	4	  /* datagrams for one neighbour */
 #define SOLICIT_BURST	128	  /* questions to everybody at once, */
 #define SOLICIT_PER_S	256	  /* and per second */
 
@@ -87,6 +87,13 @@ void neighbour_init(struct net *net, const struct tow_config *cfg)
 	}
 }
 
+/* Fragments of a datagram wait together: one alone is of no use. */
+static bool are_of_one(const struct tow_buf *a, const struct tow_buf *b)
+{
+	return a->owner_kind == BUF_OWNER_FRAGMENT &&
+	       b->owner_kind == BUF_OWNER_FRAGMENT && a->lender == b->lender;
+}
+
 static struct tow_buf *take_waiting(struct neighbour *n)
 {
 	struct tow_buf *buf = n->wait_first;
@@ -94,7 +101,8 @@ static struct tow_buf *take_waiting(struct neighbour *n)
 	if (!buf)
 		return NULL;
 	n->wait_first = buf->next;
-	n->waiting--;
+	if (!buf->next || !are_of_one(buf, buf->next))
+		n->waiting--;
 	buf->next = NULL;
 	return buf;
 }
@@ -276,14 +284,17 @@ static void solicit(struct net *net, struct neighbour *n)
 /* RFC 4861 7.2.2: a small queue; when it overflows, the oldest goes. */
 static void wait(struct net *net, struct neighbour *n, struct tow_buf *buf)
 {
-	if (n->waiting == WAITING_MAX)
+	bool more = n->waiting > 0 && are_of_one(n->wait_last, buf);
+
+	while (!more && n->waiting == WAITING_MAX)
 		net_refuse(net, take_waiting(n), TOW_DROP_NEIGH_FULL);
 	buf->next = NULL;
-	if (n->waiting++ == 0)
+	if (n->waiting == 0)
 		n->wait_first = buf;
 	else
 		n->wait_last->next = buf;
 	n->wait_last = buf;
+	n->waiting += !more;
 }
 
 static uint16_t type_of(const struct neighbour *n)

@@ -4,8 +4,8 @@
  *
  * All tables are laid out once, behind each other:
  *
- *	| private | links | addrs | routes | neighbours | buckets | reassembly |
- *	| automatic |
+ *	| private | links | addrs | routes | neighbours | buckets |
+ *	| reassembly | path MTUs | automatic |
  *
  * A link brings an IPv6 link-local address of its own, and each address a
  * route to its prefix, so there is room for those beside what the program
@@ -16,7 +16,8 @@
 #define TABLE_ALIGN 64
 
 struct layout {
-	size_t links, addrs, routes, neighbours, buckets, reassembly, end;
+	size_t links, addrs, routes, neighbours, buckets, reassembly, pmtus,
+		end;
 	size_t claims, learned, auto_links;
 	uint32_t addr_max, route_max, bucket_count, learned_max;
 };
@@ -55,6 +56,7 @@ static struct layout lay_out(const struct tow_config *cfg)
 		place(&l.end, cfg->neighbour_max * sizeof(struct neighbour));
 	l.buckets = place(&l.end, l.bucket_count * sizeof(struct neighbour *));
 	l.reassembly = place(&l.end, reassembly_need(cfg));
+	l.pmtus = place(&l.end, pmtu_need(cfg));
 	l.claims = place(&l.end, l.addr_max * sizeof(struct claim));
 	l.learned = place(&l.end, l.learned_max * sizeof(struct learned));
 	l.auto_links = place(&l.end, cfg->link_max * sizeof(struct auto_link));
@@ -134,6 +136,7 @@ void net_init(struct net *net, const struct tow_config *cfg, void *memory)
 	net->private->neighbour_key = draw_key(&net->random);
 	neighbour_init(net, cfg);
 	reassembly_init(net, cfg, (uint8_t *)memory + lay_out(cfg).reassembly);
+	pmtu_init(net, cfg, (uint8_t *)memory + lay_out(cfg).pmtus);
 	timer_init(&net->private->automatic.timer, TIMER_AUTO);
 }
 

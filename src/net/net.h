@@ -73,7 +73,8 @@ struct net {
 	uint32_t route_count, route_max;
 	struct neighbour *neighbours;
 	uint32_t neighbour_max;
-	uint32_t generation; /* changes with addresses, routes, links */
+	uint32_t generation;	 /* changes with addresses, routes, links */
+	uint64_t pmtus_until_us; /* the last entry of pmtu.c is forgotten */
 
 	struct net_private *private; /* what only src/net looks at */
 };
@@ -86,7 +87,7 @@ struct net_path {
 	struct net_link *link;
 	struct neighbour *neighbour; /* a hint; checked before use */
 	struct tow_addr src, dst, next_hop;
-	uint32_t mtu; /* IP bytes; what ICMP said is the transport's to keep */
+	uint32_t mtu; /* IP bytes that the link takes: see net_path_mtu() */
 	uint32_t generation;
 	uint32_t flow_label : 20; /* IPv6; 0 until the first packet */
 	bool to_group : 1; /* multicast or broadcast: nobody to resolve */
@@ -210,9 +211,26 @@ static inline uint32_t net_path_caps(const struct net_path *path)
 }
 
 /*
+ * IP bytes that the path takes, as far as ICMP said (pmtu.c). The transport
+ * that an error was about says so by net_path_shrunk(), when it has no doubt.
+ */
+uint32_t pmtu_of(const struct net *net, const struct net_path *path);
+
+static inline uint32_t net_path_mtu(const struct net *net,
+				    const struct net_path *path)
+{
+	return net->now_us < net->pmtus_until_us ? pmtu_of(net, path)
+						 : path->mtu;
+}
+
+void net_path_shrunk(struct net *net, const struct tow_addr *dst, uint32_t mtu);
+
+/*
  * Send one packet: puts the IP and link headers in front of the transport
  * header in spans[0], resolves the next hop (waiting packets are queued with
  * a limit), and queues the frame for its device.
+ *
+ * What is larger than the path takes leaves in fragments, unless it is TCP.
  *
  * With TOW_BUF_CSUM_PARTIAL set, csum_offset says where the checksum lies in
  * the transport header; csum_start and header_bytes are filled in here.
@@ -222,6 +240,12 @@ static inline uint32_t net_path_caps(const struct net_path *path)
  */
 int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	     uint8_t protocol);
+
+/*
+ * The last reference of a buffer with BUF_OWNER_FRAGMENT was given: it lets go
+ * of the datagram that it is a part of.
+ */
+void net_fragment_sent(struct tow_buf *fragment);
 
 /*
  * Frames that the path's queue takes before it must drop; for back-pressure.

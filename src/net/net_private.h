@@ -14,7 +14,9 @@
  *	ip_output.c   net_send(): the way down
  *	ip4_input.c ip6_input.c    the way up
  *	ip6_extension.c    the headers between IPv6 and a transport
+ *	pmtu.c        what fits through to a destination
  *	reassembly.c    datagrams that came in fragments
+ *	fragment.c ident.c    datagrams that leave in fragments
  *	flow.c        of which flow is a frame that nobody checked yet?
  *	icmp_input.c  echo, and errors about packets of ours
  *	icmp_error.c  errors about packets of others, with their limits
@@ -84,10 +86,21 @@ struct net_bucket {
 
 #define NET_ERROR_BUCKETS 64 /* by destination; a collision shares one */
 
+/* Where identification values come from: see ident.c. */
+struct ident {
+	struct sip_key key;
+	uint32_t counter;
+};
+
 struct reassembly;
+struct pmtu;
 
 struct net_private {
 	struct reassembly *reassembly;
+	struct ident ident4, ident6;
+	struct pmtu *pmtus;
+	uint32_t pmtu_mask; /* of their sets */
+	struct sip_key pmtu_key;
 	struct sip_key neighbour_key, flow_key, error_key;
 	struct neighbour **buckets;
 	uint32_t bucket_mask;
@@ -231,6 +244,27 @@ enum net_verdict ip4_input(struct net *net, const struct net_frame *frame,
 			   struct net_packet *packet, struct net_error *error);
 enum net_verdict ip6_input(struct net *net, const struct net_frame *frame,
 			   struct net_packet *packet, struct net_error *error);
+
+/* --- ip_output.c */
+int ip_output(struct net *net, struct net_path *path, struct tow_buf *buf);
+uint32_t path_flow_label(struct net *net, struct net_path *path,
+			 const struct tow_buf *buf, uint8_t protocol);
+
+uint32_t flow_label(struct net *net, const struct tow_addr *src,
+		    const struct tow_addr *dst, const uint8_t *transport,
+		    uint8_t protocol);
+
+/* --- pmtu.c */
+size_t pmtu_need(const struct tow_config *cfg);
+void pmtu_init(struct net *net, const struct tow_config *cfg, void *memory);
+
+/* --- ident.c */
+uint16_t ident4_next(struct net *net);
+uint32_t ident6_next(struct net *net);
+
+/* --- fragment.c: as net_send(), in fragments of at most @mtu bytes */
+int fragment_send(struct net *net, struct net_path *path, struct tow_buf *buf,
+		  uint8_t protocol, uint32_t mtu);
 
 /* --- ip6_extension.c: to the transport; NET_PASS, or why not */
 int ip6_walk(struct net *net, struct net_packet *packet);

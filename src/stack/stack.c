@@ -277,6 +277,9 @@ static void end_loan(struct tow_stack *stack, struct tow_buf *buf)
 	case BUF_OWNER_DEVICE:
 		return_to_device(stack, buf);
 		break;
+	case BUF_OWNER_FRAGMENT:
+		net_fragment_sent(buf);
+		break;
 	case BUF_OWNER_NONE:
 		ASSERT(!"a lender of no kind");
 	}

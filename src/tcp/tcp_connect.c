@@ -59,7 +59,7 @@ int tcp_open_path(struct tow_tcp *t)
 
 	if (r < 0)
 		return r;
-	t->snd.mtu = t->path.mtu;
+	t->snd.mtu = net_path_mtu(tcp_net(t), &t->path);
 	t->snd.mss_peer = tow_addr_is_v4(&t->path.dst) ? TCP_MSS_DEFAULT_V4
 						       : TCP_MSS_DEFAULT_V6;
 	return 0;

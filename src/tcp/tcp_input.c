@@ -702,6 +702,7 @@ static void on_too_big(struct tow_tcp *t, uint32_t mtu)
 	if (mtu >= t->snd.mtu || !tcp_synchronized(t))
 		return;
 	t->snd.mtu = mtu;
+	net_path_shrunk(tcp_net(t), &t->path.dst, mtu);
 	tcp_choose_mss(t);
 	/* It did not get through, but that was no congestion. */
 	flight_all_lost(t, true);

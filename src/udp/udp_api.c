@@ -95,7 +95,6 @@ static void disconnect(struct tow_udp *s)
 	memset(&s->remote, 0, sizeof(s->remote));
 	s->local = s->bound;
 	s->error = 0;
-	s->mtu = 0;
 	memset(&s->landing.hint, 0, sizeof(s->landing.hint));
 }
 

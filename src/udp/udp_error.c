@@ -16,24 +16,6 @@
  */
 #include "udp/udp_private.h"
 
-#define MTU_V4_MIN     552 /* RFC 5927 7.2: less is not believed */
-#define MTU_V6_MIN     1280
-#define MTU_EXPIRES_US (600u * 1000000u) /* RFC 1191 6.3: ten minutes */
-
-/* Remember what fits through; it may become less, and more again with time. */
-static void path_shrunk(struct tow_udp *s, uint32_t mtu)
-{
-	uint64_t now_us = s->host->net->now_us;
-	uint32_t least =
-		tow_addr_is_v4(&s->remote.addr) ? MTU_V4_MIN : MTU_V6_MIN;
-
-	mtu = MAX(mtu, least);
-	if (s->mtu != 0 && mtu >= s->mtu && now_us < s->mtu_until_us)
-		return;
-	s->mtu = mtu;
-	s->mtu_until_us = now_us + MTU_EXPIRES_US;
-}
-
 /* Whose datagram was it? One that is not connected must have asked. */
 static struct tow_udp *find_sender(struct udp_host *udp,
 				   const struct net_error *error)
@@ -77,7 +59,7 @@ void udp_error(struct udp_host *udp, const struct net_error *error)
 		return;
 	}
 	if (s->connected && error->mtu > 0)
-		path_shrunk(s, error->mtu);
+		net_path_shrunk(udp->net, &s->remote.addr, error->mtu);
 	if (s->connected)
 		s->error = error->error;
 	if (s->options.errors)

@@ -155,8 +155,6 @@ struct tow_udp {
 	int event_status; /* and for the event */
 	struct udp_fault *faults, **faults_tail;
 	uint32_t fault_count;
-	uint32_t mtu; /* to the peer, from ICMP; 0: the path's */
-	uint64_t mtu_until_us;
 
 	struct udp_queue tx;
 	uint32_t tx_cost; /* queued here, or lent and not returned */

@@ -135,33 +135,33 @@ static int find_path(struct job *job)
 	return error;
 }
 
-static uint32_t mtu_of(const struct job *job)
-{
-	struct tow_udp *s = job->socket;
-
-	if (s->mtu != 0 && s->host->net->now_us >= s->mtu_until_us)
-		s->mtu = 0;
-	if (s->mtu == 0 || !tow_addr_equal(&job->way.dst, &s->remote.addr))
-		return job->path->mtu;
-	return MIN(s->mtu, job->path->mtu);
-}
-
-static int check_mtu(const struct job *job)
+/* Does the network layer have to fragment the datagram? */
+static bool is_large(const struct job *job)
 {
 	uint32_t headers =
 		tow_addr_is_v4(&job->way.dst) ? V4_HEADERS : V6_HEADERS;
 
-	return job->each + headers <= mtu_of(job) ? 0 : TOW_EMSGSIZE;
+	return job->each + headers >
+	       net_path_mtu(job->socket->host->net, job->path);
+}
+
+/* Datagrams of a train have to fit; a single one is fragmented. */
+static int check_mtu(const struct job *job)
+{
+	return job->bytes > job->each && is_large(job) ? TOW_EMSGSIZE : 0;
 }
 
 /*
  * What the device takes.
  */
 
+/* What becomes fragments is given to the device in smaller pieces. */
 static uint32_t spans_max(const struct job *job)
 {
 	const struct tow_dev *dev = job->path->link->dev;
 
+	if (is_large(job))
+		return TOW_BUF_SPANS - 1;
 	return (dev ? MIN(dev->spans_max, TOW_BUF_SPANS) : TOW_BUF_SPANS) - 1;
 }
 

@@ -148,8 +148,11 @@ void net_host_run(struct net_host *h, uint64_t us)
 			net_timer(net, timer);
 		net_flush(net);
 	} while (net->now_us < end);
-	while ((buf = pool_take_done(&net->tx_pool)) != NULL)
+	while ((buf = pool_take_done(&net->tx_pool)) != NULL) {
+		if (buf->owner_kind == BUF_OWNER_FRAGMENT)
+			net_fragment_sent(buf);
 		pool_reclaim(buf);
+	}
 }
 
 int net_host_send(struct net_host *h, const char *dst, uint32_t bytes)

@@ -426,18 +426,6 @@ TEST(payload_is_not_moved)
 	net_host_close(&h);
 }
 
-/* RFC 791 2.3: we do not fragment, so what does not fit is refused */
-TEST(packet_above_the_mtu_is_refused)
-{
-	net_host_open(&h);
-	net_host_meet(&h, "192.0.2.2");
-	CHECK_EQ(net_host_send(&h, "192.0.2.2", 1472), 0);
-	CHECK_EQ(net_host_send(&h, "192.0.2.2", 1473), TOW_EMSGSIZE);
-	CHECK_EQ(h.net.stats.drops[TOW_DROP_IP_MTU], 1);
-	CHECK_EQ(net_host_sent(&h), 1);
-	net_host_close(&h);
-}
-
 /* RFC 1112 6.1, 6.4: groups resolve themselves; they stay on the link */
 TEST(multicast_and_broadcast_need_no_neighbour)
 {

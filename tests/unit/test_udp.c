@@ -652,30 +652,44 @@ TEST(error_about_another_peer_is_not_heard)
 	stack_host_close(&s);
 }
 
+/* How many frames a datagram becomes. */
+static unsigned frames_of(struct tow_udp *udp, size_t bytes)
+{
+	struct tow_span span = { out, bytes };
+	struct tow_udp_message m = { .spans = &span, .span_count = 1 };
+
+	stack_host_sent(&s);
+	CHECK_EQ(tow_udp_send(udp, &m, 1), 1);
+	return stack_host_sent(&s);
+}
+
+static void hear_too_big(struct tow_udp *udp, uint32_t mtu)
+{
+	struct tow_span span = { out, 1 };
+	struct tow_udp_message m = { .spans = &span, .span_count = 1 };
+
+	error_about(7, 9, ICMP4_TOO_BIG, mtu);
+	CHECK_EQ(tow_udp_send(udp, &m, 1), TOW_EMSGSIZE);
+}
+
 /* RFC 1191, RFC 5927: the path's MTU shrinks, not below what is plausible */
 TEST(path_mtu_of_the_peer_shrinks_and_recovers)
 {
-	struct tow_span span = { out, 1000 };
-	struct tow_udp_message m = { .spans = &span, .span_count = 1 };
 	struct tow_udp *udp;
 
 	stack_host_open(&s, 0);
 	udp = open_any(7);
 	connect_to(udp, PEER4, 9);
-	CHECK_EQ(tow_udp_send(udp, &m, 1), 1);
-	error_about(7, 9, ICMP4_TOO_BIG, 1000);
-	CHECK_EQ(tow_udp_send(udp, &m, 1), TOW_EMSGSIZE); /* the error */
-	CHECK_EQ(tow_udp_send(udp, &m, 1), TOW_EMSGSIZE); /* the size */
-	span.len = 972;
-	CHECK_EQ(tow_udp_send(udp, &m, 1), 1);
-	error_about(7, 9, ICMP4_TOO_BIG, 100);
-	CHECK_EQ(tow_udp_send(udp, &m, 1), TOW_EMSGSIZE);
-	span.len = 552 - 28;
-	CHECK_EQ(tow_udp_send(udp, &m, 1), 1);
+	CHECK_EQ(frames_of(udp, 1000), 1);
+	hear_too_big(udp, 1000);
+	CHECK_EQ(frames_of(udp, 973), 2);
+	CHECK_EQ(frames_of(udp, 972), 1);
+	hear_too_big(udp, 100);
+	CHECK_EQ(frames_of(udp, 972), 2);
+	CHECK_EQ(frames_of(udp, 552 - 28), 1);
 	s.now_us += 601000000;
-	span.len = 1000;
 	stack_host_poll(&s);
-	CHECK_EQ(tow_udp_send(udp, &m, 1), 1);
+	CHECK_EQ(frames_of(udp, 1000), 1);
 	tow_udp_close(udp);
 	stack_host_close(&s);
 }

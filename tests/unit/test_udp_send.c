@@ -201,22 +201,6 @@ TEST(calls_that_make_no_sense_are_refused)
 	close_socket();
 }
 
-/* We do not fragment: what does not fit is the program's to cut */
-TEST(datagram_above_the_mtu_is_refused)
-{
-	struct tow_span span = { data, 1473 };
-
-	open_socket(TOW_DEV_TX_CSUM | TOW_DEV_USO);
-	CHECK_EQ(send_to(PEER4, 1472), 1);
-	CHECK_EQ(send_to(PEER4, 1473), TOW_EMSGSIZE);
-	CHECK_EQ(send_to(PEER6, 1452), 1);
-	CHECK_EQ(send_to(PEER6, 1453), TOW_EMSGSIZE);
-	CHECK_EQ(lend_to(PEER4, &span, 1), TOW_EMSGSIZE);
-	CHECK_EQ(stack_host_sent(&s), 2);
-	CHECK_EQ(stack_host_event(&s).type, 0);
-	close_socket();
-}
-
 /*
  * Lending.
  */

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Path MTUs: what is known to fit through to a destination, if that is less
+ * than its link takes. RFC 1191, RFC 8201, RFC 5927 7.
+ *
+ * Routers say it by ICMP, which anybody can forge. So an entry is made only
+ * from an error that proved to be about a packet of ours: TCP knows by its
+ * sequence number, a connected UDP socket by its addresses and ports, and
+ * IPv6 by the flow label of the packet quoted, which is a secret of that flow.
+ * What is said below the least MTU that a path may have is not believed, and
+ * an error never raises anything.
+ *
+ * A path may get better: an entry is forgotten after ten minutes, and tried
+ * anew. Entries are in sets of four, by a hash of the destination; a new one
+ * takes the place of that which would be forgotten next.
+ */
+#include "net/net_private.h"
+#include "wire/wire_ip6.h"
+
+#define EXPIRES_US (600u * 1000000u) /* RFC 1191 6.3, RFC 8201 5.3 */
+#define V4_MIN	   552		     /* RFC 5927 7.2; RFC 791 has 68 */
+#define V6_MIN	   IP6_MTU_MIN
+#define WAYS	   4 /* entries of a set */
+
+struct pmtu {
+	struct tow_addr dst;
+	uint64_t until_us; /* the future: in use */
+	uint32_t mtu;
+};
+
+static uint32_t sets_of(const struct tow_config *cfg)
+{
+	uint32_t sets = 1;
+
+	while (sets < 1u << 20 && sets * WAYS < cfg->neighbour_max)
+		sets <<= 1;
+	return sets;
+}
+
+size_t pmtu_need(const struct tow_config *cfg)
+{
+	return (size_t)sets_of(cfg) * WAYS * sizeof(struct pmtu);
+}
+
+void pmtu_init(struct net *net, const struct tow_config *cfg, void *memory)
+{
+	net->private->pmtus = memory;
+	net->private->pmtu_mask = sets_of(cfg) - 1;
+	net->private->pmtu_key.k0 = random_u64(&net->random);
+	net->private->pmtu_key.k1 = random_u64(&net->random);
+	net->pmtus_until_us = 0;
+}
+
+static struct pmtu *set_of(const struct net *net, const struct tow_addr *dst)
+{
+	uint64_t hash = siphash13(&net->private->pmtu_key, dst->b, 16);
+
+	return net->private->pmtus + (hash & net->private->pmtu_mask) * WAYS;
+}
+
+static struct pmtu *find(const struct net *net, const struct tow_addr *dst)
+{
+	struct pmtu *p = set_of(net, dst), *end = p + WAYS;
+
+	for (; p < end; p++)
+		if (p->until_us > net->now_us && net_same(&p->dst, dst))
+			return p;
+	return NULL;
+}
+
+/* A free one, or that which would be free next. */
+static struct pmtu *make(const struct net *net, const struct tow_addr *dst)
+{
+	struct pmtu *p = set_of(net, dst), *end = p + WAYS, *least = p;
+
+	for (; p < end; p++)
+		if (p->until_us < least->until_us)
+			least = p;
+	least->dst = *dst;
+	return least;
+}
+
+uint32_t pmtu_of(const struct net *net, const struct net_path *path)
+{
+	const struct pmtu *p = find(net, &path->dst);
+
+	return p ? MIN(p->mtu, path->mtu) : path->mtu;
+}
+
+void net_path_shrunk(struct net *net, const struct tow_addr *dst, uint32_t mtu)
+{
+	struct pmtu *p = find(net, dst);
+
+	mtu = MAX(mtu, net_is_v4(dst) ? V4_MIN : V6_MIN);
+	if (p && mtu >= p->mtu)
+		return;
+	if (!p)
+		p = make(net, dst);
+	p->mtu = mtu;
+	p->until_us = net->now_us + EXPIRES_US;
+	net->pmtus_until_us = p->until_us;
+}
