@@ -127,6 +127,13 @@
 	X(TCP_DSACK_SENT, "tcp_dsack_sent", "duplicates reported by D-SACK")  \
 	X(TCP_PROBES, "tcp_probes", "zero-window probes sent")                \
 	X(TCP_KEEPALIVES, "tcp_keepalives", "keepalive probes sent")          \
+	X(TCP_ORPHANS_RESET, "tcp_orphans_reset",                             \
+	  "closed connections reset because there were too many")             \
+	X(TCP_MTU_PROBES, "tcp_mtu_probes",                                   \
+	  "packets sent to see whether so large ones get through")            \
+	X(TCP_MTU_RAISED, "tcp_mtu_raised", "such that got through")          \
+	X(TCP_BLACK_HOLES, "tcp_black_holes",                                 \
+	  "paths that swallowed large packets in silence")                    \
 	X(TCP_CHALLENGE_ACKS, "tcp_challenge_acks",                           \
 	  "challenge ACKs (RFC 5961)")                                        \
 	X(TCP_RST_OUT, "tcp_rst_out", "resets sent")                          \

@@ -40,6 +40,8 @@ struct tow_stack;
 
 struct tow_config {
 	uint32_t tcp_max;      /* connections, with TIME-WAIT and half-open */
+	uint32_t orphan_max;   /* that the program closed and the peer has not
+				* taken; the rest is reset; 0: half of tcp_max */
 	uint32_t listener_max; /* TCP listeners */
 	uint32_t udp_max;      /* UDP sockets */
 	uint32_t link_max;     /* devices attached */

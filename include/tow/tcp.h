@@ -70,6 +70,12 @@ enum tow_tcp_option {
 	TOW_TCP_CORK,	     /* 0, 1: 1 holds short segments for 200 ms, as
 			      * TOW_TCP_MORE with each call does; 0 sends them */
 	TOW_TCP_SYN_COOKIES, /* enum tow_tcp_cookies; of a listener */
+	TOW_TCP_MTU_PROBE,   /* RFC 8899: 0 off, 1 after a black hole or an
+			      * ICMP error (default), 2 from the beginning */
+	TOW_TCP_SYN_RETRIES, /* of a SYN, or SYN-ACK; 0: the stack's, 7 and 5 */
+	TOW_TCP_TTL,	     /* or hop limit, of packets sent; 0: the stack's */
+	TOW_TCP_TOS,	     /* or traffic class; the lowest two bits are ECN's
+			      * and stay 0 */
 };
 
 enum tow_tcp_congestion {

@@ -89,6 +89,8 @@ static void enter_fast(struct tow_tcp *t)
 {
 	struct recovery *r = &t->recovery;
 
+	if (t->mtu.probe && mtu_probe_lost(t))
+		return;
 	r->state = RECOVERY_FAST;
 	r->point = t->snd.nxt;
 	t->cc.ssthresh = congestion_ops(t)->threshold(t);

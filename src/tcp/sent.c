@@ -213,6 +213,7 @@ void flight_acked(struct tow_tcp *t, struct seq ack, struct ack_news *news)
 
 	while ((s = flight_first(t)) && !seq_after(sent_end(s), ack)) {
 		note_rtt(news, s);
+		news->largest_bytes = MAX(news->largest_bytes, s->bytes);
 		tally(t, s, false);
 		sent_free(t, s);
 	}

@@ -555,6 +555,8 @@ void tow_tcp_close(struct tow_tcp *t)
 		tcp_await_fin(t);
 	if (!tcp_owes_tokens(t))
 		list_remove(&t->ready);
+	if (t->state != TOW_TCP_TIME_WAIT && t->state != TOW_TCP_FIN_WAIT_2)
+		orphan_add(t); /* the last: it may be the one to go */
 }
 
 /* ------------------------------------------------------------ this and that */
@@ -592,6 +594,12 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 	case TOW_TCP_RECV_POSTED:
 		tcp_after_read(t);
 		break;
+	case TOW_TCP_TTL:
+		t->path.ttl = t->set.ttl;
+		break;
+	case TOW_TCP_TOS:
+		t->path.tos = t->set.tos;
+		break;
 	default:
 		break;
 	}
@@ -601,7 +609,7 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 int tow_tcp_get(const struct tow_tcp *t, enum tow_tcp_option option,
 		int64_t *value)
 {
-	if ((unsigned)option > TOW_TCP_SYN_COOKIES)
+	if (!settings_has(option))
 		return TOW_EINVAL;
 	*value = settings_get(&t->set, option);
 	return 0;

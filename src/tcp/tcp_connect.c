@@ -7,7 +7,6 @@
 
 #define IP4_HEADER_BYTES 20
 #define IP6_HEADER_BYTES 40
-#define TIMESTAMPS_BYTES 12	      /* with padding, on each segment */
 #define TIME_WAIT_SKIP	 (128 * 1024) /* beyond what may still be on its way */
 
 /* What a full segment of the peer's has, until a larger one was seen. */
@@ -50,6 +49,12 @@ static uint32_t ip_header_bytes(const struct tow_tcp *t)
 					    : IP6_HEADER_BYTES;
 }
 
+/* Of IP and TCP, without options. */
+uint32_t tcp_headers_bytes(const struct tow_tcp *t)
+{
+	return ip_header_bytes(t) + TCP_HEADER_BYTES;
+}
+
 /* Find the way to the peer, and with it our own address and MTU. */
 int tcp_open_path(struct tow_tcp *t)
 {
@@ -59,6 +64,8 @@ int tcp_open_path(struct tow_tcp *t)
 
 	if (r < 0)
 		return r;
+	t->path.ttl = t->set.ttl;
+	t->path.tos = t->set.tos;
 	t->snd.mtu = net_path_mtu(tcp_net(t), &t->path);
 	t->snd.mss_peer = tow_addr_is_v4(&t->path.dst) ? TCP_MSS_DEFAULT_V4
 						       : TCP_MSS_DEFAULT_V6;
@@ -99,7 +106,7 @@ void tcp_choose_mss(struct tow_tcp *t)
 	if (t->set.mss_max)
 		mss = MIN(mss, t->set.mss_max);
 	if (t->timestamps)
-		mss -= TIMESTAMPS_BYTES;
+		mss -= TCP_TIMESTAMPS_BYTES;
 	t->snd.mss = (uint16_t)mss;
 }
 
@@ -153,6 +160,7 @@ void tcp_establish(struct tow_tcp *t)
 
 	t->recovery = (struct recovery){ .point = t->snd.una };
 	tcp_choose_mss(t);
+	mtu_begin(t);
 	congestion_init(t);
 	if (backoffs > 1) /* RFC 6928 2: SYNs were lost, begin small */
 		t->cc.cwnd = t->snd.mss;

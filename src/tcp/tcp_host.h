@@ -52,6 +52,8 @@ struct tcp_host {
 	struct list ready;	     /* connections with events */
 	struct list listening_ready; /* listeners with events */
 	struct list output;	     /* connections with something to send */
+	struct list orphans;	     /* closed by the program; see orphan.c */
+	uint32_t orphan_count;
 	struct list leaving; /* TIME-WAIT, orphaned FIN-WAIT-2; oldest first */
 	struct list starved; /* told EAGAIN for want of the stack's memory */
 	bool events_by_call; /* a call, not the poll, made one: to be taken */

@@ -228,6 +228,10 @@ static void advance(struct tow_tcp *t, const struct wire_tcp *seg,
 
 	flight_acked(t, ack, news);
 	t->progress_us = tcp_now(t);
+	t->soft_error = 0;
+	if (t->orphan)
+		orphan_progressed(t);
+	mtu_note_acked(t, news->largest_bytes);
 	send_queue_acked(t, news->acked_bytes - (fin_acked ? 1 : 0));
 	measure(t, seg, news);
 	t->recovery.backoffs = 0;
@@ -676,50 +680,4 @@ void tcp_input(struct tcp_host *host, struct net_packet *packet)
 		return;
 	}
 	find_receiver(host, packet, &seg);
-}
-
-/* -------------------------------------------------------------- ICMP errors */
-
-static bool error_is_about_us(const struct tow_tcp *t,
-			      const struct net_error *error)
-{
-	struct seq seq = seq_of(error->sequence);
-
-	/* RFC 5927 4.1: it must quote a segment that is in flight. */
-	return error->sequence_known && !seq_before(seq, t->snd.una) &&
-	       seq_before(seq, t->snd.nxt);
-}
-
-#define MTU_MIN_V4 552	/* RFC 5927 7.2 and common practice */
-#define MTU_MIN_V6 1280 /* RFC 8200 5 */
-
-/* RFC 1191 6.4, RFC 8201 5.2: never up, never below the floor. */
-static void on_too_big(struct tow_tcp *t, uint32_t mtu)
-{
-	uint32_t floor = tow_addr_is_v4(&t->path.dst) ? MTU_MIN_V4 : MTU_MIN_V6;
-
-	mtu = MAX(mtu, floor);
-	if (mtu >= t->snd.mtu || !tcp_synchronized(t))
-		return;
-	t->snd.mtu = mtu;
-	net_path_shrunk(tcp_net(t), &t->path.dst, mtu);
-	tcp_choose_mss(t);
-	/* It did not get through, but that was no congestion. */
-	flight_all_lost(t, true);
-	tcp_want_output(t);
-}
-
-/* RFC 1122 4.2.3.9, RFC 5461 3: hard errors end an attempt, no more. */
-void tcp_error(struct tcp_host *host, const struct net_error *error)
-{
-	struct tow_tcp *t = table_find(host, &error->local, &error->remote);
-
-	if (!t || !error_is_about_us(t, error)) {
-		net_drop(host->net, TOW_DROP_ICMP_UNMATCHED);
-		return;
-	}
-	if (error->mtu)
-		on_too_big(t, error->mtu);
-	else if (error->hard && !tcp_synchronized(t))
-		tcp_fail(t, error->error);
 }

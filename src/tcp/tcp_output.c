@@ -603,6 +603,18 @@ static unsigned send_packets(struct tow_tcp *t, uint32_t bytes,
 	return sent;
 }
 
+/* A probe is what comes next, in one packet larger than the others. */
+static bool send_mtu_probe(struct tow_tcp *t)
+{
+	uint32_t bytes = mtu_probe_bytes(t, t->send.end - t->send.next,
+					 window_room(t), congestion_room(t));
+
+	if (bytes == 0 || !send_next(t, bytes, bytes, false))
+		return false;
+	mtu_probe_sent(t, flight_at(t, seq_sub(t->snd.nxt, 1)));
+	return true;
+}
+
 /* A burst of at most @most packets. Returns how many segments it was. */
 static unsigned send_new(struct tow_tcp *t, unsigned most)
 {
@@ -610,6 +622,8 @@ static unsigned send_new(struct tow_tcp *t, unsigned most)
 
 	if (!has_news(t))
 		return 0;
+	if (t->mtu.state != MTU_SETTLED && send_mtu_probe(t))
+		return 1;
 	bytes = choose_bytes(t, per_packet, most);
 	if (bytes == 0 && !fin_is_next(t, 0))
 		return 0;

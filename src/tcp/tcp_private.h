@@ -25,6 +25,9 @@
  *	congestion.c      how much may be in flight; NewReno
  *	cubic.c           the same by CUBIC, RFC 9438
  *	hystart.c         leaving the first slow start in time, RFC 9406
+ *	mtu_probe.c       how large a packet may be: RFC 4821, RFC 8899
+ *	orphan.c          what the program closed, until it is delivered
+ *	tcp_error.c       what ICMP says, and how much of it is believed
  *	ecn.c             marks instead of drops, RFC 3168
  *	tcp_output.c      which segment is next; building it
  *	tcp_timer.c       what happens when nothing happens
@@ -40,12 +43,13 @@
 #include "tcp/tcp_host.h"
 #include "wire/wire_tcp.h"
 
-#define TCP_MSS_DEFAULT_V4 536	/* RFC 9293 3.7.1 */
-#define TCP_MSS_DEFAULT_V6 1220 /* RFC 9293 3.7.1 */
-#define TCP_MSS_MIN	   48 /* less is an attack (CVE-2019-11479); as Linux */
-#define TCP_MSS_SET_MIN	   88 /* what an application may ask for */
-#define TCP_WINDOW_MAX	   65535
-#define TCP_DUP_THRESHOLD  3 /* RFC 5681 3.2 */
+#define TCP_MSS_DEFAULT_V4   536  /* RFC 9293 3.7.1 */
+#define TCP_MSS_DEFAULT_V6   1220 /* RFC 9293 3.7.1 */
+#define TCP_MSS_MIN	     48 /* less is an attack (CVE-2019-11479); as Linux */
+#define TCP_MSS_SET_MIN	     88 /* what an application may ask for */
+#define TCP_WINDOW_MAX	     65535
+#define TCP_DUP_THRESHOLD    3	/* RFC 5681 3.2 */
+#define TCP_TIMESTAMPS_BYTES 12 /* with padding, on each segment */
 
 #define TCP_RTO_FIRST_US     1000000u	/* RFC 6298 2.1 */
 #define TCP_RTO_LOST_SYN_US  3000000u	/* RFC 6298 5.7 */
@@ -97,6 +101,9 @@ struct tcp_settings {
 	uint8_t congestion;  /* enum tow_tcp_congestion */
 	uint8_t ecn;	     /* enum tow_tcp_ecn */
 	uint8_t syn_cookies; /* enum tow_tcp_cookies; listeners */
+	uint8_t mtu_probe;
+	uint8_t syn_retries; /* 0: TCP_SYN_RETRIES, TCP_SYN_ACK_RETRIES */
+	uint8_t ttl, tos;    /* 0: the stack's, 0 */
 	bool nodelay, cork;
 	bool recv_posted; /* no window but for what is posted */
 };
@@ -235,9 +242,10 @@ struct flight {
 
 /* What an acknowledgement did; input for recovery, RTT and congestion. */
 struct ack_news {
-	uint32_t acked_bytes;  /* cumulatively, now */
-	uint32_t sacked_bytes; /* newly */
-	uint64_t rtt_sent_us;  /* when the newest such was sent, only once; 0 */
+	uint32_t acked_bytes;	/* cumulatively, now */
+	uint32_t sacked_bytes;	/* newly */
+	uint32_t largest_bytes; /* of the records acknowledged */
+	uint64_t rtt_sent_us; /* when the newest such was sent, only once; 0 */
 	bool dsack;
 	bool window_changed;
 };
@@ -368,6 +376,37 @@ struct rtt {
 void rtt_init(struct rtt *rtt);
 void rtt_sample(struct rtt *rtt, uint64_t us);
 uint32_t rtt_backed_off(const struct tow_tcp *t);
+
+/* ---------------------------------------------------------------- path MTU */
+
+enum mtu_state {
+	MTU_SETTLED,   /* nothing to find out */
+	MTU_WAITING,   /* until raise_s: then something larger is tried */
+	MTU_SEARCHING, /* by probes */
+};
+
+struct mtu {
+	uint8_t state;	      /* enum mtu_state */
+	uint16_t high;	      /* IP bytes; nothing larger is tried */
+	uint16_t probe;	      /* IP bytes of the probe that is out; 0: none */
+	uint16_t acked_bytes; /* payload of the largest packet acknowledged */
+	uint16_t claimed;     /* by ICMP, and not believed yet; 0: nothing */
+	uint32_t raise_s;
+	struct seq probe_seq, probe_end, claimed_seq;
+};
+
+uint32_t mtu_floor(const struct tow_tcp *t);
+uint32_t mtu_payload(const struct tow_tcp *t, uint32_t mtu);
+void mtu_begin(struct tow_tcp *t);
+void mtu_lower(struct tow_tcp *t, uint32_t mtu);
+void mtu_believe(struct tow_tcp *t, uint32_t mtu);
+uint32_t mtu_probe_bytes(struct tow_tcp *t, uint64_t queued, uint32_t window,
+			 uint32_t cwnd);
+void mtu_probe_sent(struct tow_tcp *t, const struct sent *s);
+void mtu_on_ack(struct tow_tcp *t);
+bool mtu_probe_lost(struct tow_tcp *t);
+bool mtu_probe_refused(struct tow_tcp *t, struct seq seq, uint32_t mtu);
+void mtu_on_timeout(struct tow_tcp *t);
 
 /* ---------------------------------------------------------------- receiver */
 
@@ -518,7 +557,8 @@ struct tow_tcp {
 	};
 	struct net_path path; /* with both addresses and the peer's zone */
 	uint16_t local_port, remote_port, local_zone;
-	int16_t error; /* TOW_E*: why it is over */
+	int16_t error;	    /* TOW_E*: why it is over */
+	int16_t soft_error; /* what ICMP says; 0 when there is progress */
 
 	uint32_t generation; /* of this record: 24 bits, see place_token() */
 	uint8_t state;	     /* enum tow_tcp_state */
@@ -531,6 +571,7 @@ struct tow_tcp {
 	bool promoted : 1;   /* the handshake is complete */
 	bool sack : 1, timestamps : 1, scaling : 1; /* both sides want them */
 	bool hashed : 1;
+	bool orphan : 1; /* in host->orphans */
 	bool fin_sent : 1;
 	bool cleanly_closed : 1; /* both FINs acknowledged: not an error */
 	uint8_t probes;		 /* unanswered: zero window or keepalive */
@@ -577,6 +618,7 @@ struct tow_tcp {
 	struct congestion cc;
 	struct rtt rtt;
 	struct ecn ecn;
+	struct mtu mtu;
 	struct receive receive;
 	struct posts *posts; /* NULL: none are, see struct posts */
 	struct borrower borrower;
@@ -652,10 +694,17 @@ void table_free_ledger(struct tow_tcp *t);
 int table_pick_port(struct tcp_host *host, struct tow_endpoint *local,
 		    const struct tow_endpoint *remote);
 void settings_default(struct tcp_settings *set, const struct tow_config *cfg);
+bool settings_has(enum tow_tcp_option option);
 int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 		 int64_t value);
 int64_t settings_get(const struct tcp_settings *set,
 		     enum tow_tcp_option option);
+
+/* orphan.c */
+void orphan_add(struct tow_tcp *t);
+void orphan_forget(struct tow_tcp *t);
+void orphan_progressed(struct tow_tcp *t);
+void orphan_make_room(struct tcp_host *host);
 
 /* tcp_listen.c */
 struct tow_tcp *listen_input(struct tow_listener *l, struct net_packet *packet,
@@ -675,6 +724,7 @@ bool cookie_is_awaited(const struct tow_listener *l);
 /* tcp_connect.c: numbers and options that both ways of opening share */
 struct seq tcp_new_isn(const struct tow_tcp *t);
 void tcp_choose_mss(struct tow_tcp *t);
+uint32_t tcp_headers_bytes(const struct tow_tcp *t);
 void tcp_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg);
 int tcp_open_path(struct tow_tcp *t);
 void tcp_offer(struct tow_tcp *t);
@@ -781,6 +831,17 @@ static inline void receive_advance(struct tow_tcp *t, uint32_t bytes)
 {
 	t->rcv.nxt = seq_add(t->rcv.nxt, bytes);
 	t->rcv.bytes += bytes;
+}
+
+/* Packets of that much payload arrive; a claim that they do not was a lie. */
+static inline void mtu_note_acked(struct tow_tcp *t, uint32_t bytes)
+{
+	bytes = MIN(bytes, t->snd.mss);
+	t->mtu.acked_bytes = (uint16_t)MAX(t->mtu.acked_bytes, bytes);
+	if (t->mtu.claimed && seq_after(t->snd.una, t->mtu.claimed_seq))
+		t->mtu.claimed = 0;
+	if (t->mtu.probe)
+		mtu_on_ack(t);
 }
 
 static inline uint32_t tcp_in_flight(const struct tow_tcp *t)

@@ -56,6 +56,7 @@ bool tcp_synchronized(const struct tow_tcp *t)
 static void leave_at(struct tow_tcp *t, uint64_t at_us)
 {
 	timer_set(t, TIMER_LIFE, at_us);
+	orphan_forget(t);
 	list_remove(&t->queue);
 	list_append(&t->host->leaving, &t->queue);
 }
@@ -80,6 +81,7 @@ static void begin_closed(struct tow_tcp *t)
 	for (int i = 0; i < TCP_TIMERS; i++)
 		timer_clear(t, (enum tcp_timer)i);
 	listen_forget(t);
+	orphan_forget(t);
 	list_remove(&t->queue);
 	list_remove(&t->output);
 	table_remove(t);

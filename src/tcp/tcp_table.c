@@ -74,6 +74,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	list_init(&host->ready);
 	list_init(&host->listening_ready);
 	list_init(&host->output);
+	list_init(&host->orphans);
 	list_init(&host->leaving);
 	list_init(&host->starved);
 	list_init(&host->placing);
@@ -234,6 +235,10 @@ struct tow_tcp *table_new(struct tcp_host *host,
 		t = take_free(host);
 	}
 	if (!t) {
+		orphan_make_room(host);
+		t = take_free(host);
+	}
+	if (!t) {
 		net_count(host->net, TOW_COUNTER_NO_CONNECTIONS);
 		return NULL;
 	}
@@ -318,12 +323,14 @@ void settings_default(struct tcp_settings *set, const struct tow_config *cfg)
 		.congestion = TOW_TCP_CUBIC,
 		.ecn = TOW_TCP_ECN_ACCEPT,
 		.syn_cookies = TOW_TCP_COOKIES_NEEDED,
+		.mtu_probe = 1,
 	};
 }
 
 #define RECV_BYTES_MIN 4096
 #define BYTES_MAX      (1 << 30)
 #define SECONDS_MAX    (1 << 20)
+#define TOS_ECN	       3 /* RFC 3168 5 */
 
 static const struct {
 	int64_t min, max;
@@ -344,12 +351,21 @@ static const struct {
 	[TOW_TCP_CORK] = { 0, 1 },
 	[TOW_TCP_SYN_COOKIES] = { TOW_TCP_COOKIES_NEVER,
 				  TOW_TCP_COOKIES_ALWAYS },
+	[TOW_TCP_MTU_PROBE] = { 0, 2 },
+	[TOW_TCP_SYN_RETRIES] = { 0, 127 },
+	[TOW_TCP_TTL] = { 0, 255 },
+	[TOW_TCP_TOS] = { 0, 255 },
 };
+
+bool settings_has(enum tow_tcp_option option)
+{
+	return (unsigned)option < LENGTH(ranges);
+}
 
 int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 		 int64_t value)
 {
-	if ((unsigned)option >= LENGTH(ranges) || value < ranges[option].min ||
+	if (!settings_has(option) || value < ranges[option].min ||
 	    value > ranges[option].max)
 		return TOW_EINVAL;
 	switch (option) {
@@ -398,6 +414,18 @@ int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 	case TOW_TCP_SYN_COOKIES:
 		set->syn_cookies = (uint8_t)value;
 		break;
+	case TOW_TCP_MTU_PROBE:
+		set->mtu_probe = (uint8_t)value;
+		break;
+	case TOW_TCP_SYN_RETRIES:
+		set->syn_retries = (uint8_t)value;
+		break;
+	case TOW_TCP_TTL:
+		set->ttl = (uint8_t)value;
+		break;
+	case TOW_TCP_TOS:
+		set->tos = (uint8_t)value & (uint8_t)~TOS_ECN;
+		break;
 	}
 	return 0;
 }
@@ -435,6 +463,14 @@ int64_t settings_get(const struct tcp_settings *set, enum tow_tcp_option option)
 		return set->cork;
 	case TOW_TCP_SYN_COOKIES:
 		return set->syn_cookies;
+	case TOW_TCP_MTU_PROBE:
+		return set->mtu_probe;
+	case TOW_TCP_SYN_RETRIES:
+		return set->syn_retries;
+	case TOW_TCP_TTL:
+		return set->ttl;
+	case TOW_TCP_TOS:
+		return set->tos;
 	}
 	return TOW_EINVAL;
 }

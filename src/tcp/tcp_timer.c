@@ -79,11 +79,14 @@ static void give_up(struct tow_tcp *t, bool tell_peer)
 	tcp_count(t, TOW_COUNTER_TCP_TIMEOUTS);
 	if (tell_peer)
 		tcp_send_control(t, TH_RST | TH_ACK);
-	tcp_fail(t, TOW_ETIMEDOUT);
+	/* RFC 1122 4.2.3.9: what the network said on the way to this. */
+	tcp_fail(t, t->soft_error ? t->soft_error : TOW_ETIMEDOUT);
 }
 
 static unsigned retries_max(const struct tow_tcp *t)
 {
+	if (!tcp_synchronized(t) && t->set.syn_retries)
+		return t->set.syn_retries;
 	if (t->state == TOW_TCP_SYN_SENT)
 		return TCP_SYN_RETRIES;
 	if (t->state == TOW_TCP_SYN_RECEIVED)
@@ -167,6 +170,7 @@ static void on_retransmit(struct tow_tcp *t)
 		return;
 	}
 	recovery_on_timeout(t);
+	mtu_on_timeout(t);
 	back_off(t);
 	tcp_want_output(t);
 }

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Path MTU found by probes of real data, without ICMP: RFC 4821, RFC 8899; and
+ * what ICMP says when it is not to be believed at once: RFC 5927 7.2.
+ */
+#include "tcp_peer.h"
+
+static uint32_t headers(const struct rig *r)
+{
+	return r->options.family == IPV4 ? 40 : 60;
+}
+
+static uint32_t base_mss(const struct rig *r)
+{
+	return r->options.family == IPV4 ? 1024 : 1220;
+}
+
+/* A network that swallows packets with more than @most bytes of payload. */
+struct hole {
+	uint32_t most, una, largest, dropped;
+};
+
+/* Deliver what was sent: cumulative ACKs, SACK for what is beyond a gap. */
+static void deliver(struct rig *r, struct hole *h)
+{
+	uint32_t got[64][2];
+	unsigned n = 0;
+
+	while (waiting(r)) {
+		const struct segment *s = next(r);
+
+		if (s->bytes > h->most) {
+			h->dropped++;
+			continue;
+		}
+		h->largest = s->bytes > h->largest ? s->bytes : h->largest;
+		if (s->seq <= h->una && s->seq + s->bytes > h->una) {
+			h->una = s->seq + s->bytes;
+			for (unsigned i = 0; i < n; i++)
+				if (got[i][0] <= h->una && got[i][1] > h->una)
+					h->una = got[i][1];
+			inject(r, .flags = ACK, .seq = 1, .ack = h->una);
+		} else if (s->seq > h->una && n < 64) {
+			got[n][0] = s->seq;
+			got[n][1] = s->seq + s->bytes;
+			inject(r, .flags = ACK, .seq = 1, .ack = h->una,
+			       .sacks = 1,
+			       .sack = { { s->seq, s->seq + s->bytes } });
+			n++;
+		}
+	}
+}
+
+static void run(struct rig *r, struct hole *h, unsigned ms)
+{
+	for (unsigned i = 0; i < ms && loan_status(r, 1) == 1; i++) {
+		deliver(r, h);
+		advance_ms(r, 1);
+	}
+}
+
+static void open_wide(struct rig *r)
+{
+	r->options.offer.mss = 1460;
+	r->options.offer.ts = false;
+	r->options.offer.wscale = 8;
+	r->options.offer.window = 8u << 20;
+	handshake_passive(r);
+	forget(r);
+}
+
+/* RFC 4821 7.7, RFC 8899 4.3: large segments vanish, no ICMP comes */
+TCP_TEST(black_hole_is_survived_by_smaller_packets)
+{
+	struct hole h = { .most = base_mss(r) + 50, .una = 1 };
+
+	open_wide(r);
+	CHECK_EQ(app_lend(r, 200000, 1, 0), 0);
+	run(r, &h, 20000);
+	CHECK_EQ(loan_status(r, 1), 0);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_BLACK_HOLES), 1u);
+	CHECK_LE(info_of(r).mss, base_mss(r) + 50);
+}
+
+/* RFC 4821 7.3: and as large again as the path really takes */
+TCP_TEST(probes_find_how_large_packets_may_be)
+{
+	struct hole h = { .most = 1300 - headers(r) + 30, .una = 1 };
+
+	open_wide(r);
+	CHECK_EQ(app_lend(r, 2000000, 1, 0), 0);
+	run(r, &h, 30000);
+	CHECK_EQ(loan_status(r, 1), 0);
+	CHECK_GE(counter(r, TOW_COUNTER_TCP_MTU_PROBES), 2u);
+	CHECK_LE(info_of(r).mss, h.most);
+	CHECK_GE(info_of(r).mss + 8, h.most);
+}
+
+/* TOW_TCP_MTU_PROBE 2: begins at the base and is up after a few probes */
+TCP_TEST(search_from_the_beginning_starts_at_the_base)
+{
+	struct hole h = { .most = 1500, .una = 1 };
+
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_MTU_PROBE, 2), 0);
+	open_wide(r);
+	CHECK_EQ(info_of(r).mss, base_mss(r));
+	CHECK_EQ(app_lend(r, 2000000, 1, 0), 0);
+	run(r, &h, 10000);
+	CHECK_EQ(loan_status(r, 1), 0);
+	CHECK_GE(info_of(r).mss + 8, 1500 - headers(r));
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 0u);
+}
+
+/* RFC 4821 7.6.2: a probe that is lost alone is no congestion */
+TCP_TEST(lost_probe_is_no_congestion)
+{
+	struct hole h = { .most = base_mss(r), .una = 1 };
+	uint32_t cwnd = 0;
+
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_MTU_PROBE, 2), 0);
+	open_wide(r);
+	CHECK_EQ(app_lend(r, 2000000, 1, 0), 0);
+	while (counter(r, TOW_COUNTER_TCP_MTU_PROBES) == 0 && h.una < 900000) {
+		cwnd = info_of(r).cwnd_bytes;
+		run(r, &h, 1);
+	}
+	CHECK_GE(counter(r, TOW_COUNTER_TCP_MTU_PROBES), 1u);
+	run(r, &h, 20);
+	CHECK_GT(h.dropped, 0u);
+	CHECK_GE(info_of(r).cwnd_bytes, cwnd);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 0u);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 0u);
+	run(r, &h, 20000);
+	CHECK_EQ(loan_status(r, 1), 0);
+	CHECK_EQ(info_of(r).mss, base_mss(r));
+}
+
+/* RFC 1191 6.3, RFC 8201 4: after ten minutes larger ones are tried again */
+TCP_TEST(path_is_tried_larger_again_after_ten_minutes)
+{
+	struct hole h = { .most = 1500, .una = 1 };
+
+	open_wide(r);
+	CHECK_EQ(app_lend(r, 1000, 9, 0), 0);
+	inject_icmp(r, ICMP_TOO_BIG, 1300, 1, 0);
+	CHECK_EQ(info_of(r).mss, 1300 - headers(r));
+	deliver(r, &h);
+	advance_ms(r, 601000);
+	CHECK_EQ(app_lend(r, 1000000, 1, 0), 0);
+	run(r, &h, 10000);
+	CHECK_EQ(loan_status(r, 1), 0);
+	CHECK_GE(info_of(r).mss + 8, 1500 - headers(r));
+}
+
+/* TOW_TCP_MTU_PROBE 0: what times out is sent again as it was */
+TCP_TEST(without_probing_packets_stay_as_large_as_they_are)
+{
+	uint32_t mss = 1500 - headers(r);
+
+	open_wide(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_MTU_PROBE, 0), 0);
+	CHECK_EQ(app_lend(r, 100000, 1, 0), 0);
+	advance_ms(r, 30000);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_BLACK_HOLES), 0u);
+	CHECK_EQ(info_of(r).mss, mss);
+}
+
+/* attacks: ICMP attacks on TCP (RFC 5927 7.2). Packets that arrived before
+ * are believed more than a claim that they do not. */
+TCP_TEST(packet_too_big_waits_for_a_timeout_where_larger_ones_arrived)
+{
+	struct hole h = { .most = 1500, .una = 1 };
+	uint32_t mss = 1500 - headers(r);
+
+	open_wide(r);
+	CHECK_EQ(app_lend(r, 5 * mss, 9, 0), 0);
+	deliver(r, &h);
+	CHECK_EQ(app_lend(r, 3 * mss, 1, 0), 0);
+	forget(r);
+	inject_icmp(r, ICMP_TOO_BIG, 1300, h.una, 0);
+	CHECK_EQ(info_of(r).mss, mss);
+	advance_ms(r, 1500);
+	CHECK_EQ(info_of(r).mss, 1300 - headers(r));
+}
+
+/* The same attack: an ACK of the packet in question shows that it was a lie */
+TCP_TEST(packet_too_big_about_what_is_then_acknowledged_is_forgotten)
+{
+	struct hole h = { .most = 1500, .una = 1 };
+	uint32_t mss = 1500 - headers(r);
+
+	open_wide(r);
+	CHECK_EQ(app_lend(r, 5 * mss, 9, 0), 0);
+	deliver(r, &h);
+	CHECK_EQ(app_lend(r, 3 * mss, 1, 0), 0);
+	inject_icmp(r, ICMP_TOO_BIG, 1300, h.una, 0);
+	inject(r, .flags = ACK, .seq = 1, .ack = h.una + mss);
+	forget(r);
+	advance_ms(r, 1500);
+	CHECK_EQ(info_of(r).mss, mss);
+}
+
+/* RFC 1122 4.2.3.9: a soft error is the reason when it ends in silence */
+TCP_TEST(soft_error_is_the_reason_of_a_timeout)
+{
+	connect_out(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_SYN_RETRIES, 2), 0);
+	inject_icmp(r, ICMP_HOST_UNREACHABLE, 0, 0, 0);
+	CHECK_EQ(state_of(r), TOW_TCP_SYN_SENT);
+	advance_ms(r, 7500);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+	CHECK_EQ(event_of(r, TOW_EVENT_CLOSED)->status, TOW_EHOSTUNREACH);
+}
+
+/* RFC 9293 3.8.3: as many SYNs as the program wants */
+TCP_TEST(syn_is_retried_as_often_as_the_program_says)
+{
+	connect_out(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_SYN_RETRIES, 3), 0);
+	forget(r);
+	advance_ms(r, 60000);
+	CHECK_EQ(waiting(r), 3u);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+	forget(r);
+}
+
+/* RFC 1122 4.2.4.2, 4.1.4: TTL and type of service of each connection */
+TCP_TEST(ttl_and_tos_are_the_programs)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_TTL, 7), 0);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_TOS, 0xb8 | 3), 0);
+	forget(r);
+	app_send(r, 100, 0);
+	CHECK_EQ(peek(r)->ttl, 7u);
+	CHECK_EQ(peek(r)->tos, 0xb8u);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_TTL, 256), TOW_EINVAL);
+}
