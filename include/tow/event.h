@@ -40,6 +40,7 @@ enum tow_event_type {
 	TOW_EVENT_REVOKE,   /* tcp, udp: borrow again; see tow/owner.h */
 	TOW_EVENT_ADDRESS,  /* stack: a link's addresses are others; token is
 			     * its number; see tow/autoconf.h */
+	TOW_EVENT_URGENT,   /* tcp: a mark in the stream: tow_tcp_urgent() */
 };
 
 struct tow_event {
@@ -55,6 +56,12 @@ struct tow_event {
 	void *object;	/* struct tow_listener, tow_tcp or tow_udp */
 	void *user;	/* what tow_*_set_user() left there, also when closed */
 	uint64_t token; /* LOAN, POST: as given to lend, post */
+
+	/*
+	 * LOAN of tcp: when the last byte went to the device first, and when
+	 * the poll began that took its acknowledgement; 0: it did not happen.
+	 */
+	uint64_t sent_us, acked_us;
 
 	/*
 	 * POST: how many of the buffer's first bytes are the stream's, and how

@@ -76,6 +76,10 @@ enum tow_tcp_option {
 	TOW_TCP_TTL,	     /* or hop limit, of packets sent; 0: the stack's */
 	TOW_TCP_TOS,	     /* or traffic class; the lowest two bits are ECN's
 			      * and stay 0 */
+	TOW_TCP_NOTSENT_LOWAT, /* bytes that may wait to be sent the first time
+				* before TOW_EAGAIN; 0: TOW_TCP_SEND_BYTES */
+	TOW_TCP_USER_TIMEOUT_TELL, /* 0, 1: 1 tells the peer the user timeout,
+				    * and heeds the peer's (RFC 5482) */
 };
 
 enum tow_tcp_congestion {
@@ -100,6 +104,8 @@ enum tow_tcp_cookies {
 enum tow_tcp_flag {
 	TOW_TCP_MORE =
 		1 << 0, /* more follows soon: do not send a short segment */
+	TOW_TCP_EOR = 1 << 1, /* a record ends: no segment has bytes of two */
+	TOW_TCP_URGENT = 1 << 2, /* the last byte is urgent (RFC 9293 3.8.5) */
 };
 
 struct tow_tcp_info {
@@ -108,14 +114,34 @@ struct tow_tcp_info {
 	uint32_t cwnd_bytes;
 	uint32_t ssthresh_bytes;
 	uint32_t srtt_us; /* 0 before the first measurement */
+	uint32_t rttvar_us;
+	uint32_t min_rtt_us;
 	uint32_t rto_us;
 	uint32_t send_window_bytes;
 	uint32_t recv_window_bytes;
 	uint32_t in_flight_bytes;
 	uint64_t queued_bytes; /* not yet acknowledged, sent or not */
 	uint64_t unread_bytes;
-	uint64_t received_bytes; /* in order, with those */
-	uint32_t retransmits;
+	uint64_t received_bytes;	   /* in order, with those */
+	uint64_t acked_bytes;		   /* of what was queued */
+	uint64_t unsent_bytes;		   /* queued, and never sent */
+	uint64_t retransmitted_bytes;	   /* of payload */
+	uint32_t retransmits;		   /* segments */
+	uint32_t sacked_bytes, lost_bytes; /* of those in flight */
+	uint64_t delivery_rate;		   /* bytes a second, 0: not measured */
+	/* How long data was queued, and held up by whom. */
+	uint64_t busy_us;
+	uint64_t window_limited_us;		 /* the peer's window */
+	uint64_t buffer_limited_us;		 /* TOW_TCP_SEND_BYTES */
+	uint32_t last_sent_us, last_received_us; /* data, so long ago; 0: never;
+						  * at most UINT32_MAX */
+	uint32_t mtu;				 /* IP bytes per packet */
+	uint16_t peer_mss;		/* as it said, or the default */
+	uint16_t own_mss;		/* as we said */
+	uint8_t send_scale, recv_scale; /* RFC 7323 */
+	uint8_t backoffs;		/* timeouts in a row */
+	uint8_t probes;	 /* unanswered: keepalive, closed window */
+	bool recovering; /* a loss is being repaired */
 	bool sack, timestamps, window_scaling;
 	bool ecn;		/* both ends agreed on it */
 	uint32_t ecn_marks_in;	/* segments that came with CE */
@@ -202,6 +228,18 @@ TOW_API int64_t tow_tcp_send(struct tow_tcp *tcp, const void *data,
 TOW_API int tow_tcp_lend(struct tow_tcp *tcp, const struct tow_span *spans,
 			 int count, uint64_t token,
 			 unsigned flags) TOW_MUST_USE;
+
+/*
+ * tow_tcp_urgent() - how far is the urgent byte?
+ *
+ * Urgent data stays in the stream (RFC 6093 4.1). TOW_EVENT_URGENT says that
+ * there is a mark, or that it moved ahead. Nothing stops at it: who wants to,
+ * reads so many bytes and then the one.
+ *
+ * Returns: n >= 0      unread bytes before the last urgent one; 0: it is next
+ *          TOW_EAGAIN  there is none, or it was read
+ */
+TOW_API int64_t tow_tcp_urgent(const struct tow_tcp *tcp);
 
 /* Bytes that tow_tcp_send() would take now; 0 when it would say EAGAIN. */
 TOW_API uint64_t tow_tcp_send_room(const struct tow_tcp *tcp);

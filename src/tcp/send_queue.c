@@ -115,15 +115,75 @@ static void enqueue(struct tow_tcp *t, struct loan *loan)
 	q->loans++;
 }
 
+/* All of a call was queued, with these flags. */
 void send_queue_note(struct tow_tcp *t, unsigned flags)
 {
 	t->send.more = flags & TOW_TCP_MORE;
+	if (flags & TOW_TCP_URGENT)
+		urgent_send(t);
+	if (flags & TOW_TCP_EOR && !(t->send.tail->flags & LOAN_EOR)) {
+		t->send.tail->flags |= LOAN_EOR;
+		t->send.records++;
+	}
+}
+
+/* How many bytes more may wait. */
+uint64_t send_queue_room_bytes(const struct tow_tcp *t)
+{
+	const struct send_queue *q = &t->send;
+	uint64_t queued = q->end - q->acked, unsent = q->end - q->next;
+	uint64_t most = t->set.send_bytes;
+	uint64_t room = most > queued ? most - queued : 0;
+
+	most = t->set.notsent_lowat;
+	if (most)
+		room = MIN(room, most > unsent ? most - unsent : 0);
+	return room;
 }
 
 /* Any room counts: a loan of any length is then taken whole. */
 bool send_queue_room(const struct tow_tcp *t)
 {
-	return t->send.end - t->send.acked < t->set.send_bytes;
+	return send_queue_room_bytes(t) > 0;
+}
+
+static void tell_writable(struct tow_tcp *t)
+{
+	t->want_write = false;
+	tcp_pend(t, PENDING_WRITABLE);
+}
+
+/*
+ * The next @bytes went out for the first time. With TOW_TCP_NOTSENT_LOWAT that
+ * makes room, and as in Linux the program hears of it when it is half.
+ */
+void send_queue_sent(struct tow_tcp *t, uint32_t bytes)
+{
+	struct send_queue *q = &t->send;
+
+	q->next += bytes;
+	for (; q->cursor && q->cursor->start + q->cursor->bytes <= q->next;
+	     q->cursor = q->cursor->next)
+		q->cursor->sent_us = tcp_now(t);
+	if (t->set.notsent_lowat && t->want_write &&
+	    q->end - q->next <= t->set.notsent_lowat / 2 && send_queue_room(t))
+		tell_writable(t);
+}
+
+/*
+ * Bytes from @offset, which is in @loan or later, to the end of its record:
+ * where the program said TOW_TCP_EOR, or to the end of all.
+ */
+uint64_t send_queue_record(const struct tow_tcp *t, const struct loan *loan,
+			   uint64_t offset)
+{
+	for (; loan; loan = loan->next) {
+		uint64_t end = loan->start + loan->bytes;
+
+		if (end > offset && loan->flags & LOAN_EOR)
+			return end - offset;
+	}
+	return t->send.end - offset;
 }
 
 static void copy_in(struct tow_tcp *t, struct loan *loan, const uint8_t *data,
@@ -169,7 +229,7 @@ static uint32_t append_to_tail(struct tow_tcp *t, const uint8_t *data,
 	bytes = MIN(bytes, tail->room);
 	if (bytes == 0)
 		return 0;
-	if (tail->flags & LOAN_TOKEN)
+	if (tail->flags & (LOAN_TOKEN | LOAN_EOR))
 		return append_behind(t, tail, data, bytes, why);
 	copy_in(t, tail, data, bytes, why);
 	tail->bytes += bytes;
@@ -246,10 +306,8 @@ uint32_t send_queue_append(struct tow_tcp *t, const uint8_t *data,
 int64_t send_queue_copy(struct tow_tcp *t, const uint8_t *data, size_t bytes,
 			unsigned flags)
 {
-	uint64_t queued = t->send.end - t->send.acked;
-	uint64_t room =
-		t->set.send_bytes > queued ? t->set.send_bytes - queued : 0;
-	uint32_t want = (uint32_t)MIN(MIN(bytes, room), 1u << 30);
+	uint32_t want =
+		(uint32_t)MIN(MIN(bytes, send_queue_room_bytes(t)), 1u << 30);
 	uint32_t taken = send_queue_append(t, data, want, TOW_COPY_TX_SEND);
 
 	if (taken < want)
@@ -338,8 +396,8 @@ static void queue_passed_span(struct tow_tcp *t, struct tow_buf *buf,
 {
 	struct loan *loan = t->send.tail;
 
-	if (loan && loan->flags & LOAN_PASSED && loan->buf == buf &&
-	    loan->ptr + loan->bytes == ptr) {
+	if (loan && (loan->flags & (LOAN_PASSED | LOAN_EOR)) == LOAN_PASSED &&
+	    loan->buf == buf && loan->ptr + loan->bytes == ptr) {
 		loan->bytes += bytes;
 		t->send.end += bytes;
 		if (!t->send.cursor)
@@ -403,12 +461,14 @@ static void finish(struct tow_tcp *t, struct loan *loan, int status)
 {
 	t->send.loans--;
 	t->send.chunks -= loan->flags & LOAN_COPIED ? 1 : 0;
+	t->send.records -= loan->flags & LOAN_EOR ? 1 : 0;
 	if (!(loan->flags & LOAN_TOKEN)) {
 		loan_free(t->host, loan);
 		return;
 	}
 	give_chunk(t->host, loan);
 	loan->status = status;
+	loan->start = tcp_now(t);
 	loan->next = NULL;
 	if (!t->send.done)
 		t->send.done_tail = &t->send.done;
@@ -443,10 +503,8 @@ void send_queue_acked(struct tow_tcp *t, uint64_t bytes)
 	t->send.acked += bytes;
 	ASSERT(t->send.acked <= t->send.next);
 	release(t);
-	if (t->want_write && send_queue_room(t)) {
-		t->want_write = false;
-		tcp_pend(t, PENDING_WRITABLE);
-	}
+	if (t->want_write && send_queue_room(t))
+		tell_writable(t);
 }
 
 /* The connection is over: nothing more will be sent or acknowledged. */

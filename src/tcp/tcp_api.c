@@ -34,6 +34,8 @@ static bool take_loan(struct tow_tcp *t, struct tow_event *out)
 		.object = t->app_closed ? NULL : t,
 		.user = t->user,
 		.token = loan->token,
+		.sent_us = loan->sent_us,
+		.acked_us = loan->status == 0 ? loan->start : 0,
 	};
 	loan_free(t->host, loan);
 	return true;
@@ -45,6 +47,7 @@ static const struct {
 } readiness[] = {
 	{ PENDING_CONNECTED, TOW_EVENT_CONNECTED },
 	{ PENDING_REVOKE, TOW_EVENT_REVOKE },
+	{ PENDING_URGENT, TOW_EVENT_URGENT },
 	{ PENDING_READABLE, TOW_EVENT_READABLE },
 	{ PENDING_WRITABLE, TOW_EVENT_WRITABLE },
 	{ PENDING_CLOSED, TOW_EVENT_CLOSED }, /* the last there is */
@@ -399,11 +402,7 @@ int tow_tcp_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 
 uint64_t tow_tcp_send_room(const struct tow_tcp *t)
 {
-	uint64_t queued = t->send.end - t->send.acked;
-
-	if (may_queue(t) < 0 || queued >= t->set.send_bytes)
-		return 0;
-	return t->set.send_bytes - queued;
+	return may_queue(t) < 0 ? 0 : send_queue_room_bytes(t);
 }
 
 /* --------------------------------------------------------------- receiving */
@@ -594,6 +593,12 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 	case TOW_TCP_RECV_POSTED:
 		tcp_after_read(t);
 		break;
+	case TOW_TCP_USER_TIMEOUT_MS:
+	case TOW_TCP_USER_TIMEOUT_TELL:
+		t->user_timeout_due = t->set.user_timeout_tell &&
+				      t->set.user_timeout_ms &&
+				      tcp_synchronized(t);
+		break;
 	case TOW_TCP_TTL:
 		t->path.ttl = t->set.ttl;
 		break;
@@ -630,6 +635,35 @@ void *tow_tcp_user(const struct tow_tcp *t)
 	return t->user;
 }
 
+static uint32_t ago_us(const struct tow_tcp *t, uint64_t at_us)
+{
+	return at_us ? (uint32_t)MIN(tcp_now(t) - at_us, UINT32_MAX) : 0;
+}
+
+/* What holds the sender up, what is lost, and for how long. */
+static void info_of_sending(const struct tow_tcp *t, struct tow_tcp_info *out)
+{
+	uint64_t window_us = hold_us(t, HOLD_WINDOW);
+	uint64_t buffer_us = hold_us(t, HOLD_BUFFER);
+
+	out->busy_us = hold_us(t, HOLD_BUSY) + window_us + buffer_us;
+	out->window_limited_us = window_us;
+	out->buffer_limited_us = buffer_us;
+	out->sacked_bytes = t->flight.sacked_bytes;
+	out->lost_bytes = t->flight.lost_bytes;
+	out->retransmits = t->retransmits;
+	out->retransmitted_bytes = t->retransmitted_bytes;
+	out->recovering = t->recovery.state != RECOVERY_NONE;
+	out->backoffs = t->recovery.backoffs;
+	out->probes = t->probes;
+	out->last_sent_us = ago_us(t, t->last_data_us);
+	if (t->rcv.data_ms)
+		out->last_received_us = (uint32_t)MIN(
+			((uint32_t)(tcp_now(t) / 1000) - t->rcv.data_ms) *
+				1000ull,
+			UINT32_MAX);
+}
+
 void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 {
 	*out = (struct tow_tcp_info){
@@ -647,7 +681,15 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.unread_bytes =
 			t->receive.unread_bytes - t->receive.borrowed_bytes,
 		.received_bytes = t->rcv.bytes,
-		.retransmits = t->retransmits,
+		.rttvar_us = t->rtt.rttvar_us,
+		.min_rtt_us = t->rtt.min_us,
+		.acked_bytes = t->send.acked,
+		.unsent_bytes = t->send.end - t->send.next,
+		.mtu = t->snd.mtu,
+		.peer_mss = t->snd.mss_peer,
+		.own_mss = t->rcv.mss,
+		.send_scale = t->snd.scale,
+		.recv_scale = t->rcv.scale,
 		.sack = t->sack,
 		.timestamps = t->timestamps,
 		.window_scaling = t->scaling,
@@ -656,6 +698,7 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.ecn_marks_out = t->ecn.marks_out,
 		.placement = place_state(t),
 	};
+	info_of_sending(t, out);
 }
 
 struct tow_endpoint tow_tcp_local(const struct tow_tcp *t)

@@ -134,6 +134,7 @@ void tcp_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg)
 	t->rcv.acked = t->rcv.nxt;
 	if (seg->has_mss)
 		t->snd.mss_peer = MAX(seg->mss, TCP_MSS_MIN);
+	user_timeout_heard(t, seg);
 	t->sack = seg->sack_permitted;
 	t->timestamps = seg->has_timestamps;
 	t->scaling = seg->has_window_scale;

@@ -409,10 +409,6 @@ static void on_fin_again(struct tow_tcp *t)
 }
 
 /*
- * Urgent data stays in the stream where it is (RFC 6093 6): the sixth check
- * has nothing to do, and the urgent pointer is never used for anything.
- */
-/*
  * What the payload's sum is, if it was just verified in software: the whole
  * came out as all ones, so it is what headers and pseudo header leave of that.
  * It saves reading the bytes again if they are passed on.
@@ -536,6 +532,10 @@ static enum verdict segment_arrives(struct tow_tcp *t,
 		v = check_ack(t, seg, bytes); /* fifth */
 	if (v == PASS) {
 		update_timestamp(t, seg);
+		if (seg->user_timeout)
+			user_timeout_heard(t, seg);
+		if (seg->flags & TH_URG)
+			urgent_arrives(t, seg); /* sixth */
 		if (opens)
 			process_early(t);
 		process_payload(t, packet, seg); /* seventh and eighth */

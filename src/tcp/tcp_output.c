@@ -83,6 +83,8 @@ static struct wire_tcp header(struct tow_tcp *t, uint8_t flags)
 	}
 	if (!(flags & TH_RST)) {
 		report_fill(t, &h);
+		if (t->user_timeout_due)
+			user_timeout_tell(t, &h);
 		note_acked(t);
 	}
 	return h;
@@ -91,7 +93,7 @@ static struct wire_tcp header(struct tow_tcp *t, uint8_t flags)
 /* SACK blocks that go with a segment take their room from its payload. */
 static uint32_t payload_per_packet(const struct tow_tcp *t)
 {
-	uint32_t extra = report_bytes(t);
+	uint32_t extra = report_bytes(t) + (t->user_timeout_due ? 4 : 0);
 
 	return t->snd.mss > extra ? t->snd.mss - extra : 1;
 }
@@ -252,6 +254,7 @@ static struct wire_tcp syn_header(struct tow_tcp *t, bool answers, bool again)
 		.window = receive_advertise(t, true),
 	};
 
+	user_timeout_tell(t, &h);
 	if (h.has_timestamps) {
 		h.ts_value = tcp_timestamp(t);
 		h.ts_echo = answers ? t->ts.recent : 0;
@@ -338,7 +341,7 @@ static bool device_cuts(const struct tow_tcp *t)
 
 	/* Of a segment that is cut, each piece would say CWR: RFC 3168 6.1.2 */
 	return t->path.link->dev && t->path.link->dev->caps & cap &&
-	       !t->ecn.say_cwr;
+	       !t->ecn.say_cwr && !t->urgent.sends;
 }
 
 /* The most payload of one segment, whole packets of it. */
@@ -398,6 +401,9 @@ static uint8_t payload_flags(const struct tow_tcp *t, uint64_t end,
 	/* RFC 9293 3.9.1.2: the end of what was queued is pushed. */
 	if (bytes && end == t->send.end && (!t->send.more || t->send.waited))
 		flags |= TH_PSH;
+	if (bytes && t->send.records && end < t->send.end &&
+	    send_queue_record(t, t->send.head, end - 1) == 1)
+		flags |= TH_PSH;
 	return flags;
 }
 
@@ -420,6 +426,9 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 		return false;
 	data = MIN(s->bytes - (fin ? 1 : 0), segment_bytes_max(t, per_packet));
 	data = MIN(data, bytes_max);
+	if (t->send.records)
+		data = (uint32_t)MIN(data,
+				     send_queue_record(t, s->loan, s->offset));
 	if (data)
 		attached = send_queue_attach(t, buf, s->loan, s->offset, data);
 	whole = attached + (fin ? 1 : 0) == s->bytes;
@@ -433,10 +442,13 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 	}
 	h = header(t, payload_flags(t, s->offset + attached, attached, fin));
 	h.sequence = s->seq.n;
+	if (t->urgent.sends)
+		urgent_mark(t, &h);
 	mark_large(t, buf, per_packet);
 	s->sent_us = t->last_data_us = tcp_now(t);
 	flight_mark(t, s, SENT_EVER_RETRANS, 0);
 	t->retransmits++;
+	t->retransmitted_bytes += attached;
 	tcp_count(t, TOW_COUNTER_TCP_RETRANS_SEGS);
 	tcp_net(t)->stats.counters[TOW_COUNTER_TCP_RETRANS_BYTES] += attached;
 	transmit(t, buf, &h, whole ? s : NULL);
@@ -495,18 +507,22 @@ static bool may_send_short(struct tow_tcp *t)
 static uint32_t choose_bytes(struct tow_tcp *t, uint32_t per_packet,
 			     unsigned packets_max)
 {
-	uint64_t queued = t->send.end - t->send.next;
+	uint64_t queued = t->send.end - t->send.next, all = queued;
 	uint32_t window = window_room(t), cwnd = congestion_room(t);
 	uint32_t most = burst_bytes_max(t, per_packet, packets_max);
-	uint32_t bytes = (uint32_t)MIN(queued, most);
+	uint32_t bytes;
 
+	if (t->send.records) /* no further than to the end of a record */
+		queued = send_queue_record(t, t->send.cursor, t->send.next);
+	bytes = (uint32_t)MIN(queued, most);
 	if (cwnd < bytes) {
 		t->cc.limited = true;
 		/* cwnd counts whole segments: all of a packet, or none */
 		bytes = cwnd / per_packet * per_packet;
 	}
 	bytes = MIN(bytes, window);
-	if (bytes == queued && (bytes % per_packet == 0 || may_send_short(t)))
+	if (bytes == queued &&
+	    (bytes % per_packet == 0 || queued < all || may_send_short(t)))
 		return bytes;
 	if (bytes >= per_packet)
 		return bytes - bytes % per_packet;
@@ -557,8 +573,7 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
 		tow_buf_give(buf);
 		return false;
 	}
-	t->send.next += bytes;
-	t->send.cursor = send_queue_find(t->send.cursor, t->send.next);
+	send_queue_sent(t, bytes);
 	t->fin_sent |= fin;
 	t->send.waited = false;
 	if (answers_soon(t)) {
@@ -570,6 +585,8 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
 		timer_restart_retransmit(t);
 	h = header(t, payload_flags(t, t->send.next, bytes, fin));
 	h.sequence = s->seq.n;
+	if (t->urgent.sends)
+		urgent_mark(t, &h);
 	/* As Linux: a peer that merges packets hands on what it has here. */
 	if (last_of_burst || bytes > per_packet)
 		h.flags |= TH_PSH;
@@ -755,6 +772,7 @@ int tcp_output(struct tow_tcp *t)
 	}
 	if (t->ack_now && t->state >= TOW_TCP_SYN_RECEIVED)
 		sent += send_owed_ack(t);
+	hold_note(t);
 	if (counted(t, TOW_COUNTER_NO_TX_BUFFERS) != no_buffers)
 		tcp_want_output(t);
 	/* With something in flight, the ACK that frees records is awaited. */

@@ -27,6 +27,9 @@
  *	hystart.c         leaving the first slow start in time, RFC 9406
  *	mtu_probe.c       how large a packet may be: RFC 4821, RFC 8899
  *	orphan.c          what the program closed, until it is delivered
+ *	urgent.c          urgent data is a mark in the stream, RFC 6093
+ *	user_timeout.c    how long silence is borne, RFC 5482
+ *	held_up.c         what holds the sender up, for tow_tcp_info()
  *	tcp_error.c       what ICMP says, and how much of it is believed
  *	ecn.c             marks instead of drops, RFC 3168
  *	tcp_output.c      which segment is next; building it
@@ -104,6 +107,8 @@ struct tcp_settings {
 	uint8_t mtu_probe;
 	uint8_t syn_retries; /* 0: TCP_SYN_RETRIES, TCP_SYN_ACK_RETRIES */
 	uint8_t ttl, tos;    /* 0: the stack's, 0 */
+	bool user_timeout_tell;
+	uint32_t notsent_lowat; /* 0: any number may wait to be sent */
 	bool nodelay, cork;
 	bool recv_posted; /* no window but for what is posted */
 };
@@ -132,6 +137,7 @@ enum tcp_pending {
 	PENDING_WRITABLE = 1 << 2,
 	PENDING_CLOSED = 1 << 3,
 	PENDING_REVOKE = 1 << 4,
+	PENDING_URGENT = 1 << 5,
 };
 
 /* ------------------------------------------------------------- send queue */
@@ -142,6 +148,7 @@ enum loan_flag {
 	LOAN_PASSED =
 		1 << 2,	   /* they are in a received buffer, which it holds */
 	LOAN_SUM = 1 << 3, /* LOAN_PASSED: the sum of some bytes is known */
+	LOAN_EOR = 1 << 4, /* a record ends here: no segment goes on behind */
 };
 
 /* One span in the send queue, from being queued until it is done. */
@@ -149,7 +156,9 @@ struct loan {
 	struct loan *next;
 	const uint8_t *ptr;
 	uint64_t bytes;
-	uint64_t start; /* offset in the stream of the first byte */
+	uint64_t start;	  /* offset in the stream of the first byte; once it is
+			   * done: when it was acknowledged, in us */
+	uint64_t sent_us; /* when its last byte went out first; 0: not yet */
 	union {
 		uint64_t token;
 		struct tow_buf *buf; /* LOAN_PASSED */
@@ -180,6 +189,7 @@ struct send_queue {
 	uint64_t acked, next, end;
 	uint32_t frames;	/* of this connection that are with a device */
 	uint32_t loans, chunks; /* in the list, and that they own */
+	uint32_t records;	/* of them with LOAN_EOR */
 	int16_t ended; /* the connection is over: status of what is left */
 	bool finished; /* FIN follows the last byte */
 	bool more;     /* the last bytes were queued with TOW_TCP_MORE */
@@ -187,6 +197,7 @@ struct send_queue {
 };
 
 bool send_queue_room(const struct tow_tcp *t);
+uint64_t send_queue_room_bytes(const struct tow_tcp *t);
 int64_t send_queue_copy(struct tow_tcp *t, const uint8_t *data, size_t bytes,
 			unsigned flags);
 int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
@@ -198,6 +209,9 @@ void send_queue_note_sum(struct tow_tcp *t, struct loan *loan, uint16_t sum);
 bool send_queue_sum(const struct tow_buf *buf, uint16_t *sum);
 void send_queue_note(struct tow_tcp *t, unsigned flags);
 void send_queue_starve(struct tow_tcp *t);
+void send_queue_sent(struct tow_tcp *t, uint32_t bytes);
+uint64_t send_queue_record(const struct tow_tcp *t, const struct loan *loan,
+			   uint64_t offset);
 void send_queue_acked(struct tow_tcp *t, uint64_t bytes);
 void send_queue_end(struct tow_tcp *t, int status);
 struct loan *send_queue_find(struct loan *from, uint64_t offset);
@@ -376,6 +390,41 @@ struct rtt {
 void rtt_init(struct rtt *rtt);
 void rtt_sample(struct rtt *rtt, uint64_t us);
 uint32_t rtt_backed_off(const struct tow_tcp *t);
+
+/* ---------------------------------------------------- what holds us up */
+
+enum hold_up {
+	HOLD_IDLE,
+	HOLD_BUSY,
+	HOLD_WINDOW,
+	HOLD_BUFFER,
+	HOLD_UPS,
+};
+
+struct hold {
+	uint32_t ms[HOLD_UPS], since_ms;
+	uint8_t what; /* enum hold_up */
+};
+
+void hold_note(struct tow_tcp *t);
+uint64_t hold_us(const struct tow_tcp *t, enum hold_up what);
+
+/* -------------------------------------------------------------- urgent data */
+
+struct urgent {
+	struct seq rcv, snd; /* the byte that follows the urgent ones */
+	bool came, sends;
+};
+
+void urgent_arrives(struct tow_tcp *t, const struct wire_tcp *seg);
+void urgent_send(struct tow_tcp *t);
+void urgent_mark(struct tow_tcp *t, struct wire_tcp *h);
+
+/* ------------------------------------------------------------- user timeout */
+
+void user_timeout_tell(struct tow_tcp *t, struct wire_tcp *h);
+void user_timeout_heard(struct tow_tcp *t, const struct wire_tcp *seg);
+uint64_t user_timeout_us(const struct tow_tcp *t);
 
 /* ---------------------------------------------------------------- path MTU */
 
@@ -578,6 +627,9 @@ struct tow_tcp {
 	uint8_t challenges;	 /* since challenge_us */
 	uint32_t parent;	 /* the listener's number; 0: none */
 	uint32_t retransmits;
+	uint64_t retransmitted_bytes; /* of payload */
+	uint16_t user_timeout;	/* the peer's, as in its option; 0: none */
+	bool user_timeout_due;	/* ours changed: the next segment says so */
 	uint32_t unacked_bytes; /* received in order since our last ACK */
 
 	struct {
@@ -619,6 +671,8 @@ struct tow_tcp {
 	struct rtt rtt;
 	struct ecn ecn;
 	struct mtu mtu;
+	struct hold hold;
+	struct urgent urgent;
 	struct receive receive;
 	struct posts *posts; /* NULL: none are, see struct posts */
 	struct borrower borrower;

@@ -355,6 +355,8 @@ static const struct {
 	[TOW_TCP_SYN_RETRIES] = { 0, 127 },
 	[TOW_TCP_TTL] = { 0, 255 },
 	[TOW_TCP_TOS] = { 0, 255 },
+	[TOW_TCP_NOTSENT_LOWAT] = { 0, BYTES_MAX },
+	[TOW_TCP_USER_TIMEOUT_TELL] = { 0, 1 },
 };
 
 bool settings_has(enum tow_tcp_option option)
@@ -426,6 +428,12 @@ int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 	case TOW_TCP_TOS:
 		set->tos = (uint8_t)value & (uint8_t)~TOS_ECN;
 		break;
+	case TOW_TCP_NOTSENT_LOWAT:
+		set->notsent_lowat = (uint32_t)value;
+		break;
+	case TOW_TCP_USER_TIMEOUT_TELL:
+		set->user_timeout_tell = value;
+		break;
 	}
 	return 0;
 }
@@ -471,6 +479,10 @@ int64_t settings_get(const struct tcp_settings *set, enum tow_tcp_option option)
 		return set->ttl;
 	case TOW_TCP_TOS:
 		return set->tos;
+	case TOW_TCP_NOTSENT_LOWAT:
+		return set->notsent_lowat;
+	case TOW_TCP_USER_TIMEOUT_TELL:
+		return set->user_timeout_tell;
 	}
 	return TOW_EINVAL;
 }

@@ -48,9 +48,10 @@ static uint64_t round_up(uint64_t us, uint64_t unit_us)
 void timer_arm_retransmit(struct tow_tcp *t)
 {
 	uint64_t at_us = round_up(tcp_now(t) + rtt_backed_off(t), TICK_US);
-	uint64_t limit_us = t->progress_us + t->set.user_timeout_ms * 1000ull;
+	uint64_t patience_us = user_timeout_us(t);
+	uint64_t limit_us = t->progress_us + patience_us;
 
-	if (t->set.user_timeout_ms && limit_us > tcp_now(t))
+	if (patience_us && limit_us > tcp_now(t))
 		at_us = MIN(at_us, limit_us);
 	timer_set(t, TIMER_RETRANSMIT, at_us);
 }
@@ -100,9 +101,10 @@ static unsigned retries_max(const struct tow_tcp *t)
 static bool out_of_patience(const struct tow_tcp *t)
 {
 	uint64_t silent_us = tcp_now(t) - t->progress_us;
+	uint64_t patience_us = user_timeout_us(t);
 
-	if (t->set.user_timeout_ms)
-		return silent_us >= t->set.user_timeout_ms * 1000ull;
+	if (patience_us)
+		return silent_us >= patience_us;
 	if (t->app_closed && silent_us >= TCP_ORPHAN_US)
 		return true;
 	return t->recovery.backoffs >= retries_max(t);
@@ -131,7 +133,7 @@ static void back_off(struct tow_tcp *t)
  */
 static void on_probe(struct tow_tcp *t)
 {
-	bool over = t->set.user_timeout_ms || t->app_closed
+	bool over = user_timeout_us(t) || t->app_closed
 			    ? out_of_patience(t)
 			    : t->probes >= TCP_DATA_RETRIES;
 

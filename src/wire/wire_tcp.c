@@ -18,6 +18,7 @@ enum option_kind {
 	OPTION_SACK_PERMITTED = 4,
 	OPTION_SACK = 5,
 	OPTION_TIMESTAMPS = 8,
+	OPTION_USER_TIMEOUT = 28,
 };
 
 enum option_length {
@@ -26,6 +27,7 @@ enum option_length {
 	LENGTH_SACK_PERMITTED = 2,
 	LENGTH_SACK_BLOCK = 8,
 	LENGTH_TIMESTAMPS = 10,
+	LENGTH_USER_TIMEOUT = 4,
 };
 
 #define WINDOW_SCALE_MAX 14 /* RFC 7323 2.3 */
@@ -76,6 +78,10 @@ static void parse_option(struct wire_tcp *out, const uint8_t *option,
 			out->ts_value = wire_get32(option + 2);
 			out->ts_echo = wire_get32(option + 6);
 		}
+		break;
+	case OPTION_USER_TIMEOUT:
+		if (bytes == LENGTH_USER_TIMEOUT)
+			out->user_timeout = wire_get16(option + 2);
 		break;
 	}
 }
@@ -150,6 +156,8 @@ uint32_t wire_tcp_length(const struct wire_tcp *tcp)
 		bytes += LENGTH_SACK_PERMITTED + (tcp->has_timestamps ? 0 : 2);
 	if (tcp->has_window_scale)
 		bytes += 1 + LENGTH_WINDOW_SCALE;
+	if (tcp->user_timeout)
+		bytes += LENGTH_USER_TIMEOUT;
 	if (tcp->sack_count)
 		bytes += 4 + tcp->sack_count * LENGTH_SACK_BLOCK;
 	return bytes;
@@ -224,6 +232,12 @@ void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out)
 		*p++ = OPTION_WINDOW_SCALE;
 		*p++ = LENGTH_WINDOW_SCALE;
 		*p++ = tcp->window_scale;
+	}
+	if (tcp->user_timeout) {
+		*p++ = OPTION_USER_TIMEOUT;
+		*p++ = LENGTH_USER_TIMEOUT;
+		wire_put16(p, tcp->user_timeout);
+		p += 2;
 	}
 	if (tcp->sack_count)
 		p = put_sacks(p, tcp);

@@ -47,6 +47,7 @@ struct wire_tcp {
 	bool has_mss, has_window_scale, sack_permitted, has_timestamps;
 	uint8_t window_scale;
 	uint8_t sack_count;
+	uint16_t user_timeout; /* RFC 5482, as in the option; 0: absent */
 	uint32_t ts_value, ts_echo;
 	struct wire_tcp_sack sacks[TCP_SACK_BLOCKS_MAX];
 };

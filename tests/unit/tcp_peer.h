@@ -196,14 +196,15 @@ struct rig {
 	unsigned sent_count, sent_taken;
 	unsigned tx_frames; /* all frames, of whatever kind */
 	unsigned icmp_sent;
-	unsigned malformed; /* frames that break a rule of their RFC */
-	unsigned corrupt;   /* payload that is not the pattern */
-	struct hint hint;   /* with TOW_DEV_PLACE */
-	int place_error;    /* what the device says to the next hints */
-	bool mute;	    /* ARP and ND go unanswered */
-	bool gone;	    /* the device has vanished */
-	bool stuck;	    /* the device takes no frame */
-	unsigned tx_limit;  /* frames taken per call; 0: all */
+	unsigned malformed;	/* frames that break a rule of their RFC */
+	unsigned corrupt;	/* payload that is not the pattern */
+	struct hint hint;	/* with TOW_DEV_PLACE */
+	int place_error;	/* what the device says to the next hints */
+	uint8_t expects_option; /* of a kind that is not parsed; 0: none */
+	bool mute;		/* ARP and ND go unanswered */
+	bool gone;		/* the device has vanished */
+	bool stuck;		/* the device takes no frame */
+	unsigned tx_limit;	/* frames taken per call; 0: all */
 
 	struct frame queue[QUEUE_MAX];
 	unsigned queue_head, queue_tail;

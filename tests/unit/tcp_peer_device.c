@@ -64,6 +64,8 @@ static void parse_option(struct rig *r, struct segment *s, const uint8_t *p,
 		}
 		break;
 	default:
+		if (r->expects_option && r->expects_option == p[0])
+			break;
 		malformed(r, "a TCP option that nobody asked for");
 	}
 	if (s->mss == -2 || s->wscale == -2 || s->wscale > 14)
