@@ -328,7 +328,9 @@ ssize_t pd_readv(void *u, int fd, const struct iovec *iov, int count)
 
 static unsigned send_flags(int flags)
 {
-	return flags & MSG_MORE ? TOW_TCP_MORE : 0;
+	return (flags & MSG_MORE ? TOW_TCP_MORE : 0) |
+	       (flags & MSG_EOR ? TOW_TCP_EOR : 0) |
+	       (flags & MSG_OOB ? TOW_TCP_URGENT : 0);
 }
 
 /* MSG_ZEROCOPY: the bytes are lent, from a copy that lives long enough. */

@@ -133,6 +133,11 @@ static int set_tcp(struct sock *s, int option, int n)
 		return option_remember(s, TOW_TCP_KEEPALIVE_PROBES, n);
 	case TCP_USER_TIMEOUT:
 		return option_remember(s, TOW_TCP_USER_TIMEOUT_MS, n);
+	case TCP_SYNCNT:
+		return n < 1 ? -EINVAL
+			     : option_remember(s, TOW_TCP_SYN_RETRIES, n);
+	case TCP_NOTSENT_LOWAT:
+		return option_remember(s, TOW_TCP_NOTSENT_LOWAT, n);
 	case TCP_INQ:
 		if (n < 0 || n > 1)
 			return -EINVAL;
@@ -141,6 +146,17 @@ static int set_tcp(struct sock *s, int option, int n)
 	default:
 		return -ENOPROTOOPT;
 	}
+}
+
+/* Of either family: what is said of each packet's header. */
+static int set_ip(struct sock *s, int level, int option, int n)
+{
+	if (level == IPPROTO_IP ? option == IP_TTL
+				: option == IPV6_UNICAST_HOPS)
+		return option_remember(s, TOW_TCP_TTL, n < 0 ? 0 : n);
+	if (level == IPPROTO_IP ? option == IP_TOS : option == IPV6_TCLASS)
+		return option_remember(s, TOW_TCP_TOS, n < 0 ? 0 : n & ~3);
+	return -ENOPROTOOPT;
 }
 
 static const struct {
@@ -179,6 +195,8 @@ int pd_setsockopt(void *u, int fd, int level, int option, const void *value,
 		r = set_socket(s, option, n, value, bytes);
 	else if (level == IPPROTO_TCP && option == TCP_CONGESTION)
 		r = set_congestion(s, value, bytes);
+	else if (level == IPPROTO_IP || level == IPPROTO_IPV6)
+		r = set_ip(s, level, option, n);
 	else if (level == IPPROTO_TCP && bytes < sizeof(n))
 		r = -EINVAL;
 	else if (level == IPPROTO_TCP)
@@ -233,8 +251,29 @@ static void fill_info(const struct sock *s, struct tcp_info *out)
 	out->tcpi_unacked =
 		(info.in_flight_bytes + info.mss - 1) / MAX(info.mss, 1);
 	out->tcpi_total_retrans = info.retransmits;
-	out->tcpi_notsent_bytes =
-		(uint32_t)(info.queued_bytes - info.in_flight_bytes);
+	out->tcpi_notsent_bytes = (uint32_t)info.unsent_bytes;
+	out->tcpi_backoff = info.backoffs;
+	out->tcpi_retransmits = info.backoffs;
+	out->tcpi_probes = info.probes;
+	out->tcpi_snd_wscale = info.send_scale & 15;
+	out->tcpi_rcv_wscale = info.recv_scale & 15;
+	out->tcpi_rttvar = info.rttvar_us;
+	out->tcpi_min_rtt = info.min_rtt_us;
+	out->tcpi_pmtu = info.mtu;
+	out->tcpi_advmss = info.own_mss;
+	out->tcpi_rcv_mss = info.own_mss;
+	out->tcpi_sacked = info.sacked_bytes / MAX(info.mss, 1);
+	out->tcpi_lost = info.lost_bytes / MAX(info.mss, 1);
+	out->tcpi_last_data_sent = info.last_sent_us / 1000;
+	out->tcpi_last_data_recv = info.last_received_us / 1000;
+	out->tcpi_bytes_acked = info.acked_bytes;
+	out->tcpi_bytes_received = info.received_bytes;
+	out->tcpi_bytes_retrans = info.retransmitted_bytes;
+	out->tcpi_delivery_rate = info.delivery_rate;
+	out->tcpi_busy_time = info.busy_us;
+	out->tcpi_rwnd_limited = info.window_limited_us;
+	out->tcpi_sndbuf_limited = info.buffer_limited_us;
+	out->tcpi_snd_wnd = info.send_window_bytes;
 }
 
 /* With a handshake behind it: what is sent, without the options' share. */
@@ -250,6 +289,8 @@ static int maxseg(const struct sock *s)
 
 static int get_tcp(struct sock *s, int option, int *out)
 {
+	int n;
+
 	switch (option) {
 	case TCP_NODELAY:
 		*out = (int)remembered(s, TOW_TCP_NODELAY, 0);
@@ -268,6 +309,13 @@ static int get_tcp(struct sock *s, int option, int *out)
 		return 0;
 	case TCP_USER_TIMEOUT:
 		*out = (int)remembered(s, TOW_TCP_USER_TIMEOUT_MS, 0);
+		return 0;
+	case TCP_SYNCNT:
+		n = (int)remembered(s, TOW_TCP_SYN_RETRIES, 0);
+		*out = n ? n : 6;
+		return 0;
+	case TCP_NOTSENT_LOWAT:
+		*out = (int)remembered(s, TOW_TCP_NOTSENT_LOWAT, 0);
 		return 0;
 	case TCP_INQ:
 		*out = s->tell_unread;
@@ -403,7 +451,9 @@ static int count_bytes(struct sock *s, unsigned long request, int *out)
 	else if (request == SIOCOUTQ)
 		*out = (int)info.queued_bytes;
 	else if (request == SIOCOUTQNSD)
-		*out = (int)(info.queued_bytes - info.in_flight_bytes);
+		*out = (int)info.unsent_bytes;
+	else if (request == SIOCATMARK)
+		*out = s->peeked_bytes == 0 && tow_tcp_urgent(s->tcp) == 0;
 	else
 		return -ENOTTY;
 	return 0;
