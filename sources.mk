@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/.*return "\(.*\)";/\1/p' \
 SOVERSION := 0
 
 # The freestanding core: each layer includes itself and those before it.
-CORE_LAYERS := base wire buf net udp tcp stack
+CORE_LAYERS := base wire buf net dhcp udp tcp stack
 
 # What needs a hosting system, but for src/plat/bare*.c.
 HOSTED_LAYERS := dev plat host

@@ -67,6 +67,20 @@ struct tow_autoconf_config {
 	uint8_t stable_key[16];
 };
 
+#define TOW_DHCP_DNS_MAX 3
+
+struct tow_dhcp_info {
+	bool running;
+	bool bound;	      /* the rest is said only then */
+	struct tow_addr addr; /* of ours */
+	uint8_t prefix_bits;  /* of 32 */
+	struct tow_addr server;
+	struct tow_addr router; /* any: none was told */
+	struct tow_addr dns[TOW_DHCP_DNS_MAX];
+	uint8_t dns_count;
+	uint64_t left_us; /* of the lease; or TOW_FOREVER */
+};
+
 TOW_BEGIN
 /*
  * tow_addr_claim() - an address of this stack, if nobody else has it
@@ -122,6 +136,31 @@ tow_autoconf_start(struct tow_stack *stack, int link,
 
 /* Routes and addresses that came from it go away. */
 TOW_API void tow_autoconf_stop(struct tow_stack *stack, int link);
+
+/*
+ * tow_dhcp_start() - get an IPv4 address from a DHCP server (RFC 2131)
+ *
+ * The first offer that makes sense is taken, and the address checked before it
+ * is used (RFC 5227); TOW_EVENT_ADDRESS tells. It brings the route to its
+ * subnet and a default route. The lease is renewed in time; when it is over,
+ * the address is, and a server is looked for again, for as long as it takes.
+ * An address that somebody else has is declined.
+ *
+ * Returns: 0, TOW_EINVAL (no such link, or none with Ethernet), TOW_EEXIST (it
+ *          runs).
+ */
+TOW_API int tow_dhcp_start(struct tow_stack *stack, int link) TOW_MUST_USE;
+
+/*
+ * tow_dhcp_stop() - give the address back
+ *
+ * The server is told so; until that is out, for a moment, tow_idle() says no.
+ */
+TOW_API void tow_dhcp_stop(struct tow_stack *stack, int link);
+
+/* Returns: 0, TOW_EINVAL. */
+TOW_API int tow_dhcp_info(const struct tow_stack *stack, int link,
+			  struct tow_dhcp_info *out);
 TOW_END
 
 #endif

@@ -83,6 +83,7 @@
 	X(NO_ROUTE, "no_route", "no route for an outgoing packet")             \
 	X(DEV_FULL, "dev_full", "the device's transmit queue was full")        \
 	X(DEV_GONE, "dev_gone", "the device is gone")                          \
+	X(DHCP_BAD, "dhcp_bad", "no answer to our DHCP message, or malformed") \
 	X(UDP_LENGTH, "udp_length", "UDP length does not fit the packet")      \
 	X(UDP_CHECKSUM, "udp_checksum", "wrong or missing UDP checksum")       \
 	X(UDP_PORT, "udp_port", "no socket on that UDP port")                  \
@@ -168,6 +169,7 @@
 	  "another station has, or wants, an address of ours")                \
 	X(DAD_LOOPED, "dad_looped",                                           \
 	  "our question for an address came back (RFC 7527)")                 \
+	X(DHCP_NAKS, "dhcp_naks", "addresses that a DHCP server refused us")  \
 	X(ROUTER_ADVERTS, "router_adverts", "router advertisements followed") \
 	X(ROUTER_FULL, "router_full",                                         \
 	  "routers, routes and prefixes advertised beyond our limits")        \

@@ -31,7 +31,8 @@ enum timer_owner {
 	TIMER_REASSEMBLY, /* datagrams that wait for their fragments */
 	TIMER_TCP,
 	TIMER_OWNER, /* deadlines of what is on loan: src/buf/govern.h */
-	TIMER_AUTO,  /* addresses that come and go: src/net/auto.h */
+	TIMER_DHCP,
+	TIMER_AUTO, /* addresses that come and go: src/net/auto.h */
 };
 
 struct wheel {

@@ -14,6 +14,7 @@
 void auto_changed(struct net *net, unsigned link)
 {
 	net->private->automatic.links[link].changed = true;
+	net->private->automatic.changes++;
 }
 
 void auto_schedule(struct net *net)
@@ -80,6 +81,37 @@ int net_addr_remove(struct net *net, unsigned link, const struct tow_addr *addr)
 	return 0;
 }
 
+int net_addr_lease(struct net *net, unsigned link, const struct tow_addr *addr,
+		   unsigned prefix_bits, uint64_t until_us)
+{
+	struct claim_wish wish = {
+		.addr = *addr,
+		.prefix_bits = (uint8_t)(prefix_bits + V4_BITS_BEFORE),
+		.origin = TOW_ADDR_DHCP,
+		.preferred_until_us = until_us,
+		.valid_until_us = until_us,
+	};
+
+	return claim_start(net, link, &wish);
+}
+
+void net_addr_prolong(struct net *net, unsigned link,
+		      const struct tow_addr *addr, uint64_t until_us)
+{
+	struct claim *c = claim_find(net, link, addr);
+
+	if (!c)
+		return;
+	c->preferred_until_us = c->valid_until_us = until_us;
+	claim_update(net, c);
+	auto_schedule(net);
+}
+
+uint32_t net_addr_changes(const struct net *net)
+{
+	return net->private->automatic.changes;
+}
+
 static uint64_t left_us(const struct net *net, uint64_t until_us)
 {
 	if (until_us == NEVER)
@@ -101,6 +133,14 @@ static enum tow_addr_state state_shown(const struct net *net,
 		return TOW_ADDR_DUPLICATE;
 	return c->preferred_until_us > net->now_us ? TOW_ADDR_PREFERRED
 						   : TOW_ADDR_DEPRECATED;
+}
+
+enum tow_addr_state net_addr_state(struct net *net, unsigned link,
+				   const struct tow_addr *addr)
+{
+	const struct claim *c = claim_find(net, link, addr);
+
+	return c ? state_shown(net, c) : 0;
 }
 
 static struct tow_addr_info show_claim(const struct net *net,

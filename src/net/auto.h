@@ -75,6 +75,7 @@ struct net_auto {
 	struct learned *learned;
 	uint32_t learned_max, router_max;
 	struct auto_link *links;
+	uint32_t changes; /* of any link's addresses */
 };
 
 /* --- auto.c */
@@ -118,6 +119,7 @@ void slaac_renew(struct net *net, struct claim *c);
 /* --- router.c */
 uint64_t router_next(const struct net *net);
 void router_due(struct net *net);
+uint32_t router_room(const struct net *net);
 void router_start(struct net *net, unsigned link);
 void router_stop(struct net *net, unsigned link);
 void router_is_host(struct net *net, unsigned link,

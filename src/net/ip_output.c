@@ -147,6 +147,23 @@ static int send_large(struct net *net, struct net_path *path,
 	return fragment_send(net, path, buf, protocol, net_path_mtu(net, path));
 }
 
+int net_broadcast(struct net *net, struct net_link *link,
+		  const struct tow_addr *src, struct tow_buf *buf,
+		  uint8_t protocol)
+{
+	struct net_path path = {
+		.link = link,
+		.src = *src,
+		.dst = tow_addr_v4(255, 255, 255, 255),
+		.next_hop = tow_addr_v4(255, 255, 255, 255),
+		.mtu = link->mtu,
+		.generation = net->generation, /* nothing to look up */
+		.to_group = true,
+	};
+
+	return net_send(net, &path, buf, protocol);
+}
+
 int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	     uint8_t protocol)
 {

@@ -166,6 +166,19 @@ int net_addr_remove(struct net *net, unsigned link,
 int net_addr_list(const struct net *net, unsigned link,
 		  struct tow_addr_info *out, int max);
 
+/* For the DHCP client: an address with an end, checked; @bits of 32. */
+int net_addr_lease(struct net *net, unsigned link, const struct tow_addr *addr,
+		   unsigned prefix_bits, uint64_t until_us);
+void net_addr_prolong(struct net *net, unsigned link,
+		      const struct tow_addr *addr, uint64_t until_us);
+
+/* Of an address that was claimed or leased; 0: it is not there. */
+enum tow_addr_state net_addr_state(struct net *net, unsigned link,
+				   const struct tow_addr *addr);
+
+/* A number that is another one when a state of an address is. */
+uint32_t net_addr_changes(const struct net *net);
+
 /* Something that tow_addr_list() shows is otherwise; asking forgets it. */
 bool net_addrs_changed(struct net *net, unsigned link);
 
@@ -175,6 +188,9 @@ int net_autoconf_start(struct net *net, unsigned link,
 void net_autoconf_stop(struct net *net, unsigned link);
 int net_route_add(struct net *net, unsigned link, const struct tow_addr *dest,
 		  unsigned prefix_bits, const struct tow_addr *gateway);
+void net_route_remove(struct net *net, unsigned link,
+		      const struct tow_addr *dest, unsigned prefix_bits,
+		      const struct tow_addr *gateway);
 bool net_is_local(const struct net *net, const struct tow_addr *addr);
 
 /* Unicast: neither unspecified, multicast nor broadcast. */
@@ -246,6 +262,14 @@ int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
  * of the datagram that it is a part of.
  */
 void net_fragment_sent(struct tow_buf *fragment);
+
+/*
+ * To everybody on the link, 255.255.255.255, from @src, which may be 0.0.0.0:
+ * for who has no address yet. Takes the buffer.
+ */
+int net_broadcast(struct net *net, struct net_link *link,
+		  const struct tow_addr *src, struct tow_buf *buf,
+		  uint8_t protocol);
 
 /*
  * Frames that the path's queue takes before it must drop; for back-pressure.

@@ -129,10 +129,22 @@ int net_route_add(struct net *net, unsigned link, const struct tow_addr *dest,
 		return TOW_EINVAL;
 	/* Room stays for the routes of addresses that may still come */
 	if (net->route_count + (net->addr_max - net->addr_count) +
-		    net->private->automatic.learned_max >=
+		    router_room(net) >=
 	    net->route_max)
 		return TOW_ENOBUFS;
 	return route_add(net, link, &to, bits, gateway, 0);
+}
+
+/* What net_route_add() added, with the same words. */
+void net_route_remove(struct net *net, unsigned link,
+		      const struct tow_addr *dest, unsigned prefix_bits,
+		      const struct tow_addr *gateway)
+{
+	unsigned bits = prefix_bits;
+
+	if (net_is_v4(gateway))
+		bits += V4_BITS_BEFORE;
+	route_remove(net, link, dest, bits, gateway);
 }
 
 /* The link of a destination that has a meaning on its link only. */

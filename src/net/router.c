@@ -67,6 +67,17 @@ static struct learned *find(struct net *net, const struct learned *wanted)
 	return NULL;
 }
 
+/* Routes that may still be learned. */
+uint32_t router_room(const struct net *net)
+{
+	const struct net_auto *a = &net->private->automatic;
+	uint32_t i, room = 0;
+
+	for (i = 0; i < a->learned_max; i++)
+		room += a->learned[i].until_us == 0;
+	return room;
+}
+
 /* Default routers have room of their own, and cannot take the others'. */
 static struct learned *find_free(struct net *net, bool for_default)
 {

@@ -74,6 +74,7 @@ bool layout_make(const struct tow_config *cfg, struct layout *out)
 		return false;
 	place(&at, sizeof(struct tow_stack), 64);
 	out->net = place(&at, net_need(cfg), 64);
+	out->dhcp = place(&at, dhcp_need(cfg), 64);
 	out->udp = place(&at, udp_need(cfg), 64);
 	out->tcp = place(&at, tcp_need(cfg), 64);
 	out->govern = place(&at, govern_need(cfg), 64);

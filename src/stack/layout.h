@@ -6,7 +6,7 @@
 #include "stack/stack_private.h"
 
 struct layout {
-	size_t net, udp, tcp, govern;
+	size_t net, dhcp, udp, tcp, govern;
 	size_t pools; /* from here on, each aligned to chunk_bytes */
 	size_t tx_pool_bytes, rx_pool_bytes;
 	size_t bytes;

@@ -70,6 +70,7 @@ int tow_open(struct tow_stack **out, const struct tow_config *cfg, void *memory,
 	init_pools(stack, &layout);
 	govern_init(&stack->net.govern, &stack->net.rx_pool, &stack->net.wheel,
 		    cfg, base + layout.govern);
+	dhcp_init(&stack->dhcp, &stack->net, cfg, base + layout.dhcp);
 	udp_init(&stack->udp, &stack->net, cfg, base + layout.udp);
 	tcp_init(&stack->tcp, &stack->net, cfg, base + layout.tcp);
 	*out = stack;
@@ -150,6 +151,28 @@ void tow_autoconf_stop(struct tow_stack *stack, int link)
 		net_autoconf_stop(&stack->net, (unsigned)link);
 }
 
+int tow_dhcp_start(struct tow_stack *stack, int link)
+{
+	if (!is_link(stack, link))
+		return TOW_EINVAL;
+	return dhcp_start(&stack->dhcp, (unsigned)link);
+}
+
+void tow_dhcp_stop(struct tow_stack *stack, int link)
+{
+	if (is_link(stack, link))
+		dhcp_stop(&stack->dhcp, (unsigned)link);
+}
+
+int tow_dhcp_info(const struct tow_stack *stack, int link,
+		  struct tow_dhcp_info *out)
+{
+	if (!is_link(stack, link))
+		return TOW_EINVAL;
+	dhcp_info(&stack->dhcp, (unsigned)link, out);
+	return 0;
+}
+
 int tow_route_add(struct tow_stack *stack, int link,
 		  const struct tow_addr *dest, unsigned prefix_bits,
 		  const struct tow_addr *gateway)
@@ -166,7 +189,8 @@ static void deliver(struct tow_stack *stack, struct net_packet *packet)
 {
 	if (packet->protocol == NET_TCP)
 		tcp_input(&stack->tcp, packet);
-	else
+	else if (LIKELY(stack->dhcp.running == 0) ||
+		 !dhcp_input(&stack->dhcp, packet))
 		udp_input(&stack->udp, packet);
 }
 
@@ -250,6 +274,8 @@ static void run_timers(struct tow_stack *stack)
 	while ((timer = wheel_take(&stack->net.wheel))) {
 		if (timer->owner == TIMER_TCP)
 			tcp_timer(&stack->tcp, timer);
+		else if (timer->owner == TIMER_DHCP)
+			dhcp_timer(&stack->dhcp, timer);
 		else if (timer->owner == TIMER_OWNER)
 			govern_timer(&stack->net.govern, timer);
 		else
@@ -324,6 +350,7 @@ int tow_poll(struct tow_stack *stack, uint64_t now_us)
 	govern_poll(&net->govern);
 	work = receive_all(stack);
 	run_timers(stack);
+	dhcp_poll(&stack->dhcp);
 	udp_place_all(&stack->udp);
 	tcp_place_all(&stack->tcp);
 	work += udp_output(&stack->udp);
@@ -437,7 +464,7 @@ int tow_events(struct tow_stack *stack, struct tow_event *out, int max)
 int tow_idle(const struct tow_stack *stack)
 {
 	return tcp_idle(&stack->tcp) && udp_idle(&stack->udp) &&
-	       !has_frames(&stack->net);
+	       dhcp_idle(&stack->dhcp) && !has_frames(&stack->net);
 }
 
 const struct tow_stats *tow_stats(const struct tow_stack *stack)

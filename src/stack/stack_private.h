@@ -3,12 +3,14 @@
 #define STACK_PRIVATE_H
 
 #include <tow/stack.h>
+#include "dhcp/dhcp_host.h"
 #include "net/net.h"
 #include "tcp/tcp_host.h"
 #include "udp/udp_host.h"
 
 struct tow_stack {
 	struct net net;
+	struct dhcp_host dhcp;
 	struct udp_host udp;
 	struct tcp_host tcp;
 	struct tow_config cfg;

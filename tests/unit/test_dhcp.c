@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The DHCP client: RFC 2131 4.4, RFC 2132, through packets.
+ *
+ *	client (fake_mac) ---- the test, a server at 10.0.0.1 (peer_mac)
+ */
+#include <string.h>
+#include <tow/autoconf.h>
+#include "stack/stack_private.h"
+#include "stack_host.h"
+#include "test.h"
+#include "wire/wire_arp.h"
+#include "wire/wire_dhcp.h"
+#include "wire/wire_udp.h"
+
+#define SERVER "10.0.0.1"
+#define OFFER  "10.0.0.50"
+#define S      1000000ull
+
+static struct stack_host s;
+static struct frame f, sent;
+static struct wire_dhcp asked; /* the client's last message */
+static uint8_t asked_options[400];
+static uint32_t asked_bytes; /* of its options */
+
+static void start(void)
+{
+	stack_host_open(&s, 0);
+	CHECK_EQ(tow_dhcp_start(s.stack, 0), 0);
+}
+
+/* Finds the last DHCP message among the frames sent. Returns: how many. */
+static unsigned messages(void)
+{
+	unsigned n = stack_host_sent(&s), count = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		frame_read(&sent, &s.fake.sent[i]);
+		if (!sent.transport || sent.protocol != NET_UDP ||
+		    wire_get16(frame_transport(&sent) + 2) != 67)
+			continue;
+		CHECK_EQ(wire_get16(frame_transport(&sent)), 68);
+		memcpy(&asked, frame_transport(&sent) + 8, sizeof(asked));
+		asked_bytes = sent.bytes - sent.transport - 8 - DHCP_BYTES;
+		memcpy(asked_options, frame_transport(&sent) + 8 + DHCP_BYTES,
+		       asked_bytes);
+		f = sent;
+		count++;
+	}
+	sent = f;
+	return count;
+}
+
+/* The value of an option of the client's last message, or NULL. */
+static const uint8_t *option(uint8_t wanted)
+{
+	for (uint32_t at = 0; at < asked_bytes;) {
+		if (asked_options[at] == DHCP_OPTION_END)
+			return NULL;
+		if (asked_options[at] == wanted)
+			return asked_options + at + 2;
+		at += asked_options[at] ? 2u + asked_options[at + 1] : 1;
+	}
+	return NULL;
+}
+
+static uint8_t asked_type(void)
+{
+	const uint8_t *type = option(DHCP_OPTION_TYPE);
+
+	return type ? *type : 0;
+}
+
+static void add_option(uint8_t code, const void *value, uint8_t bytes)
+{
+	frame_add(&f, &code, 1);
+	frame_add(&f, &bytes, 1);
+	frame_add(&f, value, bytes);
+}
+
+/* The server's answer to the last message, as far as the options. */
+static void answer_begin(const char *server, const char *yours)
+{
+	struct tow_addr addr = address(yours);
+	struct wire_dhcp m = { .op = DHCP_BOOTREPLY, .htype = 1, .hlen = 6 };
+
+	memcpy(m.xid, asked.xid, 4);
+	memcpy(m.chaddr, asked.chaddr, 16);
+	memcpy(m.yiaddr, addr.b + 12, 4);
+	wire_put32(m.cookie, DHCP_COOKIE);
+	frame_begin(&f, server, "255.255.255.255", NET_UDP);
+	frame_udp(&f, 67, 68);
+	frame_add(&f, &m, sizeof(m));
+}
+
+static void add_usual(uint8_t type, const char *server, uint32_t lease_s)
+{
+	struct tow_addr addr = address(server);
+	uint8_t lease[4];
+
+	wire_put32(lease, lease_s);
+	add_option(DHCP_OPTION_TYPE, &type, 1);
+	add_option(DHCP_OPTION_SERVER, addr.b + 12, 4);
+	add_option(DHCP_OPTION_LEASE, lease, 4);
+	add_option(DHCP_OPTION_MASK, "\377\377\377\0", 4);
+	add_option(DHCP_OPTION_ROUTER, "\12\0\0\1", 4);
+	add_option(DHCP_OPTION_DNS, "\12\0\0\1\12\0\0\2", 8);
+}
+
+static void answer_end(void)
+{
+	frame_add(&f, "\377", 1);
+	frame_end(&f);
+	stack_host_receive(&s, &f);
+}
+
+static void answer(uint8_t type, uint32_t lease_s)
+{
+	answer_begin(SERVER, OFFER);
+	add_usual(type, SERVER, lease_s);
+	answer_end();
+}
+
+static void ignored(void)
+{
+	uint64_t before = stack_host_drops(&s, TOW_DROP_DHCP_BAD);
+
+	answer_end();
+	CHECK_EQ(stack_host_drops(&s, TOW_DROP_DHCP_BAD), before + 1);
+	CHECK_EQ(messages(), 0);
+}
+
+static struct tow_dhcp_info info(void)
+{
+	struct tow_dhcp_info out;
+
+	CHECK_EQ(tow_dhcp_info(s.stack, 0, &out), 0);
+	return out;
+}
+
+static void discover(void)
+{
+	stack_host_run(&s, 2 * S);
+	CHECK_GE(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_DISCOVER);
+}
+
+static void bind_for(uint32_t lease_s)
+{
+	discover();
+	answer(DHCP_OFFER, lease_s);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	answer(DHCP_ACK, lease_s);
+	stack_host_run(&s, 8 * S);
+	CHECK(info().bound);
+	stack_host_run(&s, 3 * S); /* announced twice */
+	frame_arp(&f, ARP_REQUEST, peer_mac, SERVER, OFFER);
+	stack_host_receive(&s, &f);
+	messages();
+}
+
+static bool is_reachable(const char *dst)
+{
+	struct tow_addr any = tow_addr_any(), to = address(dst);
+	struct net_path path;
+
+	return net_path_find(&s.stack->net, &any, &to, 0, &path) == 0;
+}
+
+/* RFC 2131 4.4.1, table 5: from nobody to everybody, answers by broadcast */
+TEST(discover_is_broadcast_from_nobody)
+{
+	const uint8_t *client;
+
+	start();
+	discover();
+	CHECK_MEM(sent.data, "\377\377\377\377\377\377", 6);
+	CHECK_MEM(sent.src.b, address("0.0.0.0").b, 16);
+	CHECK_MEM(sent.dst.b, address("255.255.255.255").b, 16);
+	CHECK_GE(sent.bytes, 14 + 20 + 8 + 300);
+	CHECK_EQ(asked.op, DHCP_BOOTREQUEST);
+	CHECK_EQ(wire_get16(asked.flags), DHCP_BROADCAST);
+	CHECK_EQ(wire_get32(asked.ciaddr), 0);
+	CHECK_MEM(asked.chaddr, fake_mac, 6);
+	client = option(DHCP_OPTION_CLIENT);
+	CHECK_MEM(client, "\1", 1);
+	CHECK_MEM(client + 1, fake_mac, 6);
+	CHECK(!option(DHCP_OPTION_REQUESTED));
+	CHECK(!option(DHCP_OPTION_SERVER));
+	CHECK(option(DHCP_OPTION_PARAMETERS));
+	stack_host_close(&s);
+}
+
+/* RFC 2131 4.1: 4, 8, 16, 32, 64 s, plus or minus one; one question each */
+TEST(discover_backs_off_to_a_minute)
+{
+	start();
+	discover();
+	for (unsigned i = 0; i < 4; i++) {
+		stack_host_run(&s, ((4ull << i) + 1) * S);
+		CHECK_LE(messages(), 2);
+	}
+	stack_host_run(&s, 640 * S);
+	CHECK_LE(messages(), 11);
+	stack_host_run(&s, 66 * S);
+	CHECK_GE(messages(), 1);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 3.1: offer, request, ack; RFC 5227: probes before it is used */
+TEST(lease_is_requested_checked_and_bound)
+{
+	struct tow_addr addr = address(OFFER);
+	struct tow_event event;
+	uint32_t xid;
+
+	start();
+	discover();
+	xid = wire_get32(asked.xid);
+	answer(DHCP_OFFER, 3600);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	CHECK_EQ(wire_get32(asked.xid), xid);
+	CHECK_MEM(sent.dst.b, address("255.255.255.255").b, 16);
+	CHECK_EQ(wire_get32(asked.ciaddr), 0);
+	CHECK_MEM(option(DHCP_OPTION_REQUESTED), addr.b + 12, 4);
+	CHECK_MEM(option(DHCP_OPTION_SERVER), address(SERVER).b + 12, 4);
+	answer(DHCP_ACK, 3600);
+	CHECK(!info().bound);
+	stack_host_run(&s, S);
+	CHECK_GE(stack_host_sent(&s), 1);
+	CHECK_EQ(s.fake.sent[0].data[13], 6); /* an ARP probe */
+	CHECK(!is_reachable("10.0.0.9"));
+	stack_host_run(&s, 8 * S);
+	CHECK(info().bound);
+	CHECK_MEM(info().addr.b, addr.b, 16);
+	CHECK_EQ(info().prefix_bits, 24);
+	CHECK_MEM(info().router.b, address("10.0.0.1").b, 16);
+	CHECK_MEM(info().server.b, address(SERVER).b, 16);
+	CHECK_EQ(info().dns_count, 2);
+	CHECK_MEM(info().dns[1].b, address("10.0.0.2").b, 16);
+	CHECK_GT(info().left_us, 3580 * S);
+	CHECK(is_reachable("10.0.0.9"));
+	CHECK(is_reachable("198.51.100.9")); /* by the router */
+	event = stack_host_event(&s);
+	CHECK_EQ(event.type, TOW_EVENT_ADDRESS);
+	CHECK_EQ(event.token, 0);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 3.1 (5), RFC 5227 2.1: declined, and asked anew after ten seconds */
+TEST(address_in_use_is_declined)
+{
+	start();
+	discover();
+	answer(DHCP_OFFER, 3600);
+	messages();
+	answer(DHCP_ACK, 3600);
+	stack_host_run(&s, 2 * S);
+	messages();
+	frame_arp(&f, ARP_REPLY, peer_mac, OFFER, "0.0.0.0");
+	stack_host_receive(&s, &f);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_DECLINE);
+	CHECK_MEM(sent.src.b, address("0.0.0.0").b, 16);
+	CHECK_EQ(wire_get32(asked.ciaddr), 0);
+	CHECK_MEM(option(DHCP_OPTION_REQUESTED), address(OFFER).b + 12, 4);
+	CHECK_MEM(option(DHCP_OPTION_SERVER), address(SERVER).b + 12, 4);
+	stack_host_run(&s, 9 * S);
+	CHECK_EQ(messages(), 0);
+	stack_host_run(&s, 2 * S);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_DISCOVER);
+	stack_host_close(&s);
+}
+
+/* RFC 5227 2.4 (b): defended once; a second conflict in ten seconds loses it */
+TEST(address_lost_to_a_conflict_is_declined)
+{
+	start();
+	bind_for(3600);
+	frame_arp(&f, ARP_REQUEST, peer_mac, OFFER, "10.0.0.9");
+	stack_host_receive(&s, &f);
+	CHECK(info().bound);
+	frame_arp(&f, ARP_REQUEST, peer_mac, OFFER, "10.0.0.9");
+	stack_host_receive(&s, &f);
+	CHECK(!info().bound);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_DECLINE);
+	CHECK(!is_reachable("198.51.100.9"));
+	stack_host_close(&s);
+}
+
+/* RFC 2131 4.4.5: at T1 by unicast from the address, and prolonged by an ack */
+TEST(lease_is_renewed_at_half_of_it)
+{
+	start();
+	bind_for(1000);
+	stack_host_run(&s, 480 * S);
+	CHECK_EQ(messages(), 0);
+	stack_host_run(&s, 20 * S);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	CHECK_MEM(sent.src.b, address(OFFER).b, 16);
+	CHECK_MEM(sent.dst.b, address(SERVER).b, 16);
+	CHECK_MEM(asked.ciaddr, address(OFFER).b + 12, 4);
+	CHECK_EQ(wire_get16(asked.flags), 0);
+	CHECK(!option(DHCP_OPTION_REQUESTED));
+	CHECK(!option(DHCP_OPTION_SERVER));
+	answer(DHCP_ACK, 1000);
+	CHECK(info().bound);
+	CHECK_GT(info().left_us, 990 * S);
+	stack_host_run(&s, 490 * S);
+	CHECK_EQ(messages(), 0);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 4.4.5: at T2 everybody is asked, and at the end the address goes */
+TEST(lease_that_nobody_prolongs_ends)
+{
+	start();
+	bind_for(1000);
+	stack_host_run(&s, 850 * S);
+	messages();
+	stack_host_run(&s, 100 * S);
+	CHECK_GE(messages(), 1);
+	CHECK_MEM(sent.src.b, address(OFFER).b, 16);
+	CHECK_MEM(sent.dst.b, address("255.255.255.255").b, 16);
+	CHECK_MEM(asked.ciaddr, address(OFFER).b + 12, 4);
+	CHECK(info().bound);
+	stack_host_run(&s, 40 * S);
+	CHECK(!info().bound);
+	CHECK(!is_reachable("198.51.100.9"));
+	stack_host_run(&s, 10 * S);
+	CHECK_GE(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_DISCOVER);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 4.4.5: in REBINDING any server may grant it */
+TEST(another_server_rebinds)
+{
+	start();
+	bind_for(1000);
+	stack_host_run(&s, 950 * S);
+	messages();
+	answer_begin("10.0.0.2", OFFER);
+	add_usual(DHCP_ACK, "10.0.0.2", 1000);
+	answer_end();
+	CHECK_GT(info().left_us, 990 * S);
+	CHECK_MEM(info().server.b, address("10.0.0.2").b, 16);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 3.2 (3), 4.4.5: a nak ends it at once, and asks anew */
+TEST(nak_sends_back_to_the_start)
+{
+	start();
+	bind_for(1000);
+	stack_host_run(&s, 500 * S);
+	messages();
+	answer(DHCP_NAK, 0);
+	CHECK(!info().bound);
+	CHECK(!is_reachable("10.0.0.9"));
+	stack_host_run(&s, 3 * S);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_DISCOVER);
+	CHECK_EQ(tow_stats(s.stack)->counters[TOW_COUNTER_DHCP_NAKS], 1);
+	stack_host_close(&s);
+}
+
+/* A server that only refuses is asked less and less often */
+TEST(storm_of_naks_slows_down)
+{
+	unsigned discovers = 0;
+
+	start();
+	for (unsigned i = 0; i < 600; i++) {
+		stack_host_run(&s, S);
+		if (messages() == 0)
+			continue;
+		if (asked_type() == DHCP_DISCOVER) {
+			discovers++;
+			answer(DHCP_OFFER, 1000);
+			if (messages() > 0)
+				answer(DHCP_NAK, 0);
+		}
+	}
+	CHECK_LE(discovers, 16);
+	CHECK_GE(discovers, 8);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 3.1 (4): a server that falls silent after its offer is given up */
+TEST(silent_server_is_given_up)
+{
+	start();
+	discover();
+	answer(DHCP_OFFER, 1000);
+	CHECK_EQ(messages(), 1);
+	stack_host_run(&s, 70 * S);
+	messages();
+	CHECK_EQ(asked_type(), DHCP_DISCOVER);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 4.4.6: released by unicast, while the address is still ours */
+TEST(stopping_releases_the_address)
+{
+	start();
+	bind_for(3600);
+	tow_dhcp_stop(s.stack, 0);
+	CHECK(!tow_idle(s.stack));
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_RELEASE);
+	CHECK_MEM(sent.src.b, address(OFFER).b, 16);
+	CHECK_MEM(sent.dst.b, address(SERVER).b, 16);
+	CHECK_MEM(asked.ciaddr, address(OFFER).b + 12, 4);
+	CHECK_MEM(option(DHCP_OPTION_SERVER), address(SERVER).b + 12, 4);
+	CHECK(!option(DHCP_OPTION_REQUESTED));
+	stack_host_run(&s, S);
+	CHECK(tow_idle(s.stack));
+	CHECK(!is_reachable("10.0.0.9"));
+	CHECK(!info().running);
+	CHECK_EQ(tow_dhcp_start(s.stack, 0), 0);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 2, 4.1: what is not an answer to our question */
+TEST(answers_to_others_are_ignored)
+{
+	start();
+	discover();
+	for (unsigned i = 0; i < 7; i++) {
+		static const unsigned at[] = { 0, 1, 2, 4, 28, 236, 239 };
+
+		answer_begin(SERVER, OFFER);
+		frame_transport(&f)[8 + at[i]] ^= 1;
+		add_usual(DHCP_OFFER, SERVER, 3600);
+		ignored();
+	}
+	answer_begin(SERVER, OFFER);
+	add_usual(DHCP_OFFER, SERVER, 3600);
+	frame_add(&f, "\377", 1);
+	frame_end(&f);
+	frame_transport(&f)[6] ^= 1; /* the checksum */
+	stack_host_receive(&s, &f);
+	CHECK_EQ(messages(), 0);
+	answer(DHCP_ACK, 3600); /* nothing was requested yet */
+	CHECK_EQ(messages(), 0);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 4.4.1: of another server than the one that was chosen */
+TEST(ack_of_another_server_is_ignored)
+{
+	start();
+	discover();
+	answer(DHCP_OFFER, 3600);
+	messages();
+	answer_begin("10.0.0.2", OFFER);
+	add_usual(DHCP_ACK, "10.0.0.2", 3600);
+	answer_end();
+	answer_begin("10.0.0.2", OFFER);
+	add_usual(DHCP_NAK, "10.0.0.2", 3600);
+	answer_end();
+	stack_host_run(&s, 2 * S);
+	answer_begin(SERVER, "10.0.0.51");
+	add_usual(DHCP_ACK, SERVER, 3600);
+	answer_end();
+	stack_host_run(&s, S);
+	messages();
+	answer(DHCP_ACK, 3600);
+	stack_host_run(&s, 8 * S);
+	CHECK(info().bound);
+	stack_host_close(&s);
+}
+
+/* Offers that make no sense: no host's address, no mask, hardly a lease */
+TEST(offers_that_make_no_sense_are_ignored)
+{
+	static const char *const bad[] = { "0.0.0.0", "224.0.0.1",
+					   "255.255.255.255", "240.0.0.1" };
+
+	start();
+	discover();
+	for (unsigned i = 0; i < 4; i++) {
+		answer_begin(SERVER, bad[i]);
+		add_usual(DHCP_OFFER, SERVER, 3600);
+		ignored();
+	}
+	answer_begin(SERVER, OFFER);
+	add_usual(DHCP_OFFER, SERVER, 0);
+	ignored();
+	answer_begin(SERVER, OFFER);
+	add_option(DHCP_OPTION_MASK, "\377\0\377\0", 4);
+	add_usual(DHCP_OFFER, SERVER, 3600);
+	ignored();
+	answer_begin(SERVER, OFFER);
+	add_usual(DHCP_OFFER, "0.0.0.0", 3600);
+	ignored();
+	answer_begin(SERVER, OFFER); /* no options at all */
+	ignored();
+	stack_host_close(&s);
+}
+
+/* DHCP and name parsing (NAME:WRECK): an option longer than its area */
+TEST(dhcp_and_name_parsing_overlong_options_are_bounded)
+{
+	start();
+	discover();
+	answer_begin(SERVER, OFFER);
+	add_usual(DHCP_OFFER, SERVER, 3600);
+	frame_add(&f, "\14\377abc", 5);
+	frame_end(&f);
+	stack_host_receive(&s, &f);
+	CHECK_EQ(stack_host_drops(&s, TOW_DROP_DHCP_BAD), 1);
+	answer_begin(SERVER, OFFER);
+	add_usual(DHCP_OFFER, SERVER, 3600);
+	frame_add(&f, "\14", 1); /* a code without a length */
+	frame_end(&f);
+	stack_host_receive(&s, &f);
+	CHECK_EQ(stack_host_drops(&s, TOW_DROP_DHCP_BAD), 2);
+	CHECK_EQ(messages(), 0);
+	stack_host_close(&s);
+}
+
+/* DHCP and name parsing (NAME:WRECK): many servers leave the end out */
+TEST(dhcp_and_name_parsing_unterminated_list_ends_with_the_message)
+{
+	start();
+	discover();
+	answer_begin(SERVER, OFFER);
+	add_usual(DHCP_OFFER, SERVER, 3600);
+	frame_end(&f);
+	stack_host_receive(&s, &f);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 4.1: options in file and sname, which cannot overload again */
+TEST(dhcp_and_name_parsing_option_overload_does_not_loop)
+{
+	static const uint8_t in_file[] = {
+		DHCP_OPTION_OVERLOAD, 1, 3, DHCP_OPTION_LEASE, 4, 0, 0, 4, 0,
+		DHCP_OPTION_END
+	};
+	static const uint8_t in_sname[] = {
+		DHCP_OPTION_OVERLOAD, 1, 3, DHCP_OPTION_MASK, 4, 255, 255, 0, 0,
+		DHCP_OPTION_END
+	};
+	uint8_t type = DHCP_OFFER;
+
+	start();
+	discover();
+	answer_begin(SERVER, OFFER);
+	memcpy(frame_transport(&f) + 8 + 44, in_sname, sizeof(in_sname));
+	memcpy(frame_transport(&f) + 8 + 108, in_file, sizeof(in_file));
+	add_option(DHCP_OPTION_OVERLOAD, "\3", 1);
+	add_option(DHCP_OPTION_TYPE, &type, 1);
+	add_option(DHCP_OPTION_SERVER, "\12\0\0\1", 4);
+	answer_end();
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	answer_begin(SERVER, OFFER);
+	memcpy(frame_transport(&f) + 8 + 44, in_sname, sizeof(in_sname));
+	memcpy(frame_transport(&f) + 8 + 108, in_file, sizeof(in_file));
+	type = DHCP_ACK;
+	add_option(DHCP_OPTION_OVERLOAD, "\3", 1);
+	add_option(DHCP_OPTION_TYPE, &type, 1);
+	add_option(DHCP_OPTION_SERVER, "\12\0\0\1", 4);
+	answer_end();
+	stack_host_run(&s, 8 * S);
+	CHECK(info().bound);
+	CHECK_EQ(info().prefix_bits, 16);
+	CHECK_LE(info().left_us, 1024 * S);
+	stack_host_close(&s);
+}
+
+/* DHCP and name parsing (NAME:WRECK): an area filled to its last byte */
+TEST(dhcp_and_name_parsing_overloaded_area_is_not_left)
+{
+	start();
+	discover();
+	answer_begin(SERVER, OFFER);
+	memset(frame_transport(&f) + 8 + 108, 12, 128); /* 12, 12, ... */
+	add_option(DHCP_OPTION_OVERLOAD, "\1", 1);
+	add_usual(DHCP_OFFER, SERVER, 3600);
+	ignored();
+	answer_begin(SERVER, OFFER);
+	memset(frame_transport(&f) + 8 + 108, 0, 128); /* pads, and no end */
+	add_option(DHCP_OPTION_OVERLOAD, "\1", 1);
+	add_usual(DHCP_OFFER, SERVER, 3600);
+	answer_end();
+	CHECK_EQ(messages(), 1);
+	stack_host_close(&s);
+}
+
+/* RFC 2132: an option of a length that is not its own says nothing */
+TEST(dhcp_options_of_a_wrong_length_are_skipped)
+{
+	start();
+	discover();
+	answer_begin(SERVER, OFFER);
+	add_option(DHCP_OPTION_MASK, "\377\377", 2);
+	add_option(DHCP_OPTION_ROUTER, "\12\0\0", 3);
+	add_option(DHCP_OPTION_DNS, "\12\0\0", 3);
+	add_option(DHCP_OPTION_T1, "", 0);
+	add_option(DHCP_OPTION_LEASE, "\0\0\0\0\1", 5);
+	add_option(DHCP_OPTION_TYPE, "\2\2", 2);
+	add_usual(DHCP_OFFER, SERVER, 3600);
+	answer_end();
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	stack_host_close(&s);
+}
+
+/* Without a client, port 68 is like any other */
+TEST(dhcp_answers_without_a_client_go_to_udp)
+{
+	stack_host_open(&s, 0);
+	answer(DHCP_OFFER, 3600);
+	CHECK_EQ(stack_host_drops(&s, TOW_DROP_UDP_PORT), 1);
+	stack_host_close(&s);
+}
