@@ -595,9 +595,8 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 		break;
 	case TOW_TCP_USER_TIMEOUT_MS:
 	case TOW_TCP_USER_TIMEOUT_TELL:
-		t->user_timeout_due = t->set.user_timeout_tell &&
-				      t->set.user_timeout_ms &&
-				      tcp_synchronized(t);
+		t->user_timeout_due =
+			tcp_synchronized(t) && user_timeout_is_told(t);
 		break;
 	case TOW_TCP_TTL:
 		t->path.ttl = t->set.ttl;

@@ -162,6 +162,8 @@ void tcp_establish(struct tow_tcp *t)
 	t->recovery = (struct recovery){ .point = t->snd.una };
 	tcp_choose_mss(t);
 	mtu_begin(t);
+	t->user_timeout_due =
+		user_timeout_is_told(t); /* as a SYN may be lost */
 	congestion_init(t);
 	if (backoffs > 1) /* RFC 6928 2: SYNs were lost, begin small */
 		t->cc.cwnd = t->snd.mss;

@@ -422,6 +422,7 @@ void urgent_mark(struct tow_tcp *t, struct wire_tcp *h);
 
 /* ------------------------------------------------------------- user timeout */
 
+bool user_timeout_is_told(const struct tow_tcp *t);
 void user_timeout_tell(struct tow_tcp *t, struct wire_tcp *h);
 void user_timeout_heard(struct tow_tcp *t, const struct wire_tcp *seg);
 uint64_t user_timeout_us(const struct tow_tcp *t);

@@ -7,9 +7,9 @@
  *
  *	USER_TIMEOUT = min(U_LIMIT, max(ADV_UTO, REMOTE_UTO, L_LIMIT))
  *
- * The option is on SYN and SYN-ACK, and once on the next segment when the
- * program changes the value (RFC 5482 3.1). What a peer asks for can only make
- * us wait longer, and no longer than U_LIMIT.
+ * The option is on SYN and SYN-ACK, on the first segment after that, and once
+ * on the next when the program changes the value (RFC 5482 3.1). What a peer
+ *asks for can only make us wait longer, and no longer than U_LIMIT.
  */
 #include "tcp/tcp_private.h"
 
@@ -36,10 +36,15 @@ static uint64_t decode_s(uint16_t option)
 	return option & MINUTES ? value * SECONDS_A_MIN : value;
 }
 
+bool user_timeout_is_told(const struct tow_tcp *t)
+{
+	return t->set.user_timeout_tell && t->set.user_timeout_ms;
+}
+
 /* The program's value goes with this segment, if it is to be told. */
 void user_timeout_tell(struct tow_tcp *t, struct wire_tcp *h)
 {
-	if (!t->set.user_timeout_tell || !t->set.user_timeout_ms)
+	if (!user_timeout_is_told(t))
 		return;
 	h->user_timeout = encode(t->set.user_timeout_ms);
 	t->user_timeout_due = false;

@@ -238,3 +238,35 @@ TCP_TEST(ttl_and_tos_are_the_programs)
 	CHECK_EQ(peek(r)->tos, 0xb8u);
 	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_TTL, 256), TOW_EINVAL);
 }
+
+/* RFC 4821 7.6.4: ICMP about a probe bounds the search, and nothing else */
+TCP_TEST(packet_too_big_about_a_probe_bounds_the_search)
+{
+	struct hole h = { .most = 1500, .una = 1 };
+	uint32_t before, limit = 1300;
+	const struct segment *probe;
+
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_MTU_PROBE, 2), 0);
+	open_wide(r);
+	before = info_of(r).mss;
+	CHECK_EQ(app_lend(r, 2000000, 1, 0), 0);
+	for (unsigned i = 0; i < 500; i++) {
+		probe = next(r);
+		if (probe->bytes > before)
+			break;
+		inject(r, .flags = ACK, .seq = 1,
+		       .ack = probe->seq + probe->bytes);
+	}
+	CHECK_GT(probe->bytes, before);
+	if (probe->bytes + headers(r) <= limit)
+		limit = probe->bytes + headers(r) - 1;
+	inject_icmp(r, ICMP_TOO_BIG, limit, probe->seq, 0);
+	CHECK_EQ(info_of(r).mss, before);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 0u);
+	h.most = limit - headers(r);
+	h.una = probe->seq;
+	run(r, &h, 20000);
+	CHECK_EQ(loan_status(r, 1), 0);
+	CHECK_LE(info_of(r).mss + headers(r), limit);
+}

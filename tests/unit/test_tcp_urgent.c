@@ -245,9 +245,12 @@ TCP_TEST(user_timeout_is_told_on_the_syn_and_when_it_changes)
 	inject(r, .flags = ACK, .seq = 1, .ack = 1);
 	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
 	CHECK_EQ(app_send(r, 100, 0), 100u);
+	CHECK(has_option(next(r), uto_30_s));
+	CHECK_EQ(app_send(r, 100, 0), 100u);
+	inject(r, .flags = ACK, .seq = 1, .ack = 101);
 	CHECK(!has_option(next(r), uto_30_s));
 	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_USER_TIMEOUT_MS, 300000), 0);
-	inject(r, .flags = ACK, .seq = 1, .ack = 101);
+	inject(r, .flags = ACK, .seq = 1, .ack = 201);
 	CHECK_EQ(app_send(r, 3000, 0), 3000u);
 	CHECK(has_option(peek(r), (const uint8_t[]){ 28, 4, 0x01, 0x2c }));
 	CHECK_LE(next(r)->bytes, FULL);
