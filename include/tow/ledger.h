@@ -30,6 +30,7 @@
 	X(RX_COMPACT, "compact",                                              \
 	  "small segments in large buffers were packed")                      \
 	X(RX_FRAGMENT, "fragment", "fragments were put together")             \
+	X(RX_GROUP, "group", "a datagram to a group, for one more socket")    \
 	X(RX_EARLY, "early", "arrived before memory was posted for it")       \
 	X(RX_UNPLACED, "unplaced", "the device had no hint for it")           \
 	X(RX_MISSHAPED, "misshaped",                                          \
@@ -76,6 +77,10 @@
 	X(ICMP_LIMIT, "icmp_limit", "our ICMP answer was over the rate limit") \
 	X(ICMP_IGNORED, "icmp_ignored",                                        \
 	  "ICMP message that we have no use for")                              \
+	X(GROUP_BAD, "group_bad",                                              \
+	  "IGMP or MLD message that is malformed or not from the link")        \
+	X(GROUP_IGNORED, "group_ignored",                                      \
+	  "IGMP or MLD message that we have no use for")                       \
 	X(ND_BAD, "nd_bad",                                                    \
 	  "neighbour discovery that fails RFC 4861's checks")                  \
 	X(NEIGH_FAILED, "neigh_failed", "next hop did not answer")             \
@@ -87,6 +92,7 @@
 	X(UDP_LENGTH, "udp_length", "UDP length does not fit the packet")      \
 	X(UDP_CHECKSUM, "udp_checksum", "wrong or missing UDP checksum")       \
 	X(UDP_PORT, "udp_port", "no socket on that UDP port")                  \
+	X(UDP_GROUP, "udp_group", "no socket listens to that group or source") \
 	X(UDP_FULL, "udp_full", "the socket's receive buffer is full")         \
 	X(UDP_ERRORS, "udp_errors",                                            \
 	  "ICMP error beyond those that a socket keeps")                       \
@@ -173,6 +179,8 @@
 	X(ROUTER_ADVERTS, "router_adverts", "router advertisements followed") \
 	X(ROUTER_FULL, "router_full",                                         \
 	  "routers, routes and prefixes advertised beyond our limits")        \
+	X(GROUP_QUERIES, "group_queries", "IGMP and MLD queries heeded")      \
+	X(GROUP_REPORTS, "group_reports", "IGMP and MLD messages sent")       \
 	X(ICMP_IN, "icmp_in", "ICMP messages understood")                     \
 	X(ICMP_OUT, "icmp_out", "ICMP messages sent")                         \
 	X(NO_CONNECTIONS, "no_connections",                                   \

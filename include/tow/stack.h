@@ -48,6 +48,8 @@ struct tow_config {
 	uint32_t addr_max;     /* addresses of all interfaces together */
 	uint32_t route_max;
 	uint32_t neighbour_max;
+	uint32_t group_max; /* that sockets listen to, counted for each socket
+			     * and interface; may be 0: tow/group.h */
 	uint32_t reassembly_max; /* datagrams of which fragments are missing;
 				  * 0: no fragments are taken */
 	uint32_t router_max; /* default routers learned: tow/autoconf.h; and */

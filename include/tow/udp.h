@@ -84,6 +84,9 @@ enum tow_udp_option {
 	TOW_UDP_UNSUMMED_SEND,
 	TOW_UDP_UNSUMMED_RECV, /* 0, 1: takes such ones over IPv6, too */
 	TOW_UDP_ERRORS,	       /* 0, 1: keeps what tow_udp_errors() gives */
+	TOW_UDP_GROUP_TTL,     /* of multicast, 0..255: 1; 0: this stack only */
+	TOW_UDP_GROUP_LOOP,    /* 0, 1: multicast is heard here, too: 1 */
+	TOW_UDP_GROUP_LINK,    /* interface for multicast; -1: routes decide */
 	TOW_UDP_TRAINS, /* 0, 1: a train that arrived together is read as one */
 };
 

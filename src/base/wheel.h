@@ -27,8 +27,11 @@ struct timer {
 /* The stack hands a timer that is due to the module that owns it. */
 enum timer_owner {
 	TIMER_NONE,
-	TIMER_NET,	  /* neighbours; this and the next are net_timer()'s */
-	TIMER_REASSEMBLY, /* datagrams that wait for their fragments */
+	TIMER_NET, /* neighbours; this and the next four are net_timer()'s */
+	TIMER_REASSEMBLY,   /* datagrams that wait for their fragments */
+	TIMER_GROUP_CHANGE, /* multicast groups: src/net/group_report.c */
+	TIMER_GROUP_ANSWER,
+	TIMER_GROUP_GENERAL,
 	TIMER_TCP,
 	TIMER_OWNER, /* deadlines of what is on loan: src/buf/govern.h */
 	TIMER_DHCP,

@@ -87,6 +87,12 @@ bool addr_is_group(const struct net *net, const struct tow_addr *addr)
 	       addr_is_subnet_broadcast(net, addr);
 }
 
+bool net_is_everybody(const struct tow_addr *group)
+{
+	return net_is_v4(group) ? ip4_is_all_hosts(group)
+				: ip6_is_all_nodes(group);
+}
+
 bool net_is_multicast(const struct tow_addr *addr)
 {
 	return net_is_v4(addr) ? ip4_is_multicast(addr)

@@ -19,6 +19,7 @@
 #include "base/csum.h"
 #include "net/net_private.h"
 #include "wire/wire_icmp.h"
+#include "wire/wire_igmp.h"
 #include "wire/wire_ip4.h"
 #include "wire/wire_ip6.h"
 #include "wire/wire_tcp.h"
@@ -432,6 +433,11 @@ enum net_verdict icmp6_input(struct net *net, struct net_packet *packet,
 			break;
 		net_count(net, TOW_COUNTER_ICMP_IN);
 		return echo(net, packet, icmp, ICMP6_ECHO_REPLY);
+	case MLD_QUERY:
+	case MLD_REPORT_V1:
+	case MLD_DONE:
+	case MLD_REPORT_V2:
+		return mld_input(net, packet);
 	case ICMP6_ROUTER_ADVERT:
 	case ICMP6_NEIGHBOUR_SOLICIT:
 	case ICMP6_NEIGHBOUR_ADVERT:

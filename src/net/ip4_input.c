@@ -42,10 +42,14 @@ static int check_header(struct tow_buf *buf)
  * wire is a lie, too, and the LAND attack (CVE-1999-0016) in particular.
  */
 static int check_source(const struct net *net, const struct net_frame *frame,
-			const struct tow_addr *src)
+			const struct net_packet *packet)
 {
+	const struct tow_addr *src = &packet->src;
+
 	if (!frame->link->dev)
 		return NET_PASS; /* we sent it */
+	if (packet->protocol == NET_IGMP && tow_addr_is_any(src))
+		return NET_PASS; /* a switch may have none: RFC 4541 2.1.1 */
 	if (!net_is_unicast(net, src) || net_is_local(net, src))
 		return TOW_DROP_IP_SOURCE;
 	return NET_PASS;
@@ -60,7 +64,9 @@ static int check_destination(const struct net *net,
 
 	packet->group = addr_is_group(net, dst);
 	if (packet->group)
-		return !ip4_is_multicast(dst) || ip4_is_all_hosts(dst)
+		return !ip4_is_multicast(dst) || ip4_is_all_hosts(dst) ||
+				       net_is_member(net, frame->link->number,
+						     dst)
 			       ? NET_PASS
 			       : TOW_DROP_IP_DESTINATION;
 	if (frame->group) /* a unicast packet in a broadcast frame */
@@ -110,7 +116,7 @@ static int check(struct net *net, const struct net_frame *frame,
 	packet->tos = ip->tos;
 	packet->network_bytes = (uint16_t)ip4_header_bytes(ip);
 
-	why = check_source(net, frame, &packet->src);
+	why = check_source(net, frame, packet);
 	if (why == NET_PASS)
 		why = check_destination(net, frame, packet);
 	if (why == NET_PASS)
@@ -195,6 +201,8 @@ enum net_verdict ip4_input(struct net *net, const struct net_frame *frame,
 	case NET_TCP:
 	case NET_UDP:
 		return NET_DELIVER;
+	case NET_IGMP:
+		return igmp_input(net, packet);
 	case NET_ICMP:
 		return icmp4_input(net, packet, error);
 	default:

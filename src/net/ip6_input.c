@@ -53,7 +53,8 @@ static int check_destination(const struct net *net,
 	packet->group = ip6_is_multicast(dst);
 	if (packet->group)
 		return ip6_is_all_nodes(dst) ||
-				       addr_is_solicited_here(net, link, dst)
+				       addr_is_solicited_here(net, link, dst) ||
+				       net_is_member(net, link, dst)
 			       ? NET_PASS
 			       : TOW_DROP_IP_DESTINATION;
 	if (net_is_v4(dst) || frame->group)

@@ -175,6 +175,7 @@ int net_link_add(struct net *net, struct tow_dev *dev)
 	dev->now_us = net->now_us;
 	net->link_count++;
 	net->generation++;
+	group_queriers_init(net, link);
 	addr_add_link_local(net, link);
 	return link->number;
 }

@@ -5,7 +5,7 @@
  * All tables are laid out once, behind each other:
  *
  *	| private | links | addrs | routes | neighbours | buckets |
- *	| reassembly | path MTUs | automatic |
+ *	| reassembly | path MTUs | automatic | groups |
  *
  * A link brings an IPv6 link-local address of its own, and each address a
  * route to its prefix, so there is room for those beside what the program
@@ -16,9 +16,8 @@
 #define TABLE_ALIGN 64
 
 struct layout {
-	size_t links, addrs, routes, neighbours, buckets, reassembly, pmtus,
-		end;
-	size_t claims, learned, auto_links;
+	size_t links, addrs, routes, neighbours, buckets, reassembly, pmtus;
+	size_t claims, learned, auto_links, groups, end;
 	uint32_t addr_max, route_max, bucket_count, learned_max;
 };
 
@@ -60,6 +59,7 @@ static struct layout lay_out(const struct tow_config *cfg)
 	l.claims = place(&l.end, l.addr_max * sizeof(struct claim));
 	l.learned = place(&l.end, l.learned_max * sizeof(struct learned));
 	l.auto_links = place(&l.end, cfg->link_max * sizeof(struct auto_link));
+	l.groups = place(&l.end, group_need(cfg));
 	return l;
 }
 
@@ -138,14 +138,25 @@ void net_init(struct net *net, const struct tow_config *cfg, void *memory)
 	reassembly_init(net, cfg, (uint8_t *)memory + lay_out(cfg).reassembly);
 	pmtu_init(net, cfg, (uint8_t *)memory + lay_out(cfg).pmtus);
 	timer_init(&net->private->automatic.timer, TIMER_AUTO);
+	group_init(net, cfg, (uint8_t *)memory + lay_out(cfg).groups);
 }
 
 void net_timer(struct net *net, struct timer *timer)
 {
-	if (timer->owner == TIMER_REASSEMBLY)
+	switch ((enum timer_owner)timer->owner) {
+	case TIMER_REASSEMBLY:
 		reassembly_timer(net, timer);
-	else if (timer->owner == TIMER_AUTO)
+		break;
+	case TIMER_AUTO:
 		auto_timer(net);
-	else
+		break;
+	case TIMER_GROUP_CHANGE:
+	case TIMER_GROUP_ANSWER:
+	case TIMER_GROUP_GENERAL:
+		group_timer(net, timer);
+		break;
+	default:
 		neighbour_timer(net, timer);
+		break;
+	}
 }

@@ -17,6 +17,7 @@
 #include <tow/autoconf.h>
 #include <tow/dev.h>
 #include <tow/error.h>
+#include <tow/group.h>
 #include <tow/ledger.h>
 #include <tow/place.h>
 #include "base/random.h"
@@ -28,6 +29,7 @@
 
 enum net_protocol {
 	NET_ICMP = 1,
+	NET_IGMP = 2,
 	NET_TCP = 6,
 	NET_UDP = 17,
 	NET_ICMP6 = 58,
@@ -195,6 +197,30 @@ bool net_is_local(const struct net *net, const struct tow_addr *addr);
 
 /* Unicast: neither unspecified, multicast nor broadcast. */
 bool net_is_unicast(const struct net *net, const struct tow_addr *addr);
+
+/*
+ * Groups that a socket of a transport, @owner, listens to: as tow_udp_listen().
+ * What arrives for a group that nobody listens to is dropped on the way up;
+ * for whom of the owners a datagram is, net_hears() says. Of groups that every
+ * host is in nobody need be a member.
+ */
+int net_listen(struct net *net, const void *owner, unsigned link,
+	       const struct tow_addr *group, enum tow_filter mode,
+	       const struct tow_addr *sources, unsigned count);
+void net_listen_end(struct net *net, const void *owner);
+bool net_is_member(const struct net *net, unsigned link,
+		   const struct tow_addr *group);
+enum net_heard {
+	NET_NO_MEMBER,
+	NET_HEARS,
+	NET_FILTERS, /* a member, but it does not want this source */
+};
+enum net_heard net_hears(const struct net *net, const void *owner,
+			 unsigned link, const struct tow_addr *group,
+			 const struct tow_addr *src);
+
+/* 224.0.0.1, ff02::1 and the like. */
+bool net_is_everybody(const struct tow_addr *group);
 
 /* Not broadcast. */
 bool net_is_multicast(const struct tow_addr *addr);

@@ -17,6 +17,8 @@
  *	pmtu.c        what fits through to a destination
  *	reassembly.c    datagrams that came in fragments
  *	fragment.c ident.c    datagrams that leave in fragments
+ *	group.c group_report.c     who listens to which groups, and telling it
+ *	igmp.c mld.c  how that is told
  *	flow.c        of which flow is a frame that nobody checked yet?
  *	icmp_input.c  echo, and errors about packets of ours
  *	icmp_error.c  errors about packets of others, with their limits
@@ -95,6 +97,12 @@ struct ident {
 struct reassembly;
 struct pmtu;
 
+#define NET_GROUP_BUCKETS 64
+
+struct net_group;
+struct net_member;
+struct group_querier;
+
 struct net_private {
 	struct reassembly *reassembly;
 	struct ident ident4, ident6;
@@ -110,6 +118,10 @@ struct net_private {
 	struct net_bucket solicits;
 	struct net_bucket errors, errors_by_dest[NET_ERROR_BUCKETS];
 	struct net_auto automatic;
+	struct net_group *group_buckets[NET_GROUP_BUCKETS], *group_free;
+	struct net_member *members, *member_free;
+	uint32_t member_max;
+	struct group_querier *queriers; /* IPv4 and IPv6 of each link */
 };
 
 /* What a frame was addressed to, as its link header tells. */
@@ -296,6 +308,14 @@ void reassembly_init(struct net *net, const struct tow_config *cfg,
 int reassembly_add(struct net *net, struct net_packet *packet,
 		   const struct fragment *f);
 void reassembly_timer(struct net *net, struct timer *timer);
+
+/* --- group.c, group_report.c, igmp.c, mld.c; more in group.h */
+size_t group_need(const struct tow_config *cfg);
+void group_init(struct net *net, const struct tow_config *cfg, void *memory);
+void group_queriers_init(struct net *net, struct net_link *link);
+void group_timer(struct net *net, struct timer *timer);
+enum net_verdict igmp_input(struct net *net, struct net_packet *packet);
+enum net_verdict mld_input(struct net *net, struct net_packet *packet);
 
 /* --- icmp_input.c */
 enum net_verdict icmp4_input(struct net *net, struct net_packet *packet,

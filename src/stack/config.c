@@ -21,6 +21,7 @@ void tow_config_default(struct tow_config *cfg)
 		.addr_max = 32,
 		.route_max = 64,
 		.neighbour_max = 256,
+		.group_max = 64,
 		.reassembly_max = 64,
 		.router_max = 8,
 		.prefix_max = 32,

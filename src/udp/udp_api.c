@@ -11,7 +11,8 @@
 
 static bool may_bind(const struct udp_host *udp, const struct tow_addr *addr)
 {
-	return tow_addr_is_any(addr) || net_is_local(udp->net, addr);
+	return tow_addr_is_any(addr) || net_is_local(udp->net, addr) ||
+	       net_is_multicast(addr);
 }
 
 static struct tow_udp *take(struct udp_host *udp)
@@ -27,6 +28,7 @@ static struct tow_udp *take(struct udp_host *udp)
 	s->done_tail = &s->done;
 	s->faults_tail = &s->faults;
 	s->options.group_ttl = 1; /* RFC 1112 6.1 */
+	s->options.group_loop = true;
 	s->landing.records_tail = &s->landing.records;
 	list_init(&s->bound_node);
 	list_init(&s->connected_node);
@@ -106,9 +108,11 @@ static int connect(struct tow_udp *s, const struct tow_endpoint *peer)
 	struct net_path path;
 	int error;
 
+	if (net_is_multicast(&local.addr))
+		local.addr = tow_addr_any(); /* not a source */
 	if (peer->port == 0 || tow_addr_is_any(&peer->addr))
 		return TOW_EINVAL;
-	error = net_path_find(s->host->net, &s->bound.addr, &peer->addr,
+	error = net_path_find(s->host->net, &local.addr, &peer->addr,
 			      peer->zone, &path);
 	if (error)
 		return error;
@@ -162,6 +166,7 @@ void tow_udp_close(struct tow_udp *udp)
 		list_remove(&udp->ready_node);
 	udp_drop_received(udp);
 	udp_faults_drop(udp);
+	net_listen_end(udp->host->net, udp);
 	borrower_leave(&udp->borrower);
 	udp_free_if_done(udp);
 }

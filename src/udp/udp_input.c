@@ -43,8 +43,8 @@ static bool is_unsummed(const struct wire_udp *header)
  * RFC 8200 8.1: not in IPv6, where nothing else protects the addresses, but for
  * a socket that wants them. Who has no socket for it must not answer, either.
  */
-static bool may_be_unsummed(const struct tow_udp *s,
-			    const struct net_packet *packet)
+bool udp_may_be_unsummed(const struct tow_udp *s,
+			 const struct net_packet *packet)
 {
 	return tow_addr_is_v4(&packet->src) || (s && s->options.unsummed_recv);
 }
@@ -154,13 +154,13 @@ void udp_enqueue(struct tow_udp *s, struct tow_buf *buf)
 	udp_notify(s, UDP_READABLE);
 }
 
-static void deliver(struct tow_udp *s, const struct net_packet *packet,
-		    uint16_t src_port)
+/* The header is off. Takes the buffer. */
+void udp_deliver(struct tow_udp *s, const struct net_packet *packet,
+		 uint16_t src_port)
 {
 	struct udp_arrival *arrival;
 	struct tow_buf *buf = packet->buf;
 
-	buf_trim_front(buf, UDP_BYTES);
 	if (buf->gso_bytes == 0)
 		buf->gso = TOW_GSO_NONE;
 	arrival = udp_arrival_of(buf);
@@ -181,12 +181,26 @@ static void deliver(struct tow_udp *s, const struct net_packet *packet,
 		udp_enqueue(s, buf);
 }
 
+static void to_group(struct udp_host *udp, struct net_packet *packet,
+		     const struct wire_udp *header)
+{
+	struct udp_ports ports = {
+		.src = wire_get16(header->src_port),
+		.dst = wire_get16(header->dst_port),
+		.unsummed = is_unsummed(header),
+	};
+
+	buf_trim_front(packet->buf, UDP_BYTES);
+	udp_group_input(udp, packet, &ports);
+}
+
 void udp_input(struct udp_host *udp, struct net_packet *packet)
 {
 	struct tow_buf *buf = packet->buf;
 	const struct wire_udp *header;
 	uint64_t touched = 0;
 	struct tow_udp *s;
+	uint16_t src_port;
 	int why;
 
 	header = (const void *)buf_pull(buf, UDP_BYTES);
@@ -197,8 +211,12 @@ void udp_input(struct udp_host *udp, struct net_packet *packet)
 		drop(udp, packet, (enum tow_drop)why);
 		return;
 	}
+	if (UNLIKELY(packet->group)) {
+		to_group(udp, packet, header);
+		return;
+	}
 	s = find_socket(udp, packet, header);
-	if (is_unsummed(header) && !may_be_unsummed(s, packet)) {
+	if (is_unsummed(header) && !udp_may_be_unsummed(s, packet)) {
 		drop(udp, packet, TOW_DROP_UDP_CHECKSUM);
 		return;
 	}
@@ -208,5 +226,7 @@ void udp_input(struct udp_host *udp, struct net_packet *packet)
 		return;
 	}
 	s->ledger.rx_touched_bytes += touched;
-	deliver(s, packet, wire_get16(header->src_port));
+	src_port = wire_get16(header->src_port);
+	buf_trim_front(buf, UDP_BYTES);
+	udp_deliver(s, packet, src_port);
 }

@@ -10,15 +10,24 @@ static int64_t max_of(enum tow_udp_option option)
 	switch (option) {
 	case TOW_UDP_TTL:
 	case TOW_UDP_TOS:
+	case TOW_UDP_GROUP_TTL:
 		return UINT8_MAX;
+	case TOW_UDP_GROUP_LINK:
+		return UINT16_MAX - 1;
 	case TOW_UDP_BROADCAST:
 	case TOW_UDP_UNSUMMED_SEND:
 	case TOW_UDP_UNSUMMED_RECV:
 	case TOW_UDP_ERRORS:
 	case TOW_UDP_TRAINS:
+	case TOW_UDP_GROUP_LOOP:
 		return 1;
 	}
 	return -1;
+}
+
+static int64_t min_of(enum tow_udp_option option)
+{
+	return option == TOW_UDP_GROUP_LINK ? -1 : 0;
 }
 
 int tow_udp_set(struct tow_udp *udp, enum tow_udp_option option, int64_t value)
@@ -26,7 +35,7 @@ int tow_udp_set(struct tow_udp *udp, enum tow_udp_option option, int64_t value)
 	struct udp_options *o = &udp->options;
 
 	ASSERT(udp->open && !udp->closed);
-	if (value < 0 || value > max_of(option))
+	if (value < min_of(option) || value > max_of(option))
 		return TOW_EINVAL;
 	switch (option) {
 	case TOW_UDP_TTL:
@@ -51,6 +60,15 @@ int tow_udp_set(struct tow_udp *udp, enum tow_udp_option option, int64_t value)
 		break;
 	case TOW_UDP_TRAINS:
 		o->trains = value;
+		break;
+	case TOW_UDP_GROUP_TTL:
+		o->group_ttl = (uint8_t)value;
+		break;
+	case TOW_UDP_GROUP_LOOP:
+		o->group_loop = value;
+		break;
+	case TOW_UDP_GROUP_LINK:
+		o->group_zone = (uint16_t)(value + 1);
 		break;
 	}
 	return 0;
@@ -82,6 +100,15 @@ int tow_udp_get(const struct tow_udp *udp, enum tow_udp_option option,
 		return 0;
 	case TOW_UDP_TRAINS:
 		*value = o->trains;
+		return 0;
+	case TOW_UDP_GROUP_TTL:
+		*value = o->group_ttl;
+		return 0;
+	case TOW_UDP_GROUP_LOOP:
+		*value = o->group_loop;
+		return 0;
+	case TOW_UDP_GROUP_LINK:
+		*value = (int64_t)o->group_zone - 1;
 		return 0;
 	}
 	return TOW_EINVAL;

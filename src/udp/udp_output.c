@@ -88,6 +88,12 @@ static void send_one(struct tow_udp *s, struct net_path *path)
 	path->ttl = udp_way_of(buf)->ttl;
 	path->tos = udp_way_of(buf)->tos;
 	net_count(s->host->net, TOW_COUNTER_UDP_OUT);
+	if (UNLIKELY(path->to_group))
+		udp_group_loop(s, path, buf);
+	if (UNLIKELY(udp_way_of(buf)->stays)) {
+		tow_buf_give(buf);
+		return;
+	}
 	error = net_send(s->host->net, path, buf, NET_UDP);
 	if (loan && error)
 		loan->status = error;

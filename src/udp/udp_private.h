@@ -12,6 +12,7 @@
  *	udp_send.c    datagrams from the application's spans
  *	udp_output.c  the queue to the network layer, and the end of loans
  *	udp_input.c   datagrams from the network layer
+ *	udp_group.c   datagrams to groups
  *	udp_error.c   ICMP errors from there
  *	udp_recv.c    the receive queue: recv, borrow, return
  *	udp_revoke.c  moving what was lent to its owner's refuge
@@ -129,6 +130,14 @@ struct udp_fault {
 struct udp_options {
 	uint8_t ttl, tos, group_ttl;
 	bool broadcast, unsummed_send, unsummed_recv, errors, trains;
+	bool group_loop;
+	uint16_t group_zone; /* number of the interface, and one; 0: none */
+};
+
+/* Of a received datagram's header; it has a sum or not. */
+struct udp_ports {
+	uint16_t src, dst;
+	bool unsummed;
 };
 
 struct tow_udp {
@@ -181,6 +190,7 @@ struct udp_way {
 	uint16_t src_port, dst_port;
 	uint16_t zone;
 	uint8_t ttl, tos; /* ttl 0: the stack's */
+	bool stays;	  /* sent to a group with TTL 0: for ourselves only */
 };
 
 /* Where a received one came from; in buf->notes. */
@@ -336,6 +346,8 @@ int udp_path_find(struct udp_host *udp, const struct udp_way *way,
 /* --- udp_table.c */
 bool udp_same_endpoint(const struct tow_endpoint *a,
 		       const struct tow_endpoint *b);
+struct list *udp_bound_bucket(struct udp_host *udp,
+			      const struct tow_endpoint *local);
 struct tow_udp *udp_find_bound(struct udp_host *udp,
 			       const struct tow_endpoint *local);
 struct tow_udp *udp_find_connected(struct udp_host *udp,
@@ -352,6 +364,12 @@ uint16_t udp_choose_port(struct udp_host *udp, const struct tow_addr *local);
 
 /* --- udp_api.c */
 void udp_free_if_done(struct tow_udp *s);
+
+/* --- udp_group.c */
+void udp_group_input(struct udp_host *udp, struct net_packet *packet,
+		     const struct udp_ports *ports);
+void udp_group_loop(struct tow_udp *s, const struct net_path *path,
+		    const struct tow_buf *buf);
 
 /* --- udp_error.c */
 void udp_faults_drop(struct tow_udp *s);
@@ -381,6 +399,10 @@ extern const struct borrower_ops udp_borrower_ops;
 bool udp_move_first(struct tow_udp *s);
 
 /* --- udp_input.c */
+bool udp_may_be_unsummed(const struct tow_udp *s,
+			 const struct net_packet *packet);
+void udp_deliver(struct tow_udp *s, const struct net_packet *packet,
+		 uint16_t src_port);
 void udp_enqueue(struct tow_udp *s, struct tow_buf *buf);
 
 /* --- udp_post.c */

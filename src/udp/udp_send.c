@@ -71,6 +71,17 @@ static int count_bytes(struct job *job)
 	return 0;
 }
 
+/* A group, which a datagram may have come to, is nobody's source. */
+static struct tow_addr source_of(const struct tow_udp *s,
+				 const struct tow_udp_message *m)
+{
+	if (!tow_addr_is_any(&m->local) &&
+	    net_is_unicast(s->host->net, &m->local))
+		return m->local;
+	return net_is_multicast(&s->local.addr) ? tow_addr_any()
+						: s->local.addr;
+}
+
 static int find_peer(struct job *job)
 {
 	const struct tow_udp_message *m = job->message;
@@ -87,7 +98,7 @@ static int find_peer(struct job *job)
 	job->way.dst = peer->addr;
 	job->way.dst_port = peer->port;
 	job->way.zone = peer->zone;
-	job->way.src = tow_addr_is_any(&m->local) ? s->local.addr : m->local;
+	job->way.src = source_of(s, m);
 	job->way.src_port = s->local.port;
 	return 0;
 }
@@ -97,13 +108,17 @@ static int find_manner(struct job *job)
 {
 	const struct udp_options *o = &job->socket->options;
 	const struct tow_udp_message *m = job->message;
-	uint8_t ttl = net_is_multicast(&job->way.dst) ? o->group_ttl : o->ttl;
+	bool group = net_is_multicast(&job->way.dst);
+	uint8_t ttl = group ? o->group_ttl : o->ttl;
 
 	if (m->with & TOW_UDP_WITH_TTL && m->ttl == 0)
 		return TOW_EINVAL;
 	if (m->with & TOW_UDP_WITH_LINK)
 		job->way.zone = (uint16_t)(m->link + 1);
+	else if (group && job->way.zone == 0)
+		job->way.zone = o->group_zone;
 	job->way.ttl = m->with & TOW_UDP_WITH_TTL ? m->ttl : ttl;
+	job->way.stays = group && job->way.ttl == 0;
 	job->way.tos = m->with & TOW_UDP_WITH_TOS ? m->tos : o->tos;
 	return 0;
 }

@@ -35,8 +35,8 @@ static struct list *bucket(struct udp_host *udp, struct list *buckets,
 	return &buckets[hash & udp->private->bucket_mask];
 }
 
-static struct list *bound_bucket(struct udp_host *udp,
-				 const struct tow_endpoint *local)
+struct list *udp_bound_bucket(struct udp_host *udp,
+			      const struct tow_endpoint *local)
 {
 	uint8_t key[18];
 
@@ -69,7 +69,7 @@ bool udp_same_endpoint(const struct tow_endpoint *a,
 struct tow_udp *udp_find_bound(struct udp_host *udp,
 			       const struct tow_endpoint *local)
 {
-	struct list *head = bound_bucket(udp, local);
+	struct list *head = udp_bound_bucket(udp, local);
 	struct tow_udp *s;
 
 	LIST_EACH (node, head) {
@@ -124,7 +124,7 @@ static struct tow_udp *find_shared(struct udp_host *udp,
 	uint64_t hash = hash_remote(udp, remote), weight, heaviest = 0;
 	struct tow_udp *best = NULL, *s;
 
-	LIST_EACH (node, bound_bucket(udp, local)) {
+	LIST_EACH (node, udp_bound_bucket(udp, local)) {
 		s = CONTAINER(node, struct tow_udp, bound_node);
 		if (s->connected || !udp_same_endpoint(&s->bound, local))
 			continue;
@@ -163,7 +163,7 @@ struct tow_udp *udp_find(struct udp_host *udp, const struct tow_endpoint *local,
 
 void udp_table_bind(struct tow_udp *s)
 {
-	list_add(bound_bucket(s->host, &s->bound), &s->bound_node);
+	list_add(udp_bound_bucket(s->host, &s->bound), &s->bound_node);
 	s->host->private->ports_changed++;
 }
 

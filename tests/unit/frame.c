@@ -182,7 +182,7 @@ static uint16_t sum_transport(const struct frame *f)
 {
 	uint32_t bytes = f->bytes - f->transport, sum = 0;
 
-	if (f->protocol != NET_ICMP)
+	if (f->protocol != NET_ICMP && f->protocol != NET_IGMP)
 		sum = csum_pseudo(&f->src, &f->dst, f->protocol, bytes);
 	sum = csum_bytes(sum, f->data + f->transport, bytes);
 	return csum_finish(sum);
@@ -222,7 +222,8 @@ static void read_ip(struct frame *f)
 		f->protocol = ip4->protocol;
 		f->transport = f->ip + ip4_header_bytes(ip4);
 		CHECK_EQ(wire_get16(ip4->total), f->bytes - f->ip);
-		CHECK_EQ(csum_finish(csum_bytes(0, ip4, 20)), 0);
+		CHECK_EQ(csum_finish(csum_bytes(0, ip4, ip4_header_bytes(ip4))),
+			 0);
 		return;
 	}
 	CHECK_EQ(ip6_version(ip6), 6);
@@ -231,6 +232,11 @@ static void read_ip(struct frame *f)
 	f->protocol = ip6->next;
 	f->transport = f->ip + IP6_BYTES;
 	CHECK_EQ(wire_get16(ip6->payload), f->bytes - f->transport);
+	if (ip6->next != IP6_HOP_BY_HOP)
+		return;
+	f->protocol = f->data[f->transport];
+	f->transport +=
+		ip6_extension_bytes((const void *)(f->data + f->transport));
 }
 
 void frame_read(struct frame *f, const struct fake_frame *sent)
