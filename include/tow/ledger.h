@@ -152,6 +152,14 @@
 	  "SYNs answered by a cookie (RFC 4987)")                             \
 	X(TCP_COOKIES_RETURNED, "tcp_cookies_returned",                       \
 	  "ACKs that brought one back")                                       \
+	X(TCP_FAST_OPEN_IN, "tcp_fast_open_in",                               \
+	  "SYNs whose data was taken (RFC 7413)")                             \
+	X(TCP_FAST_OPEN_OUT, "tcp_fast_open_out",                             \
+	  "SYNs of ours whose data was taken")                                \
+	X(TCP_FAST_OPEN_BAD, "tcp_fast_open_bad",                             \
+	  "SYNs with an old or wrong Fast Open cookie")                       \
+	X(TCP_FAST_OPEN_FULL, "tcp_fast_open_full",                           \
+	  "SYNs whose data was not taken: too many are pending")              \
 	X(TCP_TIMEOUTS, "tcp_timeouts", "connections given up on")            \
 	X(TCP_TIME_WAIT_REUSED, "tcp_time_wait_reused",                       \
 	  "TIME-WAIT taken over (RFC 6191)")                                  \

@@ -80,6 +80,8 @@ enum tow_tcp_option {
 				* before TOW_EAGAIN; 0: TOW_TCP_SEND_BYTES */
 	TOW_TCP_USER_TIMEOUT_TELL, /* 0, 1: 1 tells the peer the user timeout,
 				    * and heeds the peer's (RFC 5482) */
+	TOW_TCP_FAST_OPEN, /* connection: 1 sends data with the SYN; listener:
+			    * takes it from so many at a time; 0 off */
 };
 
 enum tow_tcp_congestion {
@@ -144,6 +146,7 @@ struct tow_tcp_info {
 	bool recovering; /* a loss is being repaired */
 	bool sack, timestamps, window_scaling;
 	bool ecn;		/* both ends agreed on it */
+	bool fast_open;		/* data came, or went, with the SYN */
 	uint32_t ecn_marks_in;	/* segments that came with CE */
 	uint32_t ecn_marks_out; /* round trips in which the peer said ECE */
 	enum tow_placement placement; /* of what is posted */
@@ -192,6 +195,19 @@ TOW_API int tow_tcp_connect(struct tow_stack *stack,
 			    const struct tow_endpoint *local,
 			    const struct tow_endpoint *remote,
 			    struct tow_tcp **out) TOW_MUST_USE;
+
+/*
+ * tow_tcp_fast_open_key() - the key of Fast Open cookies (RFC 7413)
+ * @key: secret; servers that share an address share it
+ *
+ * Cookies by the key before it stay valid, so that keys can be rotated: call
+ * it again with the next one. Without this call the stack has keys of its own,
+ * a new one each hour.
+ *
+ * Returns: 0.
+ */
+TOW_API int tow_tcp_fast_open_key(struct tow_stack *stack,
+				  const uint8_t key[16]);
 
 /*
  * tow_tcp_send() - queue a copy of some bytes

@@ -692,6 +692,7 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.sack = t->sack,
 		.timestamps = t->timestamps,
 		.window_scaling = t->scaling,
+		.fast_open = t->fast_open,
 		.ecn = t->ecn.on,
 		.ecn_marks_in = t->ecn.marks_in,
 		.ecn_marks_out = t->ecn.marks_out,

@@ -175,6 +175,9 @@ void tcp_establish(struct tow_tcp *t)
 	tcp_enter(t, TOW_TCP_ESTABLISHED);
 	if (t->send.finished) /* shut down before it began */
 		tcp_enter(t, TOW_TCP_FIN_WAIT_1);
+	/* RFC 7413 4.1.3: what the SYN's data was not taken for goes again. */
+	if (!t->passive && tcp_in_flight(t) > 0)
+		flight_all_lost(t, true);
 	timer_restart_retransmit(t);
 	timer_restart_keepalive(t);
 	tcp_want_output(t);
@@ -223,11 +226,15 @@ static enum verdict check_answer(struct tow_tcp *t, const struct wire_tcp *seg)
 static void on_syn_ack(struct tow_tcp *t, const struct wire_tcp *seg)
 {
 	struct ack_news news = { 0 };
+	bool data = tcp_in_flight(t) > 1;
 
 	tcp_learn_syn(t, seg);
 	flight_acked(t, seq_of(seg->acknowledgement), &news);
 	if (news.rtt_sent_us)
 		rtt_sample(&t->rtt, tcp_now(t) - news.rtt_sent_us);
+	if (news.acked_bytes > 1)
+		send_queue_acked(t, news.acked_bytes - 1);
+	fast_open_learn(t, seg, data, news.acked_bytes > 1);
 	tcp_establish(t);
 	tcp_pend(t, PENDING_CONNECTED);
 	t->ack_now = true;

@@ -10,6 +10,9 @@
 #include <tow/stack.h>
 #include <tow/tcp.h>
 #include "net/net.h"
+#include "wire/wire_tcp.h"
+
+#define TCP_FAST_PEERS 64 /* destinations whose cookie is kept */
 
 struct loan;
 union ledger_record;
@@ -25,6 +28,21 @@ struct tcp_host {
 		struct sip_key keys[2]; /* of this period, and the last */
 		uint64_t period;
 	} cookies;
+	struct fast_open {
+		struct sip_key keys[2]; /* this one, and the one before */
+		uint64_t key_us;
+		bool key_given; /* by the program: it does not age */
+		struct fast_peer {
+			struct tow_addr addr;
+			uint16_t zone;
+			uint16_t mss;	      /* as its last SYN-ACK said */
+			uint8_t losses;	      /* of SYNs with data, in a row */
+			uint8_t cookie_bytes; /* 0: none */
+			uint8_t cookie[TCP_COOKIE_BYTES_MAX];
+			uint64_t used_us; /* 0: the entry is free */
+			uint64_t paused_until_us;
+		} peers[TCP_FAST_PEERS];
+	} fast_open;
 
 	/*
 	 * Objects come from arrays; the free ones are chained, those never

@@ -120,8 +120,9 @@ static enum verdict check_rst(struct tow_tcp *t, const struct wire_tcp *seg)
 		return DROP;
 	}
 	tcp_count(t, TOW_COUNTER_TCP_RST_IN);
-	tcp_fail(t, t->state == TOW_TCP_SYN_RECEIVED ? TOW_ECONNREFUSED
-						     : TOW_ECONNRESET);
+	tcp_fail(t, t->state == TOW_TCP_SYN_RECEIVED && !t->passive
+			    ? TOW_ECONNREFUSED
+			    : TOW_ECONNRESET);
 	return DROP;
 }
 
@@ -296,9 +297,11 @@ static enum verdict complete_handshake(struct tow_tcp *t,
 		tcp_drop(t, TOW_DROP_TCP_ACK);
 		return DROP_RESET;
 	}
-	flight_acked(t, ack, &news);
+	/* Data that went with or after our SYN is acknowledged by the next. */
+	flight_acked(t, seq_add(t->snd.iss, 1), &news);
 	if (news.rtt_sent_us)
 		rtt_sample(&t->rtt, tcp_now(t) - news.rtt_sent_us);
+	fast_open_settle(t);
 	/* The window in this segment is the first that is scaled. */
 	t->snd.wl1 = seq_of(seg->sequence);
 	t->snd.wl2 = ack;
@@ -476,6 +479,18 @@ static void process_payload(struct tow_tcp *t, struct net_packet *packet,
 	owe_ack(t, (uint32_t)seq_diff(t->rcv.nxt, before));
 }
 
+/* Text on a SYN with a good cookie: RFC 7413 4.2.2. Takes the buffer. */
+void tcp_take_early(struct tow_tcp *t, struct net_packet *packet,
+		    const struct wire_tcp *seg)
+{
+	note_sum(packet, seg);
+	(void)receive_advertise(t, true); /* there was no window yet */
+	(void)receive_segment(t, packet->buf, seq_of(seg->sequence + 1), false);
+	packet->buf = NULL;
+	if (t->receive.unread_bytes > 0)
+		tcp_pend(t, PENDING_READABLE);
+}
+
 /* What came with a SYN that crossed ours: RFC 9293 3.10.7.3, fifth. */
 static void process_early(struct tow_tcp *t)
 {
@@ -624,7 +639,8 @@ static void find_receiver(struct tcp_host *host, struct net_packet *packet,
 		net_drop(host->net, TOW_DROP_TCP_PORT);
 		tcp_reject(host, packet, seg);
 	}
-	tow_buf_give(packet->buf);
+	if (packet->buf)
+		tow_buf_give(packet->buf);
 }
 
 static bool checksum_is_right(struct net *net, struct net_packet *packet)

@@ -136,7 +136,7 @@ static bool is_odd(const struct tow_listener *l,
 		tow_addr_equal(&packet->src, &packet->dst));
 }
 
-static void on_syn(struct tow_listener *l, const struct net_packet *packet,
+static void on_syn(struct tow_listener *l, struct net_packet *packet,
 		   const struct wire_tcp *seg, const struct seq *after)
 {
 	struct net *net = l->host->net;
@@ -161,7 +161,12 @@ static void on_syn(struct tow_listener *l, const struct net_packet *packet,
 	t = open_half(l, packet, seg, after);
 	if (!t)
 		return;
-	tcp_send_syn(t); /* payload on the SYN will come again */
+	if (fast_open_accept(t, seg)) {
+		if (packet->buf->bytes > 0)
+			tcp_take_early(t, packet, seg);
+		listen_promote(t);
+	}
+	tcp_send_syn(t); /* payload that was not taken will come again */
 	if (!t->deadlines_us[TIMER_RETRANSMIT]) {
 		net_drop(net, TOW_DROP_TCP_MEMORY); /* no record for it */
 		tcp_fail(t, TOW_ENOBUFS);
@@ -223,7 +228,8 @@ static struct tow_tcp *on_ack(struct tow_listener *l,
  * @after: NULL, or the last sequence number of a connection in TIME-WAIT that
  *         this SYN takes over (RFC 6191): the new one must begin above it
  *
- * Returns: a connection that the segment is for after all, or NULL.
+ * Returns: a connection that the segment is for after all, or NULL. Then the
+ *          buffer is the caller's still, unless it was taken out of @packet.
  */
 struct tow_tcp *listen_input(struct tow_listener *l, struct net_packet *packet,
 			     const struct wire_tcp *seg,
@@ -248,7 +254,7 @@ void listen_promote(struct tow_tcp *t)
 {
 	struct tow_listener *l = t->listener;
 
-	if (!t->waits)
+	if (!t->waits || t->promoted)
 		return;
 	l->half_open_count--;
 	l->accept_count++;

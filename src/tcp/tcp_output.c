@@ -264,26 +264,59 @@ static struct wire_tcp syn_header(struct tow_tcp *t, bool answers, bool again)
 	return h;
 }
 
+/*
+ * RFC 7413 4.1.3: what is queued goes with the SYN, as far as it may. It is a
+ * record of its own, that is sent again alone.
+ */
+static void attach_early(struct tow_tcp *t, struct tow_buf *buf, uint32_t most)
+{
+	uint32_t bytes = (uint32_t)MIN(t->send.end - t->send.next, most);
+	struct sent *s = bytes ? flight_append(t, bytes, 0) : NULL;
+
+	if (!s)
+		return;
+	s->bytes = send_queue_attach(t, buf, s->loan, s->offset, bytes);
+	t->snd.nxt = sent_end(s); /* what the device gathers */
+	t->send.next += s->bytes;
+	t->send.cursor = send_queue_find(t->send.cursor, t->send.next);
+	t->last_data_us = tcp_now(t);
+}
+
+/* The first time. The records follow each other: the SYN, then data. */
+static bool record_syn(struct tow_tcp *t, struct tow_buf *buf, uint32_t early)
+{
+	if (!flight_append(t, 1, SENT_SYN))
+		return false;
+	attach_early(t, buf, early);
+	timer_restart_retransmit(t);
+	return true;
+}
+
 /* SYN or SYN-ACK, the first time or again. */
 void tcp_send_syn(struct tow_tcp *t)
 {
 	bool again = !seq_eq(t->snd.nxt, t->snd.una);
+	bool answers = t->state == TOW_TCP_SYN_RECEIVED;
 	struct tow_buf *buf = take_buf(t);
+	uint32_t early = 0;
 	struct wire_tcp h;
 
 	if (!buf)
 		return; /* counted; the first time, no timer is armed either */
-	if (!again) {
-		if (!flight_append(t, 1, SENT_SYN)) {
-			tow_buf_give(buf);
-			return;
-		}
-		timer_restart_retransmit(t);
-	} else if (flight_first(t)) {
+	h = syn_header(t, answers, again);
+	if (answers)
+		fast_open_cookie(t, &h);
+	else if (!again)
+		early = fast_open_offer(t, &h);
+	if (wire_tcp_length(&h) > TCP_HEADER_BYTES + TCP_OPTION_BYTES_MAX)
+		h.user_timeout = 0; /* it may be said later */
+	if (again && flight_first(t)) {
 		flight_mark(t, flight_first(t), SENT_EVER_RETRANS, 0);
 		tcp_count(t, TOW_COUNTER_TCP_RETRANS_SEGS);
+	} else if (!record_syn(t, buf, early)) {
+		tow_buf_give(buf);
+		return;
 	}
-	h = syn_header(t, t->state == TOW_TCP_SYN_RECEIVED, again);
 	transmit(t, buf, &h, NULL);
 }
 
@@ -482,6 +515,8 @@ static bool resend_suspect(struct tow_tcp *t)
 
 static bool may_send_data(const struct tow_tcp *t)
 {
+	if (t->state == TOW_TCP_SYN_RECEIVED)
+		return t->passive && t->fast_open; /* RFC 7413 4.2.2 */
 	return tcp_can_send(t) || t->state == TOW_TCP_FIN_WAIT_1 ||
 	       t->state == TOW_TCP_CLOSING || t->state == TOW_TCP_LAST_ACK;
 }
@@ -496,7 +531,8 @@ static bool may_send_short(struct tow_tcp *t)
 			timer_set(t, TIMER_MORE, tcp_now(t) + TCP_MORE_US);
 		return false;
 	}
-	return t->set.nodelay || tcp_in_flight(t) == 0;
+	return t->set.nodelay ||
+	       tcp_in_flight(t) == (t->state == TOW_TCP_SYN_RECEIVED ? 1 : 0);
 }
 
 /*
@@ -536,6 +572,7 @@ static uint32_t choose_bytes(struct tow_tcp *t, uint32_t per_packet,
 static bool fin_is_next(const struct tow_tcp *t, uint32_t bytes)
 {
 	return t->send.finished && !t->fin_sent &&
+	       t->state != TOW_TCP_SYN_RECEIVED &&
 	       t->send.next + bytes == t->send.end && window_room(t) > bytes;
 }
 

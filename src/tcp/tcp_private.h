@@ -9,6 +9,7 @@
  *	tcp_state.c       which state follows which, invariants
  *	tcp_table.c       finding, making and freeing connections; ports
  *	tcp_listen.c      passive open
+ *	fast_open.c       data on the SYN, RFC 7413
  *	syn_cookie.c      passive open without keeping anything
  *	tcp_input.c       segment arrival, RFC 9293 3.10.7
  *	send_queue.c      loans: what the application queued, until it is done
@@ -109,6 +110,7 @@ struct tcp_settings {
 	uint8_t ttl, tos;    /* 0: the stack's, 0 */
 	bool user_timeout_tell;
 	uint32_t notsent_lowat; /* 0: any number may wait to be sent */
+	uint16_t fast_open;	/* a listener: so many pending */
 	bool nodelay, cork;
 	bool recv_posted; /* no window but for what is posted */
 };
@@ -623,6 +625,9 @@ struct tow_tcp {
 	bool hashed : 1;
 	bool orphan : 1; /* in host->orphans */
 	bool fin_sent : 1;
+	bool fast_open : 1;	 /* data on the SYN was taken */
+	bool fast_pending : 1;	 /* and nothing was heard since */
+	bool give_cookie : 1;	 /* with the SYN-ACK */
 	bool cleanly_closed : 1; /* both FINs acknowledged: not an error */
 	uint8_t probes;		 /* unanswered: zero window or keepalive */
 	uint8_t challenges;	 /* since challenge_us */
@@ -704,8 +709,9 @@ struct tow_listener {
 	struct tcp_settings set;
 	struct tow_owner *owner; /* of its children; NULL: none */
 	uint32_t half_open_count, accept_count, backlog;
-	uint32_t number;    /* which one it is of all there ever were, from 1 */
-	uint64_t cookie_us; /* when a SYN cookie was sent last; 0: never */
+	uint32_t number; /* which one it is of all there ever were, from 1 */
+	uint32_t fast_opens; /* opened by Fast Open, not heard of since */
+	uint64_t cookie_us;  /* when a SYN cookie was sent last; 0: never */
 	bool open, pending;
 };
 
@@ -775,6 +781,20 @@ void cookie_send(struct tow_tcp *t);
 bool cookie_returns(struct tcp_host *host, const struct net_packet *packet,
 		    const struct wire_tcp *seg, struct wire_tcp *syn);
 bool cookie_is_awaited(const struct tow_listener *l);
+
+/* fast_open.c */
+void fast_open_init(struct tcp_host *host);
+bool fast_open_accept(struct tow_tcp *t, const struct wire_tcp *seg);
+void fast_open_cookie(const struct tow_tcp *t, struct wire_tcp *h);
+void fast_open_settle(struct tow_tcp *t);
+uint32_t fast_open_offer(const struct tow_tcp *t, struct wire_tcp *h);
+void fast_open_learn(struct tow_tcp *t, const struct wire_tcp *seg, bool data,
+		     bool taken);
+void fast_open_failed(struct tow_tcp *t);
+
+/* tcp_input.c */
+void tcp_take_early(struct tow_tcp *t, struct net_packet *packet,
+		    const struct wire_tcp *seg);
 
 /* tcp_connect.c: numbers and options that both ways of opening share */
 struct seq tcp_new_isn(const struct tow_tcp *t);

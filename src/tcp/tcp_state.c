@@ -82,6 +82,7 @@ static void begin_closed(struct tow_tcp *t)
 		timer_clear(t, (enum tcp_timer)i);
 	listen_forget(t);
 	orphan_forget(t);
+	fast_open_settle(t);
 	list_remove(&t->queue);
 	list_remove(&t->output);
 	table_remove(t);

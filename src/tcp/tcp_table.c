@@ -71,6 +71,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	derive_key(net, &host->isn_key);
 	derive_key(net, &host->timestamp_key);
 	cookie_init(host);
+	fast_open_init(host);
 	list_init(&host->ready);
 	list_init(&host->listening_ready);
 	list_init(&host->output);
@@ -357,6 +358,7 @@ static const struct {
 	[TOW_TCP_TOS] = { 0, 255 },
 	[TOW_TCP_NOTSENT_LOWAT] = { 0, BYTES_MAX },
 	[TOW_TCP_USER_TIMEOUT_TELL] = { 0, 1 },
+	[TOW_TCP_FAST_OPEN] = { 0, UINT16_MAX },
 };
 
 bool settings_has(enum tow_tcp_option option)
@@ -434,6 +436,9 @@ int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 	case TOW_TCP_USER_TIMEOUT_TELL:
 		set->user_timeout_tell = value;
 		break;
+	case TOW_TCP_FAST_OPEN:
+		set->fast_open = (uint16_t)value;
+		break;
 	}
 	return 0;
 }
@@ -483,6 +488,8 @@ int64_t settings_get(const struct tcp_settings *set, enum tow_tcp_option option)
 		return set->notsent_lowat;
 	case TOW_TCP_USER_TIMEOUT_TELL:
 		return set->user_timeout_tell;
+	case TOW_TCP_FAST_OPEN:
+		return set->fast_open;
 	}
 	return TOW_EINVAL;
 }

@@ -150,6 +150,8 @@ static void on_probe(struct tow_tcp *t)
 static void on_handshake(struct tow_tcp *t)
 {
 	if (out_of_patience(t)) {
+		if (t->state == TOW_TCP_SYN_SENT)
+			fast_open_failed(t);
 		give_up(t, t->state == TOW_TCP_SYN_RECEIVED);
 		return;
 	}

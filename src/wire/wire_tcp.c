@@ -19,6 +19,7 @@ enum option_kind {
 	OPTION_SACK = 5,
 	OPTION_TIMESTAMPS = 8,
 	OPTION_USER_TIMEOUT = 28,
+	OPTION_FAST_OPEN = 34,
 };
 
 enum option_length {
@@ -28,6 +29,7 @@ enum option_length {
 	LENGTH_SACK_BLOCK = 8,
 	LENGTH_TIMESTAMPS = 10,
 	LENGTH_USER_TIMEOUT = 4,
+	LENGTH_FAST_OPEN = 2, /* and the cookie */
 };
 
 #define WINDOW_SCALE_MAX 14 /* RFC 7323 2.3 */
@@ -46,6 +48,20 @@ static void parse_sack(struct wire_tcp *out, const uint8_t *option,
 		out->sacks[i].left = wire_get32(block);
 		out->sacks[i].right = wire_get32(block + 4);
 	}
+}
+
+/* RFC 7413 4.1.1: a cookie of another length is as good as no option. */
+static void parse_fast_open(struct wire_tcp *out, const uint8_t *option,
+			    uint8_t bytes)
+{
+	uint8_t cookie = bytes - LENGTH_FAST_OPEN;
+
+	if (cookie % 2 || cookie > TCP_COOKIE_BYTES_MAX ||
+	    (cookie && cookie < TCP_COOKIE_BYTES_MIN))
+		return;
+	out->has_fast_open = true;
+	out->cookie_bytes = cookie;
+	memcpy(out->cookie, option + LENGTH_FAST_OPEN, cookie);
 }
 
 static void parse_option(struct wire_tcp *out, const uint8_t *option,
@@ -82,6 +98,10 @@ static void parse_option(struct wire_tcp *out, const uint8_t *option,
 	case OPTION_USER_TIMEOUT:
 		if (bytes == LENGTH_USER_TIMEOUT)
 			out->user_timeout = wire_get16(option + 2);
+		break;
+	case OPTION_FAST_OPEN:
+		if (out->flags & TH_SYN)
+			parse_fast_open(out, option, bytes);
 		break;
 	}
 }
@@ -146,6 +166,11 @@ static uint32_t timestamps_length(const struct wire_tcp *tcp)
 	return LENGTH_TIMESTAMPS + (tcp->sack_permitted ? 0 : 2);
 }
 
+static uint32_t fast_open_length(const struct wire_tcp *tcp)
+{
+	return (LENGTH_FAST_OPEN + tcp->cookie_bytes + 3u) & ~3u;
+}
+
 uint32_t wire_tcp_length(const struct wire_tcp *tcp)
 {
 	uint32_t bytes = TCP_HEADER_BYTES + timestamps_length(tcp);
@@ -158,6 +183,8 @@ uint32_t wire_tcp_length(const struct wire_tcp *tcp)
 		bytes += 1 + LENGTH_WINDOW_SCALE;
 	if (tcp->user_timeout)
 		bytes += LENGTH_USER_TIMEOUT;
+	if (tcp->has_fast_open)
+		bytes += fast_open_length(tcp);
 	if (tcp->sack_count)
 		bytes += 4 + tcp->sack_count * LENGTH_SACK_BLOCK;
 	return bytes;
@@ -202,6 +229,16 @@ static uint8_t *put_sacks(uint8_t *p, const struct wire_tcp *tcp)
 	return p;
 }
 
+static uint8_t *put_fast_open(uint8_t *p, const struct wire_tcp *tcp)
+{
+	uint8_t bytes = LENGTH_FAST_OPEN + tcp->cookie_bytes;
+
+	p[0] = OPTION_FAST_OPEN;
+	p[1] = bytes;
+	memcpy(p + LENGTH_FAST_OPEN, tcp->cookie, tcp->cookie_bytes);
+	return put_nops(p + bytes, fast_open_length(tcp) - bytes);
+}
+
 void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out)
 {
 	uint32_t header_bytes = wire_tcp_length(tcp);
@@ -239,6 +276,8 @@ void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out)
 		wire_put16(p, tcp->user_timeout);
 		p += 2;
 	}
+	if (tcp->has_fast_open)
+		p = put_fast_open(p, tcp);
 	if (tcp->sack_count)
 		p = put_sacks(p, tcp);
 	ASSERT(p == out + header_bytes);

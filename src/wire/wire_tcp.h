@@ -4,7 +4,7 @@
 
 /*
  * The TCP header and its options on the wire: RFC 9293 3.1 and 3.2, RFC 7323
- * 2.2 and 3.2, RFC 2018 2 and 3.
+ * 2.2 and 3.2, RFC 2018 2 and 3, RFC 7413 4.1.1.
  *
  *	 0  source port | destination port
  *	 4  sequence number
@@ -19,6 +19,8 @@
 #define TCP_OPTION_BYTES_MAX 40
 #define TCP_CSUM_OFFSET	     16
 #define TCP_SACK_BLOCKS_MAX  4
+#define TCP_COOKIE_BYTES_MIN 4	/* RFC 7413 4.1.1 */
+#define TCP_COOKIE_BYTES_MAX 16 /* RFC 7413 4.1.1 */
 
 enum tcp_flag {
 	TH_FIN = 1 << 0,
@@ -50,6 +52,9 @@ struct wire_tcp {
 	uint16_t user_timeout; /* RFC 5482, as in the option; 0: absent */
 	uint32_t ts_value, ts_echo;
 	struct wire_tcp_sack sacks[TCP_SACK_BLOCKS_MAX];
+	bool has_fast_open;
+	uint8_t cookie_bytes; /* 0: it asks for one */
+	uint8_t cookie[TCP_COOKIE_BYTES_MAX];
 };
 
 /*
@@ -69,7 +74,8 @@ uint32_t wire_tcp_length(const struct wire_tcp *tcp);
 
 /*
  * Write the header, checksum field zero, in wire_tcp_length() bytes. Options in
- * the order MSS, SACK permitted, timestamps, NOP, window scale, SACK.
+ * the order MSS, SACK permitted, timestamps, NOP, window scale, Fast Open,
+ * SACK.
  */
 void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out);
 

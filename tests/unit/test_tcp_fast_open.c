@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * TCP Fast Open, RFC 7413: data with the SYN, from both ends.
+ */
+#include "tcp_peer.h"
+#include <string.h>
+
+#define FAST_OPEN 34
+#define LIMIT	  4
+#define DATA	  300u
+
+struct cookie {
+	uint8_t bytes[16];
+	unsigned length;
+};
+
+static const struct cookie request = { .length = 0 };
+static const struct cookie peers_cookie = { { 1, 2, 3, 4, 5, 6, 7, 8 }, 8 };
+
+/* Did @s have the option? Its cookie, if so. */
+static bool option_of(const struct segment *s, struct cookie *out)
+{
+	const uint8_t *p = s->options, *end = p + s->option_bytes;
+
+	while (p < end && *p) {
+		if (*p == 1) {
+			p++;
+			continue;
+		}
+		if (*p == FAST_OPEN) {
+			out->length = p[1] - 2u;
+			memcpy(out->bytes, p + 2, out->length);
+			return true;
+		}
+		p += p[1];
+	}
+	return false;
+}
+
+/* MSS of FULL and the option; how many bytes. */
+static unsigned put_option(uint8_t *p, const struct cookie *c)
+{
+	p[0] = 2;
+	p[1] = 4;
+	p[2] = FULL >> 8;
+	p[3] = FULL & 255;
+	p[4] = FAST_OPEN;
+	p[5] = (uint8_t)(2 + c->length);
+	memcpy(p + 6, c->bytes, c->length);
+	return 6 + c->length;
+}
+
+static void syn_with(struct rig *r, const struct cookie *c, uint32_t bytes)
+{
+	uint8_t options[24];
+
+	inject(r, .flags = SYN, .bytes = bytes, .options = options,
+	       .option_bytes = put_option(options, c));
+}
+
+static void syn_ack_with(struct rig *r, const struct cookie *c, uint32_t ack)
+{
+	uint8_t options[24];
+
+	inject(r, .flags = SYN | ACK, .ack = ack, .options = options,
+	       .option_bytes = put_option(options, c));
+}
+
+static void listen_fast(struct rig *r, int64_t limit)
+{
+	r->expects_option = FAST_OPEN;
+	listen_here(r, 16);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_FAST_OPEN, limit), 0);
+}
+
+/* The peer asks for a cookie, gets it, and goes away. */
+static struct cookie get_cookie(struct rig *r)
+{
+	struct cookie c = { .length = 0 };
+
+	syn_with(r, &request, 0);
+	CHECK(option_of(peek(r), &c));
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	CHECK_GE(c.length, 4u);
+	inject(r, .flags = RST, .seq = 1);
+	r->peer_port++;
+	return c;
+}
+
+/* --- server --- */
+
+/* RFC 7413 4.2: off unless the program says so, and then there is no trace */
+TCP_TEST(fast_open_is_off_on_a_listener_by_default)
+{
+	struct cookie c;
+
+	listen_here(r, 4);
+	syn_with(r, &request, DATA);
+	CHECK(!option_of(peek(r), &c));
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), TOW_EAGAIN);
+	r->tcp = NULL;
+}
+
+/* RFC 7413 4.2.1: a request gets a cookie; its data has to come again */
+TCP_TEST(request_gets_a_cookie_and_its_data_is_not_taken)
+{
+	struct cookie c;
+
+	listen_fast(r, LIMIT);
+	syn_with(r, &request, DATA);
+	CHECK(option_of(peek(r), &c));
+	CHECK_EQ(c.length, 8u);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = DATA);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK(!info_of(r).fast_open);
+	CHECK_EQ(app_recv(r, 1000), (int64_t)DATA);
+}
+
+/* RFC 7413 4.2.2: data is there at once, and may be answered at once */
+TCP_TEST(data_with_a_good_cookie_is_delivered_before_the_handshake_ends)
+{
+	struct cookie c, none;
+
+	listen_fast(r, LIMIT);
+	c = get_cookie(r);
+	syn_with(r, &c, DATA);
+	CHECK(!option_of(peek(r), &none));
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK(info_of(r).fast_open);
+	CHECK_EQ(state_of(r), TOW_TCP_SYN_RECEIVED);
+	CHECK_EQ(app_recv(r, 1000), (int64_t)DATA);
+	CHECK_EQ(app_send(r, 2 * FULL, 0), 2 * FULL);
+	CHECK(sends(r, ACK, 1, 1 + DATA, FULL));
+	CHECK(sends(r, ACK, 1 + FULL, 1 + DATA, FULL));
+	inject(r, .flags = ACK, .seq = 1 + DATA, .ack = 1 + 2 * FULL);
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
+	CHECK_EQ(info_of(r).queued_bytes, 0u);
+	inject(r, .flags = ACK, .seq = 1 + DATA, .ack = 1 + 2 * FULL,
+	       .bytes = 10);
+	CHECK_EQ(app_recv(r, 1000), 10);
+}
+
+/* RFC 7413 4.2.2: closed before the handshake ends, FIN goes after it */
+TCP_TEST(answer_and_close_before_the_handshake_ends)
+{
+	struct cookie c;
+
+	listen_fast(r, LIMIT);
+	c = get_cookie(r);
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_EQ(app_recv(r, 1000), (int64_t)DATA);
+	CHECK_EQ(app_send(r, 10, 0), 10u);
+	CHECK(sends(r, ACK, 1, 1 + DATA, 10));
+	tow_tcp_close(r->tcp);
+	r->tcp = NULL;
+	inject(r, .flags = ACK, .seq = 1 + DATA, .ack = 11);
+	CHECK(sends(r, FIN | ACK, 11, 1 + DATA, 0));
+	inject(r, .flags = FIN | ACK, .seq = 1 + DATA, .ack = 12);
+	CHECK(sends(r, ACK, 12, 2 + DATA, 0));
+}
+
+/* RFC 7413 4.2.2: a lost SYN-ACK is sent again, and acknowledges the data */
+TCP_TEST(lost_syn_ack_of_a_fast_open_is_sent_again)
+{
+	struct cookie c;
+
+	listen_fast(r, LIMIT);
+	c = get_cookie(r);
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	advance_ms(r, 1100);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	inject(r, .flags = SYN, .mss = FULL); /* it never saw the first */
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	inject(r, .flags = ACK, .seq = 1 + DATA, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_EQ(app_recv(r, 1000), (int64_t)DATA);
+}
+
+/* attacks: Fast Open replay. A cookie is good for its own address. */
+TCP_TEST(cookie_of_another_address_is_refused_and_replaced)
+{
+	struct tow_addr other = r->peer;
+	struct cookie c;
+	uint8_t options[24];
+
+	other.b[15] = 9;
+	listen_fast(r, LIMIT);
+	c = get_cookie(r);
+	inject(r, .flags = SYN, .bytes = DATA, .options = options,
+	       .option_bytes = put_option(options, &c), .src = &other);
+	CHECK(option_of(peek(r), &c));
+	CHECK_EQ(peek(r)->raw_ack, r->peer_iss + 1);
+	CHECK_EQ(next(r)->flags, SYN | ACK);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_BAD), 1u);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), TOW_EAGAIN);
+	r->tcp = NULL;
+}
+
+/* attacks: Fast Open replay. Keys age; the last one still gets data in. */
+TCP_TEST(old_cookie_is_renewed_and_a_very_old_one_refused)
+{
+	struct cookie first, second;
+
+	listen_fast(r, LIMIT);
+	first = get_cookie(r);
+	r->now_us += 3700000000u;
+	syn_with(r, &first, DATA);
+	CHECK(option_of(peek(r), &second));
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	CHECK_NE(memcmp(first.bytes, second.bytes, 8), 0);
+	inject(r, .flags = RST, .seq = 1 + DATA);
+	r->peer_port++;
+	r->now_us += 3700000000u;
+	syn_with(r, &first, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_BAD), 1u);
+}
+
+/* tow/tcp.h tow_tcp_fast_open_key() */
+TCP_TEST(key_that_the_program_rotates_is_good_for_two_turns)
+{
+	uint8_t key[16] = { 1 };
+	struct cookie c;
+
+	listen_fast(r, LIMIT);
+	CHECK_EQ(tow_tcp_fast_open_key(r->stack, key), 0);
+	c = get_cookie(r);
+	key[0] = 2;
+	CHECK_EQ(tow_tcp_fast_open_key(r->stack, key), 0);
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	r->peer_port++;
+	key[0] = 3;
+	CHECK_EQ(tow_tcp_fast_open_key(r->stack, key), 0);
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+}
+
+/* RFC 7413 5.1: so many that nothing was heard of since; the rest as ever */
+TCP_TEST(pending_fast_opens_are_limited)
+{
+	struct cookie c;
+	uint32_t iss;
+
+	listen_fast(r, LIMIT);
+	c = get_cookie(r);
+	for (unsigned i = 0; i < LIMIT; i++, r->peer_port++) {
+		syn_with(r, &c, DATA);
+		CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	}
+	iss = r->our_iss;
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_FULL), 1u);
+	r->peer_port--;
+	r->our_iss = iss;
+	inject(r, .flags = ACK, .seq = 1 + DATA,
+	       .ack = 1); /* one is heard of */
+	forget(r);
+	r->peer_port += 2;
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+}
+
+/* RFC 7413 5.1: a SYN-ACK that nobody answers frees its place in the end */
+TCP_TEST(fast_open_that_ends_unheard_frees_its_place)
+{
+	struct cookie c;
+
+	listen_fast(r, 1);
+	c = get_cookie(r);
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	advance_ms(r, 200000);
+	forget(r);
+	r->peer_port++;
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+}
+
+/* attacks: data on SYN. What is beyond the window is not taken. */
+TCP_TEST(data_on_a_syn_beyond_the_window_is_cut)
+{
+	struct cookie c;
+
+	listen_fast(r, LIMIT);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_RECV_BYTES, 4096), 0);
+	c = get_cookie(r);
+	syn_with(r, &c, 20000);
+	CHECK_LE(peek(r)->ack, 1u + 20000);
+	CHECK_GE(peek(r)->ack, 1u);
+	CHECK_EQ(next(r)->flags, SYN | ACK);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+}
+
+/* RFC 7413 4.1.1: lengths that are none are no option */
+TCP_TEST(fast_open_option_of_an_impossible_length_is_ignored)
+{
+	static const unsigned lengths[] = { 1, 2, 3, 5, 7, 9 };
+	struct cookie c = { .length = 0 }, none;
+
+	listen_fast(r, LIMIT);
+	for (unsigned i = 0; i < 6; i++, r->peer_port++) {
+		c.length = lengths[i];
+		syn_with(r, &c, DATA);
+		CHECK(!option_of(peek(r), &none));
+		CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	}
+}
+
+/* --- client --- */
+
+/* Connect with the option set, and @bytes queued before the SYN goes. */
+static void connect_fast(struct rig *r, uint32_t bytes)
+{
+	struct tow_endpoint local = { r->us, r->our_port, 0 };
+	struct tow_endpoint remote = { r->peer, r->peer_port, 0 };
+
+	r->expects_option = FAST_OPEN;
+	if (r->tcp)
+		tow_tcp_abort(r->tcp);
+	poll_until_quiet(r);
+	forget(r);
+	r->event_count = 0;
+	r->written = r->read = 0;
+	r->our_port++;
+	CHECK_EQ(tow_tcp_connect(r->stack, &local, &remote, &r->tcp), 0);
+	r->our_port = local.port;
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_FAST_OPEN, 1), 0);
+	CHECK_EQ(tow_tcp_send(r->tcp, r->stream, bytes, 0), (int64_t)bytes);
+	poll_until_quiet(r);
+}
+
+/* The first connection asks, and gets @c. */
+static void learn_cookie(struct rig *r, const struct cookie *c)
+{
+	struct cookie asked;
+
+	connect_fast(r, 0);
+	CHECK(option_of(peek(r), &asked));
+	CHECK_EQ(asked.length, 0u);
+	CHECK(sends(r, SYN, 0, 0, 0));
+	syn_ack_with(r, c, 1);
+	r->peer_port++;
+}
+
+/* RFC 7413 4.1: nothing of it is on the wire unless the program says so */
+TCP_TEST(connect_does_no_fast_open_by_default)
+{
+	struct cookie c;
+
+	connect_out(r);
+	CHECK(!option_of(peek(r), &c));
+	CHECK(sends(r, SYN, 0, 0, 0));
+}
+
+/* RFC 7413 4.1.3: the second connection has data on its SYN */
+TCP_TEST(data_goes_with_the_syn_when_a_cookie_is_known)
+{
+	struct cookie c;
+
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, DATA);
+	CHECK(option_of(peek(r), &c));
+	CHECK_EQ(c.length, 8u);
+	CHECK_EQ(memcmp(c.bytes, peers_cookie.bytes, 8), 0);
+	CHECK(sends(r, SYN, 0, 0, DATA));
+	syn_ack_with(r, &request, 1 + DATA);
+	CHECK(sends(r, ACK, 1 + DATA, 1, 0));
+	CHECK(info_of(r).fast_open);
+	CHECK_EQ(info_of(r).queued_bytes, 0u);
+	CHECK_EQ(events_of(r, TOW_EVENT_CONNECTED), 1u);
+}
+
+/* RFC 7413 4.1.3: as much as a segment takes, options and all */
+TCP_TEST(data_on_a_syn_fits_the_segment_that_the_peer_takes)
+{
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, 5 * FULL);
+	CHECK(sends(r, SYN, 0, 0, FULL - 40));
+	syn_ack_with(r, &request, 1 + FULL - 40);
+	CHECK(sends(r, ACK, 1 + FULL - 40, 1, FULL));
+}
+
+/* RFC 7413 4.1.3: the server takes the SYN alone; data goes at once */
+TCP_TEST(data_on_a_syn_that_was_not_taken_goes_again_at_once)
+{
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, DATA);
+	CHECK(sends(r, SYN, 0, 0, DATA));
+	syn_ack_with(r, &peers_cookie, 1);
+	CHECK(sends(r, ACK, 1, 1, DATA));
+	CHECK(!info_of(r).fast_open);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1 + DATA);
+	CHECK_EQ(info_of(r).queued_bytes, 0u);
+}
+
+/* RFC 7413 4.1.3: the server takes a part of it */
+TCP_TEST(part_of_the_data_on_a_syn_is_taken)
+{
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, DATA);
+	CHECK(sends(r, SYN, 0, 0, DATA));
+	syn_ack_with(r, &request, 101);
+	CHECK(sends(r, ACK, 101, 1, DATA - 100));
+}
+
+/* RFC 7413 4.1.3.1: a SYN that is sent again is plain; then we keep off it */
+TCP_TEST(lost_syn_with_data_is_sent_again_without_and_not_tried_for_a_while)
+{
+	struct cookie c;
+
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, DATA);
+	CHECK(sends(r, SYN, 0, 0, DATA));
+	advance_ms(r, 1100);
+	CHECK(!option_of(peek(r), &c));
+	CHECK(sends(r, SYN, 0, 0, 0));
+	inject(r, .flags = SYN | ACK, .ack = 1, .mss = FULL);
+	CHECK(sends(r, ACK, 1, 1, DATA));
+	inject(r, .flags = ACK, .seq = 1, .ack = 1 + DATA);
+	r->peer_port++;
+	connect_fast(r, DATA);
+	CHECK(!option_of(peek(r), &c));
+	CHECK(sends(r, SYN, 0, 0, 0));
+	r->peer_port++;
+	advance_ms(r, 70000);
+	connect_fast(r, DATA);
+	CHECK(option_of(peek(r), &c));
+	CHECK(sends(r, SYN, 0, 0, DATA));
+}
+
+/* RFC 7413 4.1.3: loans go with a SYN as they do later */
+TCP_TEST(lent_data_goes_with_the_syn)
+{
+	struct tow_span span = { r->stream, DATA };
+
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, 0);
+	forget(r);
+	tow_tcp_abort(r->tcp);
+	r->tcp = NULL;
+	r->peer_port++;
+	{
+		struct tow_endpoint remote = { r->peer, r->peer_port, 0 };
+		struct tow_endpoint local = { r->us, r->our_port, 0 };
+
+		CHECK_EQ(tow_tcp_connect(r->stack, &local, &remote, &r->tcp),
+			 0);
+	}
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_FAST_OPEN, 1), 0);
+	CHECK_EQ(tow_tcp_lend(r->tcp, &span, 1, 7, 0), 0);
+	poll_until_quiet(r);
+	CHECK(sends(r, SYN, 0, 0, DATA));
+	syn_ack_with(r, &request, 1 + DATA);
+	CHECK_EQ(loan_status(r, 7), 0);
+}
+
+/* RFC 7413 4.1.2: what is kept of destinations is bounded, the oldest goes */
+TCP_TEST(cookies_of_many_destinations_are_bounded)
+{
+	struct tow_addr first = r->peer;
+	struct cookie c;
+
+	learn_cookie(r, &peers_cookie);
+	for (unsigned i = 0; i < 100; i++) {
+		r->peer.b[15] = (uint8_t)(10 + i);
+		advance_ms(r, 1);
+		learn_cookie(r, &peers_cookie);
+	}
+	r->peer = first;
+	connect_fast(r, DATA);
+	CHECK(option_of(peek(r), &c));
+	CHECK_EQ(c.length, 0u);
+}
