@@ -423,9 +423,20 @@ static uint32_t window_room(const struct tow_tcp *t)
 
 /* ------------------------------------------------------------ lost segments */
 
+/* Does a record of the program end where the payload of @buf does? */
+static bool ends_record(const struct tow_buf *buf, uint64_t end)
+{
+	const struct loan *loan = buf->loan_first;
+
+	while (loan && loan->start + loan->bytes < end)
+		loan = loan->next;
+	return loan && loan->flags & LOAN_EOR &&
+	       loan->start + loan->bytes == end;
+}
+
 /* Of a segment with @bytes of payload, up to @end in the stream. */
-static uint8_t payload_flags(const struct tow_tcp *t, uint64_t end,
-			     uint32_t bytes, bool fin)
+static uint8_t payload_flags(const struct tow_tcp *t, const struct tow_buf *buf,
+			     uint64_t end, uint32_t bytes, bool fin)
 {
 	uint8_t flags = TH_ACK;
 
@@ -434,8 +445,7 @@ static uint8_t payload_flags(const struct tow_tcp *t, uint64_t end,
 	/* RFC 9293 3.9.1.2: the end of what was queued is pushed. */
 	if (bytes && end == t->send.end && (!t->send.more || t->send.waited))
 		flags |= TH_PSH;
-	if (bytes && t->send.records && end < t->send.end &&
-	    send_queue_record(t, t->send.head, end - 1) == 1)
+	if (bytes && t->send.records && ends_record(buf, end))
 		flags |= TH_PSH;
 	return flags;
 }
@@ -473,7 +483,8 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 		tow_buf_give(buf);
 		return false;
 	}
-	h = header(t, payload_flags(t, s->offset + attached, attached, fin));
+	h = header(t,
+		   payload_flags(t, buf, s->offset + attached, attached, fin));
 	h.sequence = s->seq.n;
 	if (t->urgent.sends)
 		urgent_mark(t, &h);
@@ -620,7 +631,7 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
 	t->last_data_us = tcp_now(t);
 	if (tcp_in_flight(t) == s->bytes || !t->deadlines_us[TIMER_RETRANSMIT])
 		timer_restart_retransmit(t);
-	h = header(t, payload_flags(t, t->send.next, bytes, fin));
+	h = header(t, payload_flags(t, buf, t->send.next, bytes, fin));
 	h.sequence = s->seq.n;
 	if (t->urgent.sends)
 		urgent_mark(t, &h);
@@ -660,8 +671,12 @@ static unsigned send_packets(struct tow_tcp *t, uint32_t bytes,
 /* A probe is what comes next, in one packet larger than the others. */
 static bool send_mtu_probe(struct tow_tcp *t)
 {
-	uint32_t bytes = mtu_probe_bytes(t, t->send.end - t->send.next,
-					 window_room(t), congestion_room(t));
+	uint64_t queued = t->send.end - t->send.next;
+	uint32_t bytes;
+
+	if (t->send.records)
+		queued = send_queue_record(t, t->send.cursor, t->send.next);
+	bytes = mtu_probe_bytes(t, queued, window_room(t), congestion_room(t));
 
 	if (bytes == 0 || !send_next(t, bytes, bytes, false))
 		return false;
@@ -810,6 +825,8 @@ int tcp_output(struct tow_tcp *t)
 	if (t->ack_now && t->state >= TOW_TCP_SYN_RECEIVED)
 		sent += send_owed_ack(t);
 	hold_note(t);
+	if (t->urgent.came)
+		urgent_expire(t);
 	if (counted(t, TOW_COUNTER_NO_TX_BUFFERS) != no_buffers)
 		tcp_want_output(t);
 	/* With something in flight, the ACK that frees records is awaited. */

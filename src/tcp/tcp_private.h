@@ -419,6 +419,7 @@ struct urgent {
 };
 
 void urgent_arrives(struct tow_tcp *t, const struct wire_tcp *seg);
+void urgent_expire(struct tow_tcp *t);
 void urgent_send(struct tow_tcp *t);
 void urgent_mark(struct tow_tcp *t, struct wire_tcp *h);
 

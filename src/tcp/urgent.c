@@ -37,6 +37,13 @@ void urgent_arrives(struct tow_tcp *t, const struct wire_tcp *seg)
 	tcp_pend(t, PENDING_URGENT);
 }
 
+/* What was read is no mark; it must not come back when numbers wrap. */
+void urgent_expire(struct tow_tcp *t)
+{
+	if (!seq_after(t->urgent.rcv, first_unread(t)))
+		t->urgent.came = false;
+}
+
 /* The last byte queued is urgent, and all before it. */
 void urgent_send(struct tow_tcp *t)
 {

@@ -130,6 +130,35 @@ TCP_TEST(records_do_not_share_segments)
 	forget(r);
 }
 
+/* The same for a probe of the path's MTU, which is larger than the others */
+TCP_TEST(probe_of_the_mtu_does_not_join_records)
+{
+	struct tow_span record = { r->stream, 30001 };
+	unsigned ends = 0;
+
+	r->options.offer.mss = 1460;
+	r->options.offer.window = 8u << 20;
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_MTU_PROBE, 2), 0);
+	handshake_passive(r);
+	forget(r);
+	for (unsigned i = 0; i < 30; i++) {
+		record.ptr = r->stream + i * record.len;
+		CHECK_EQ(tow_tcp_lend(r->tcp, &record, 1, i, TOW_TCP_EOR), 0);
+	}
+	poll_until_quiet(r);
+	for (unsigned i = 0; i < 2000 && waiting(r); i++) {
+		const struct segment *s = next(r);
+		uint32_t last = s->seq - 1 + s->bytes;
+
+		CHECK_EQ((s->seq - 1) / 30001, (last - 1) / 30001);
+		ends += last % 30001 == 0;
+		inject(r, .flags = ACK, .seq = 1, .ack = last + 1);
+	}
+	CHECK_EQ(ends, 30u);
+	CHECK_GT(counter(r, TOW_COUNTER_TCP_MTU_PROBES), 0u);
+}
+
 /* The end of a record is pushed, and does not wait for more */
 TCP_TEST(end_of_a_record_is_pushed)
 {
