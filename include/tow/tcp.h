@@ -143,6 +143,8 @@ struct tow_tcp_info {
 	uint8_t send_scale, recv_scale; /* RFC 7323 */
 	uint8_t backoffs;		/* timeouts in a row */
 	uint8_t probes;	 /* unanswered: keepalive, closed window */
+	int soft_error;	 /* TOW_E*: what ICMP said last, and changed nothing;
+			  * 0: nothing since there was progress */
 	bool recovering; /* a loss is being repaired */
 	bool sack, timestamps, window_scaling;
 	bool ecn;		/* both ends agreed on it */

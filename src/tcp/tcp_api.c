@@ -689,6 +689,7 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.own_mss = t->rcv.mss,
 		.send_scale = t->snd.scale,
 		.recv_scale = t->rcv.scale,
+		.soft_error = t->soft_error,
 		.sack = t->sack,
 		.timestamps = t->timestamps,
 		.window_scaling = t->scaling,

@@ -295,3 +295,33 @@ TCP_TEST(keepalive_waits_for_what_is_outstanding)
 	CHECK_LE(advance_to_segment(r, 6000000), 6000000u);
 	CHECK_EQ(next(r)->seq, 10u);
 }
+
+/* --- towards the program --- */
+
+/* RFC 9293 3.9.1.8 MUST-47, 3.9.2.2 SHLD-25: told, and nothing else */
+TCP_TEST(soft_error_is_told_until_there_is_progress)
+{
+	handshake_passive(r);
+	CHECK_EQ(info_of(r).soft_error, 0);
+	app_send(r, 10, 0);
+	inject_icmp(r, ICMP_HOST_UNREACHABLE, 0, 1, 0);
+	CHECK_EQ(info_of(r).soft_error, TOW_EHOSTUNREACH);
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
+	ack(r, 11);
+	CHECK_EQ(info_of(r).soft_error, 0);
+}
+
+/* RFC 9293 3.8.3 SHLD-9, SHLD-10: R1 is the program's to choose */
+TCP_TEST(timeouts_in_a_row_are_told_before_the_last)
+{
+	handshake_passive(r);
+	app_send(r, 10, 0);
+	for (unsigned i = 1; i <= 5; i++) {
+		forget(r);
+		CHECK_LE(advance_to_segment(r, 20000000), 20000000u);
+		CHECK_EQ(info_of(r).backoffs, i);
+	}
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
+	ack(r, 11);
+	CHECK_EQ(info_of(r).backoffs, 0);
+}
