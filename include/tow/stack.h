@@ -159,7 +159,8 @@ TOW_API int tow_addr_add(struct tow_stack *stack, int link,
  * tow_route_add() - packets for @dest go by way of @gateway
  * @dest, @prefix_bits: 0.0.0.0/0 or ::/0 for the default route
  *
- * The longest prefix wins.
+ * The longest prefix wins. Several gateways for one prefix stand in for each
+ * other: the first added is used, until it does not answer.
  *
  * Returns: 0, TOW_EINVAL, TOW_ENOBUFS.
  */

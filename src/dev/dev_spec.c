@@ -22,10 +22,8 @@ struct driver {
 };
 
 static const struct driver drivers[] = {
-	{ "tap", tap_open },
-	{ "shm", shm_open_spec },
-	{ "pcap", pcap_open },
-	{ "fault", fault_open },
+	{ "tap", tap_open },   { "shm", shm_open_spec }, { "pcap", pcap_open },
+	{ "vlan", vlan_open }, { "fault", fault_open },
 };
 
 static int unknown_driver(struct spec *spec)
@@ -37,8 +35,8 @@ static int unknown_driver(struct spec *spec)
 	if (!n)
 		return spec_fail_at(spec, spec->at,
 				    "the name of a device is missing here: "
-				    "tap, shm:path=F, pcap:file=F:DEVICE or "
-				    "fault:OPTIONS:DEVICE");
+				    "tap, shm:path=F, pcap:file=F:DEVICE, "
+				    "vlan:id=N:DEVICE or fault:OPTIONS:DEVICE");
 	if (nearest)
 		return spec_fail_at(spec, spec->at,
 				    "there is no device \"%.*s\"; did you mean "
@@ -46,7 +44,7 @@ static int unknown_driver(struct spec *spec)
 				    (int)n, spec->at, nearest);
 	return spec_fail_at(spec, spec->at,
 			    "there is no device \"%.*s\"; there are tap, shm, "
-			    "pcap and fault",
+			    "pcap, vlan and fault",
 			    (int)n, spec->at);
 }
 

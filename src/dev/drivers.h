@@ -16,6 +16,7 @@
 int tap_open(struct tow_dev **out, struct spec *spec);
 int pcap_open(struct tow_dev **out, struct spec *spec);
 int shm_open_spec(struct tow_dev **out, struct spec *spec);
+int vlan_open(struct tow_dev **out, struct spec *spec);
 int fault_open(struct tow_dev **out, struct spec *spec);
 
 /* The device that the spec's rest stands for: opened, or the one inside. */

@@ -142,6 +142,7 @@ static void fail(struct net *net, struct neighbour *n)
 		net_drop(net, TOW_DROP_NEIGH_FAILED);
 		icmp_report_unresolved(net, buf);
 	}
+	route_gateway_failed(net, n->link, &n->addr);
 	forget(net, n);
 }
 
@@ -247,6 +248,7 @@ static void set_reachable(struct net *net, struct neighbour *n)
 	n->solicits = 0;
 	n->asking = false;
 	timer_disarm(&net->wheel, &n->timer);
+	route_gateway_lives(net, n->link, &n->addr);
 	if (n->proven)
 		return;
 	n->proven = true;
@@ -261,6 +263,7 @@ static void set_stale(struct net *net, struct neighbour *n)
 	n->solicits = 0;
 	n->asking = false;
 	timer_disarm(&net->wheel, &n->timer);
+	route_gateway_lives(net, n->link, &n->addr);
 }
 
 /* Ask once; a question to everybody may have to wait for its turn. */

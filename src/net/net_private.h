@@ -48,6 +48,7 @@ struct net_route {
 	uint16_t link;
 	uint8_t prefix_bits; /* of the 128, also for IPv4 */
 	int8_t preference;   /* among equals: RFC 4191 2.1 */
+	uint64_t failed_us;  /* the gateway did not answer; 0: not known */
 };
 
 /* RFC 4861 7.3.2; ARP entries have the same life. */
@@ -106,6 +107,7 @@ struct group_querier;
 struct net_private {
 	struct reassembly *reassembly;
 	struct ident ident4, ident6;
+	uint32_t gateways_failed; /* routes by way of one */
 	struct pmtu *pmtus;
 	uint32_t pmtu_mask; /* of their sets */
 	struct sip_key pmtu_key;
@@ -205,6 +207,10 @@ void addr_remove(struct net *net, struct net_addr *own);
 /* --- route.c */
 const struct net_route *route_lookup(const struct net *net,
 				     const struct tow_addr *dst);
+void route_gateway_failed(struct net *net, unsigned link,
+			  const struct tow_addr *gateway);
+void route_gateway_lives(struct net *net, unsigned link,
+			 const struct tow_addr *gateway);
 bool route_is_on_link(const struct net *net, unsigned link,
 		      const struct tow_addr *addr);
 int route_add(struct net *net, unsigned link, const struct tow_addr *dest,

@@ -12,6 +12,11 @@
  *	link-local, or a group         the link that the zone names; without a
  *	                               zone the only one, for groups the first
  *	anything else                  the longest prefix
+ *
+ * Several gateways for one prefix stand in for each other (RFC 1122 3.3.1.5,
+ * RFC 4861 6.3.6): the first that is not known to be dead. The neighbour cache
+ * says when one did not answer, and when it is heard of again. If all are dead
+ * it is the turn of that which failed first, so that each is tried.
  */
 #include "net/net_private.h"
 #include "wire/wire_ip4.h"
@@ -25,6 +30,26 @@ static bool covers(const struct net_route *route, const struct tow_addr *dst)
 	       addr_prefix_equal(&route->dest, dst, route->prefix_bits);
 }
 
+static bool is_same_net(const struct net_route *a, const struct net_route *b)
+{
+	return a->prefix_bits == b->prefix_bits && net_same(&a->dest, &b->dest);
+}
+
+/* Of routes to the same net, from @best on, the one whose gateway lives. */
+static const struct net_route *live_one(const struct net *net,
+					const struct net_route *best)
+{
+	const struct net_route *end = net->routes + net->route_count;
+	const struct net_route *at;
+
+	for (at = best + 1; at < end && at->prefix_bits == best->prefix_bits;
+	     at++)
+		if (at->failed_us < best->failed_us && is_same_net(at, best) &&
+		    !net->links[at->link].gone)
+			best = at;
+	return best;
+}
+
 const struct net_route *route_lookup(const struct net *net,
 				     const struct tow_addr *dst)
 {
@@ -33,8 +58,38 @@ const struct net_route *route_lookup(const struct net *net,
 	for (route = net->routes; route < net->routes + net->route_count;
 	     route++)
 		if (covers(route, dst) && !net->links[route->link].gone)
-			return route;
+			return route->failed_us ? live_one(net, route) : route;
 	return NULL;
+}
+
+static void mark_gateway(struct net *net, unsigned link,
+			 const struct tow_addr *gateway, uint64_t failed_us)
+{
+	struct net_route *at = net->routes;
+	uint32_t failed = 0;
+
+	for (; at < net->routes + net->route_count; at++) {
+		if (at->link == link && net_same(&at->gateway, gateway) &&
+		    at->failed_us != failed_us) {
+			at->failed_us = failed_us;
+			net->generation++;
+		}
+		failed += at->failed_us != 0;
+	}
+	net->private->gateways_failed = failed;
+}
+
+void route_gateway_failed(struct net *net, unsigned link,
+			  const struct tow_addr *gateway)
+{
+	mark_gateway(net, link, gateway, MAX(net->now_us, 1));
+}
+
+void route_gateway_lives(struct net *net, unsigned link,
+			 const struct tow_addr *gateway)
+{
+	if (UNLIKELY(net->private->gateways_failed > 0))
+		mark_gateway(net, link, gateway, 0);
 }
 
 /* Is the address that of a neighbour on this link? */
@@ -81,6 +136,7 @@ int route_add(struct net *net, unsigned link, const struct tow_addr *dest,
 	at->dest = *dest;
 	route_mask(&at->dest, bits);
 	at->preference = preference;
+	at->failed_us = 0;
 	at->gateway = *gateway;
 	at->link = (uint16_t)link;
 	at->prefix_bits = (uint8_t)bits;

@@ -175,7 +175,8 @@ TEST(unknown_and_missing_devices_are_explained)
 {
 	check_open_fails("", "missing");
 	check_open_fails("tpa", "did you mean \"tap\"");
-	check_open_fails("quux:x=1", "there are tap, shm, pcap and fault");
+	check_open_fails("quux:x=1",
+			 "there are tap, shm, pcap, vlan and fault");
 	check_open_fails("fault:loss=1%", "missing");
 	check_open_fails("fault:loss=1%:", "missing");
 	check_open_fails("fault:loss=1%:fualt:tap", "did you mean \"fault\"");

@@ -186,6 +186,58 @@ TEST(longest_prefix_wins)
 	net_host_close(&h);
 }
 
+/* Whom is the last frame for: the ARP question, or the solicitation */
+static struct tow_addr asked_for(void)
+{
+	const struct fake_frame *sent = &h.fake.sent[h.fake.sent_count - 1];
+
+	CHECK(h.fake.sent_count > 0);
+	if (sent->data[12] == 0x08)
+		return wire_get_addr4(sent->data + 38);
+	return wire_get_addr6(sent->data + 62);
+}
+
+static void sends_by(const char *far, const char *gateway)
+{
+	struct tow_addr expected = address(gateway), asked;
+
+	net_host_sent(&h);
+	CHECK_EQ(net_host_send(&h, far, 10), 0);
+	CHECK_EQ(net_host_sent(&h), 1);
+	asked = asked_for();
+	CHECK(tow_addr_equal(&asked, &expected));
+}
+
+static void fail_over(const char *far, const char *net, const char *first,
+		      const char *other)
+{
+	struct tow_addr to = address(net), a = address(first),
+			b = address(other);
+
+	net_host_open(&h);
+	CHECK_EQ(net_route_add(&h.net, 0, &to, 0, &a), 0);
+	CHECK_EQ(net_route_add(&h.net, 0, &to, 0, &b), 0);
+	sends_by(far, first);
+	net_host_run(&h, 4000000); /* nobody answers */
+	sends_by(far, other);
+	net_host_run(&h, 4000000); /* nor there: each is tried in turn */
+	sends_by(far, first);
+	net_host_run(&h, 4000000);
+	sends_by(far, other);
+	net_host_meet(&h, first); /* it lives */
+	CHECK_EQ(net_host_send(&h, far, 10), 0);
+	CHECK_EQ(net_host_sent(&h), 1);
+	CHECK_MEM(h.fake.sent[0].data, peer_mac, 6);
+	net_host_close(&h);
+}
+
+/* RFC 1122 3.3.1.5, RFC 4861 6.3.6: a gateway that is dead is not used */
+TEST(dead_gateway_is_replaced_by_another)
+{
+	fail_over("198.51.100.7", "0.0.0.0", "192.0.2.254", "192.0.2.253");
+	fail_over("2001:db8:9::7", "::", "2001:db8::fe", "2001:db8::fd");
+}
+
 /* The default routes of the families do not take each other's packets */
 TEST(families_have_routes_of_their_own)
 {
