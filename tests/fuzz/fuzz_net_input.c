@@ -345,8 +345,9 @@ static void close_all(struct world *w)
 	tow_udp_close(w->connected);
 	w->fake.takes_max = FAKE_FRAMES;
 	w->fake.keeps = false;
+	w->now_us += 60000000; /* fragments that wait for others, */
 	for (int i = 0; i < 8; i++) {
-		w->now_us += 1500000; /* whatever waits gives up */
+		w->now_us += 1500000; /* and whatever waits, give up */
 		poll_once(w);
 		poll_once(w);
 		look_at_sent(w);
