@@ -262,3 +262,26 @@ TCP_TEST(old_duplicate_of_a_wrapped_sequence_is_refused)
 	stamped(r, t + 10, .seq = seq, .bytes = 1000);
 	CHECK_EQ(app_recv(r, 10000), TOW_EAGAIN);
 }
+
+/* RFC 7323 3.2: dropped in silence, and the connection is not aborted */
+TCP_TEST(segment_without_timestamps_is_dropped_in_silence)
+{
+	handshake_passive(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10, .no_ts = true);
+	CHECK(sends_nothing(r));
+	CHECK_EQ(drops(r, TOW_DROP_TCP_PAWS), 1u);
+	CHECK_EQ(app_recv(r, 100), TOW_EAGAIN);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10);
+	CHECK_EQ(app_recv(r, 100), 10);
+}
+
+/* RFC 7323 3.2, 5.2 */
+TCP_TEST(reset_that_we_send_has_timestamps)
+{
+	handshake_passive(r);
+	tow_tcp_abort(r->tcp);
+	r->tcp = NULL;
+	poll_until_quiet(r);
+	CHECK(peek(r)->flags & RST);
+	CHECK(peek(r)->ts);
+}
