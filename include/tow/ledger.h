@@ -195,6 +195,8 @@
 	  "a connection was refused for want of memory")                      \
 	X(NO_LEDGERS, "no_ledgers",                                           \
 	  "a connection's own ledger was refused for want of records")        \
+	X(NO_PACED, "no_paced",                                               \
+	  "a connection was not paced, or without BBR, for want of records")  \
 	X(NO_LOANS, "no_loans",                                               \
 	  "a send or lend was refused for want of loan records")              \
 	X(NO_SEGMENTS, "no_segments",                                         \

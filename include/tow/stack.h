@@ -67,6 +67,8 @@ struct tow_config {
 			       * UDP sockets; may be 0 */
 	uint32_t ledgers;     /* connections that have one of their own, as
 			       * tow_tcp_ledger() gives it; may be 0 */
+	uint32_t paced;	      /* connections with TOW_TCP_BBR or
+			       * TOW_TCP_PACING_RATE; may be 0 */
 
 	uint32_t send_bytes;	 /* per connection: queued before EAGAIN */
 	uint32_t recv_bytes;	 /* per connection: first receive window */

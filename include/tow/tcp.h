@@ -63,6 +63,8 @@ enum tow_tcp_option {
 	TOW_TCP_RECV_BYTES,  /* fixes the receive buffer, no auto-tuning */
 	TOW_TCP_MSS,	     /* upper bound for both directions, >= 88 */
 	TOW_TCP_CONGESTION,  /* enum tow_tcp_congestion */
+	TOW_TCP_PACING_RATE, /* bytes a second at most, 0 no limit: sent in
+			      * bursts at even distances, as with TOW_TCP_BBR */
 	TOW_TCP_LEND_BYTES,  /* true cost on loan at most, 0: see tow/owner.h */
 	TOW_TCP_RECV_POSTED, /* 0, 1: 1 offers no window but for what is posted
 			      */
@@ -87,6 +89,7 @@ enum tow_tcp_option {
 enum tow_tcp_congestion {
 	TOW_TCP_CUBIC,
 	TOW_TCP_NEWRENO,
+	TOW_TCP_BBR, /* draft-ietf-ccwg-bbr-06; paced */
 };
 
 /* Explicit congestion notification, RFC 3168. */
@@ -131,6 +134,7 @@ struct tow_tcp_info {
 	uint32_t retransmits;		   /* segments */
 	uint32_t sacked_bytes, lost_bytes; /* of those in flight */
 	uint64_t delivery_rate;		   /* bytes a second, 0: not measured */
+	uint64_t pacing_rate;		   /* bytes a second, 0: not paced */
 	/* How long data was queued, and held up by whom. */
 	uint64_t busy_us;
 	uint64_t window_limited_us;		 /* the peer's window */
@@ -401,7 +405,9 @@ TOW_API void tow_tcp_abort(struct tow_tcp *tcp);
 /*
  * tow_tcp_set(), tow_tcp_get() - options of one connection
  *
- * Returns: 0, or TOW_EINVAL for a value out of the option's range.
+ * Returns: 0, TOW_EINVAL for a value out of the option's range, TOW_ENOBUFS
+ *          when tow_config.paced connections are paced already. What a listener
+ *          accepts has CUBIC and no pacing then (counted as "no_paced").
  */
 TOW_API int tow_tcp_set(struct tow_tcp *tcp, enum tow_tcp_option option,
 			int64_t value);

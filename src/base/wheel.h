@@ -33,7 +33,8 @@ enum timer_owner {
 	TIMER_GROUP_ANSWER,
 	TIMER_GROUP_GENERAL,
 	TIMER_TCP,
-	TIMER_OWNER, /* deadlines of what is on loan: src/buf/govern.h */
+	TIMER_PACING, /* of TCP: when the next burst may begin */
+	TIMER_OWNER,  /* deadlines of what is on loan: src/buf/govern.h */
 	TIMER_DHCP,
 	TIMER_AUTO, /* addresses that come and go: src/net/auto.h */
 };

@@ -35,6 +35,7 @@ void tow_config_default(struct tow_config *cfg)
 		.segments = 32768,
 		.posts = 2048,
 		.ledgers = 1024,
+		.paced = 1024,
 		.send_bytes = 4 * MIB,
 		.recv_bytes = RECV_BYTES_FIRST,
 		.recv_bytes_max = 16 * MIB - 256,

@@ -274,6 +274,8 @@ static void run_timers(struct tow_stack *stack)
 	while ((timer = wheel_take(&stack->net.wheel))) {
 		if (timer->owner == TIMER_TCP)
 			tcp_timer(&stack->tcp, timer);
+		else if (timer->owner == TIMER_PACING)
+			tcp_pacing_timer(timer);
 		else if (timer->owner == TIMER_DHCP)
 			dhcp_timer(&stack->dhcp, timer);
 		else if (timer->owner == TIMER_OWNER)

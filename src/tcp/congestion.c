@@ -13,6 +13,7 @@
 static const struct congestion_ops *const controllers[] = {
 	[TOW_TCP_CUBIC] = &congestion_cubic,
 	[TOW_TCP_NEWRENO] = &congestion_newreno,
+	[TOW_TCP_BBR] = &congestion_bbr,
 };
 
 const struct congestion_ops *congestion_ops(const struct tow_tcp *t)
@@ -34,9 +35,9 @@ void congestion_init(struct tow_tcp *t)
 	t->cc.ssthresh = UINT32_MAX;
 	t->cc.bytes_acked = 0;
 	congestion_ops(t)->init(t);
+	if (t->paced)
+		pacing_renew(t);
 }
-
-#define CWND_MAX (1u << 30) /* RFC 7323 2.3: the largest window there is */
 
 static uint32_t slow_start_growth(struct tow_tcp *t, uint32_t acked_bytes,
 				  uint32_t rtt_us)
@@ -61,7 +62,7 @@ void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes, uint32_t rtt_us)
 {
 	struct congestion *cc = &t->cc;
 
-	if (!cc->limited || cc->cwnd >= CWND_MAX)
+	if (!cc->limited || cc->cwnd >= CWND_MAX || congestion_ops(t)->on_ack)
 		return;
 	if (cc->cwnd < cc->ssthresh) {
 		uint32_t room = MIN(cc->ssthresh, CWND_MAX) - cc->cwnd;

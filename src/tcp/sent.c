@@ -122,9 +122,14 @@ static void tally(struct tow_tcp *t, const struct sent *s, bool add)
 
 void flight_mark(struct tow_tcp *t, struct sent *s, uint8_t set, uint8_t clear)
 {
+	bool on_its_way =
+		!(s->flags & SENT_LOST) || s->flags & clear & SENT_RETRANS;
+
 	tally(t, s, false);
 	s->flags = (uint8_t)((s->flags & ~clear) | set);
 	tally(t, s, true);
+	if (t->paced && set & SENT_LOST && on_its_way)
+		pacing_lost(t, s);
 	if ((s->flags & (SENT_LOST | SENT_RETRANS)) == SENT_LOST)
 		t->flight.resend_from = seq_min(t->flight.resend_from, s->seq);
 }
@@ -175,6 +180,8 @@ struct sent *flight_split(struct tow_tcp *t, struct sent *s, uint32_t bytes)
 	tally(t, s, false);
 	s->flags &= (uint8_t)~SENT_CSUM;
 	*rest = *s;
+	if (t->paced)
+		*rate_mark(t, rest) = *rate_mark(t, s);
 	rest->seq = seq_add(s->seq, bytes);
 	rest->bytes = s->bytes - bytes;
 	rest->flags &= (uint8_t)~SENT_SYN;
@@ -206,20 +213,31 @@ static void note_rtt(struct ack_news *news, const struct sent *s)
 		news->rtt_sent_us = MAX(news->rtt_sent_us, s->sent_us);
 }
 
+/* @bytes of it, from the front, arrived. */
+static void note_delivered(struct tow_tcp *t, const struct sent *s,
+			   uint32_t bytes, struct ack_news *news)
+{
+	note_rtt(news, s);
+	if (t->paced && !(s->flags & SENT_SACKED))
+		rate_delivered(t, s, bytes);
+}
+
 /* All before @ack was acknowledged: SND.UNA moves there. */
 void flight_acked(struct tow_tcp *t, struct seq ack, struct ack_news *news)
 {
 	struct sent *s;
 
 	while ((s = flight_first(t)) && !seq_after(sent_end(s), ack)) {
-		note_rtt(news, s);
+		note_delivered(t, s, s->bytes, news);
 		news->largest_bytes = MAX(news->largest_bytes, s->bytes);
 		tally(t, s, false);
 		sent_free(t, s);
 	}
 	if (s && seq_before(s->seq, ack)) {
-		note_rtt(news, s);
-		trim_front(t, s, (uint32_t)seq_diff(ack, s->seq));
+		uint32_t bytes = (uint32_t)seq_diff(ack, s->seq);
+
+		note_delivered(t, s, bytes, news);
+		trim_front(t, s, bytes);
 	}
 	news->acked_bytes = (uint32_t)seq_diff(ack, t->snd.una);
 	t->snd.una = ack;
@@ -279,7 +297,7 @@ void flight_all_lost(struct tow_tcp *t, bool recut)
 static struct sent *mark_sacked(struct tow_tcp *t, struct sent *s,
 				struct ack_news *news)
 {
-	note_rtt(news, s);
+	note_delivered(t, s, s->bytes, news);
 	news->sacked_bytes += s->bytes;
 	flight_mark(t, s, SENT_SACKED, SENT_LOST | SENT_RETRANS);
 	t->flight.highest_sack = seq_max(t->flight.highest_sack, sent_end(s));

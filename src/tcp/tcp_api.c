@@ -562,10 +562,14 @@ void tow_tcp_close(struct tow_tcp *t)
 
 int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 {
-	int r = settings_set(&t->set, option, value);
+	struct tcp_settings set = t->set;
+	int r = settings_set(&set, option, value);
 
 	if (r < 0)
 		return r;
+	if (!pacing_adopt(t, &set))
+		return TOW_ENOBUFS;
+	t->set = set;
 	switch (option) {
 	case TOW_TCP_KEEPALIVE_S:
 		timer_restart_keepalive(t);
@@ -578,6 +582,12 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 		break;
 	case TOW_TCP_CONGESTION:
 		congestion_ops(t)->init(t);
+		tcp_want_output(t);
+		break;
+	case TOW_TCP_PACING_RATE:
+		if (t->paced)
+			pacing_renew(t);
+		tcp_want_output(t);
 		break;
 	case TOW_TCP_NODELAY: /* sends what waits, as in Linux; even if corked
 			       */
@@ -689,6 +699,8 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.own_mss = t->rcv.mss,
 		.send_scale = t->snd.scale,
 		.recv_scale = t->rcv.scale,
+		.delivery_rate = t->paced ? t->paced->rate.bytes_per_s : 0,
+		.pacing_rate = t->paced ? t->paced->bytes_per_s : 0,
 		.soft_error = t->soft_error,
 		.sack = t->sack,
 		.timestamps = t->timestamps,

@@ -165,8 +165,10 @@ void tcp_establish(struct tow_tcp *t)
 	t->user_timeout_due =
 		user_timeout_is_told(t); /* as a SYN may be lost */
 	congestion_init(t);
-	if (backoffs > 1) /* RFC 6928 2: SYNs were lost, begin small */
+	if (backoffs > 1) { /* RFC 6928 2: SYNs were lost, begin small */
 		t->cc.cwnd = t->snd.mss;
+		congestion_ops(t)->restart(t);
+	}
 	if (backoffs > 0 && t->rtt.srtt_us == 0) /* RFC 6298 5.7 */
 		t->rtt.rto_us = TCP_RTO_LOST_SYN_US;
 	t->probes = 0;

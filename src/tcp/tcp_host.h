@@ -56,12 +56,15 @@ struct tcp_host {
 	uint32_t loans_used, loans_live;
 	struct sent *sents, *sent_free;
 	uint32_t sents_used, sents_live;
+	struct rate_mark *marks; /* one for each of sents; NULL: none paced */
 	struct post *posts, *post_free;
 	uint32_t posts_used, posts_live;
 	struct posts *post_queues; /* as many as posts */
 	uint32_t post_queues_used;
 	union ledger_record *ledgers, *ledger_free;
 	uint32_t ledgers_used;
+	struct paced *paced, *paced_free;
+	uint32_t paced_used;
 	struct list idle_queues; /* empty: nobody's, then longest so first */
 
 	struct tow_tcp **buckets; /* chains by table hash of both endpoints */
@@ -91,6 +94,9 @@ int tcp_output_all(struct tcp_host *host);
 
 /* A timer with TIMER_TCP is due. */
 void tcp_timer(struct tcp_host *host, struct timer *timer);
+
+/* A timer with TIMER_PACING is due. */
+void tcp_pacing_timer(struct timer *timer);
 
 /* A sent buffer of ours (BUF_OWNER_TCP) came back from its device. */
 void tcp_sent(struct tcp_host *host, struct tow_buf *buf);

@@ -270,6 +270,8 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 	struct seq ack = seq_of(seg->acknowledgement);
 	struct ack_news news = { 0 };
 
+	if (t->paced)
+		rate_begin(t);
 	news.window_changed = update_window(t, seg);
 	if (t->sack && seg->sack_count)
 		flight_sacked(t, seg, &news);
@@ -283,6 +285,8 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 	if (news.acked_bytes && t->recovery.state != RECOVERY_FAST)
 		congestion_on_ack(t, news.acked_bytes, rtt_us(t, &news));
 	recovery_on_ack(t, seg, &news, is_duplicate_ack(t, seg, bytes, &news));
+	if (t->paced)
+		pacing_on_ack(t, rtt_us(t, &news));
 	tcp_want_output(t);
 }
 

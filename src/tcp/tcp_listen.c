@@ -113,6 +113,7 @@ static void answer_by_cookie(struct tow_listener *l,
 	struct tow_tcp ghost = { 0 };
 
 	table_fill(&ghost, l->host, &local, &remote, &l->set);
+	ghost.set.congestion = TOW_TCP_CUBIC; /* it has no record for BBR */
 	if (tcp_open_path(&ghost) < 0)
 		return;
 	tcp_begin(&ghost, NULL);

@@ -392,9 +392,10 @@ static uint32_t segment_bytes_max(const struct tow_tcp *t, uint32_t per_packet)
 /*
  * The most payload of one burst: a large segment, or as many packets as it
  * would be. Half of the congestion window, as in Linux: with two bursts in
- * flight the acknowledgements of one clock out the next.
+ * flight the acknowledgements of one clock out the next;
+ * and of a paced connection what its rate allows now, which may be nothing.
  */
-static uint32_t burst_bytes_max(const struct tow_tcp *t, uint32_t per_packet,
+static uint32_t burst_bytes_max(struct tow_tcp *t, uint32_t per_packet,
 				unsigned packets_max)
 {
 	uint32_t half = t->cc.cwnd / 2 / per_packet;
@@ -404,7 +405,10 @@ static uint32_t burst_bytes_max(const struct tow_tcp *t, uint32_t per_packet,
 		most = segment_bytes_max(t, per_packet) / per_packet;
 	else
 		most = MIN(most, packets_max);
-	return MAX(MIN(most, half), 1) * per_packet;
+	most = MAX(MIN(most, half), 1);
+	if (t->paced)
+		most = MIN(most, pacing_room(t) / per_packet);
+	return most * per_packet;
 }
 
 static uint32_t congestion_room(const struct tow_tcp *t)
@@ -490,6 +494,8 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 		urgent_mark(t, &h);
 	mark_large(t, buf, per_packet);
 	s->sent_us = t->last_data_us = tcp_now(t);
+	if (t->paced)
+		pacing_sent(t, s, true);
 	flight_mark(t, s, SENT_EVER_RETRANS, 0);
 	t->retransmits++;
 	t->retransmitted_bytes += attached;
@@ -502,15 +508,18 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 static bool resend_lost(struct tow_tcp *t)
 {
 	struct sent *s = recovery_next_lost(t);
-	uint32_t room;
+	uint32_t room, most = UINT32_MAX;
 
 	if (!s)
+		return false;
+	if (t->paced && (most = pacing_room(t)) == 0)
 		return false;
 	room = congestion_room(t);
 	/* The first is always sent: it is what recovery was begun for. */
 	if (s != flight_first(t) && room < t->snd.mss)
 		return false;
-	if (!tcp_resend(t, s, MAX(room / t->snd.mss, 1) * t->snd.mss))
+	room = MAX(MIN(room, most) / t->snd.mss, 1) * t->snd.mss;
+	if (!tcp_resend(t, s, room))
 		return false;
 	flight_mark(t, s, SENT_RETRANS, 0);
 	return true;
@@ -629,6 +638,8 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
 		t->rcv.interactive = true;
 	}
 	t->last_data_us = tcp_now(t);
+	if (t->paced)
+		pacing_sent(t, s, false);
 	if (tcp_in_flight(t) == s->bytes || !t->deadlines_us[TIMER_RETRANSMIT])
 		timer_restart_retransmit(t);
 	h = header(t, payload_flags(t, buf, t->send.next, bytes, fin));
@@ -752,13 +763,20 @@ static void notice_new_link(struct tow_tcp *t)
 /* RFC 5681 4.1 */
 static void notice_idle(struct tow_tcp *t)
 {
-	if (tcp_in_flight(t) == 0 && has_news(t) &&
-	    tcp_now(t) - t->last_data_us > t->rtt.rto_us)
+	const struct congestion_ops *ops = congestion_ops(t);
+
+	if (tcp_in_flight(t) > 0 || !has_news(t))
+		return;
+	if (ops->idle_over)
+		ops->idle_over(t);
+	else if (tcp_now(t) - t->last_data_us > t->rtt.rto_us)
 		congestion_after_idle(t);
 }
 
 static bool was_limited(const struct tow_tcp *t)
 {
+	if (congestion_ops(t)->on_ack)
+		return congestion_room(t) < t->snd.mss;
 	if (t->cc.cwnd < t->cc.ssthresh)
 		return tcp_in_flight(t) > t->cc.cwnd / 2;
 	return t->cc.limited;
@@ -818,6 +836,8 @@ int tcp_output(struct tow_tcp *t)
 		while (sent < most && resend_suspect(t))
 			sent++;
 		t->cc.limited = was_limited(t);
+		if (t->paced)
+			rate_check_app_limited(t);
 		start_probing(t);
 		if (sent == most)
 			tcp_want_output(t);

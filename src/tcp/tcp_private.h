@@ -26,6 +26,9 @@
  *	congestion.c      how much may be in flight; NewReno
  *	cubic.c           the same by CUBIC, RFC 9438
  *	hystart.c         leaving the first slow start in time, RFC 9406
+ *	bbr.c             how much and how fast, by a model of the path
+ *	rate.c            how fast the path delivers
+ *	pacing.c          bursts at even distances
  *	mtu_probe.c       how large a packet may be: RFC 4821, RFC 8899
  *	orphan.c          what the program closed, until it is delivered
  *	urgent.c          urgent data is a mark in the stream, RFC 6093
@@ -99,6 +102,7 @@ struct tcp_settings {
 	uint32_t lend_bytes;	 /* on loan at most; 0: no budget of its own */
 	uint32_t user_timeout_ms;
 	uint32_t keepalive_s, keepalive_interval_s;
+	uint64_t pacing_rate; /* bytes/s at most; 0: no limit */
 	int32_t linger_s;
 	uint16_t mss_max; /* 0: what the path allows */
 	uint8_t keepalive_probes;
@@ -236,6 +240,16 @@ enum sent_flag {
 	SENT_CSUM = 1 << 6,	    /* csum holds the payload's sum */
 };
 
+/*
+ * What was delivered when a segment was sent: rate.c. The low bits; times in
+ * microseconds. There is one beside each struct sent, used if it is paced.
+ */
+struct rate_mark {
+	uint32_t delivered, lost;
+	uint32_t delivered_us, first_sent_us;
+	uint32_t in_flight : 31, app_limited : 1;
+};
+
 /* A run of sequence space that was sent as one segment. */
 struct sent {
 	struct tree_node node; /* in the order of seq */
@@ -325,6 +339,14 @@ struct congestion_ops {
 	void (*undo)(struct tow_tcp *t);
 	/* The connection was idle, or timed out: forget what grew. */
 	void (*restart)(struct tow_tcp *t);
+
+	/*
+	 * Of one that has a model of the path, and so a record (pacing.c). The
+	 * window is all its own, on_ack() sets it after each acknowledgement.
+	 */
+	void (*on_ack)(struct tow_tcp *t, uint32_t rtt_us);
+	void (*lost)(struct tow_tcp *t, const struct sent *s);
+	void (*idle_over)(struct tow_tcp *t);
 };
 
 /* hystart.c; RFC 9406 4.2 */
@@ -357,7 +379,10 @@ struct congestion {
 	};
 };
 
-extern const struct congestion_ops congestion_newreno, congestion_cubic;
+#define CWND_MAX (1u << 30) /* RFC 7323 2.3: the largest window there is */
+
+extern const struct congestion_ops congestion_newreno, congestion_cubic,
+	congestion_bbr;
 const struct congestion_ops *congestion_ops(const struct tow_tcp *t);
 void congestion_init(struct tow_tcp *t);
 uint32_t congestion_initial_window(const struct tow_tcp *t);
@@ -383,6 +408,116 @@ void ecn_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg);
 void ecn_on_payload(struct tow_tcp *t, const struct wire_tcp *seg, uint8_t tos);
 void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg);
 void ecn_mark(struct tow_tcp *t, struct wire_tcp *h, bool fresh);
+
+/*
+ * What an acknowledgement tells about the path: RS of draft-ietf-ccwg-bbr 4.1.
+ */
+struct rate_sample {
+	bool has_data, app_limited;
+	uint32_t prior_delivered, prior_lost; /* when the newest was sent, */
+	uint32_t tx_in_flight;		      /* with itself */
+	uint32_t send_us, ack_us;
+	uint32_t delivered, lost; /* since then */
+	uint32_t newly_acked, newly_lost;
+	struct seq end;	      /* of the newest */
+	uint64_t bytes_per_s; /* 0: no sample that can be trusted */
+};
+
+struct rate {
+	uint32_t delivered, lost; /* bytes in all, the low bits */
+	uint32_t delivered_us, first_sent_us;
+	uint32_t app_limited_until; /* of delivered, if app_limited */
+	bool app_limited;
+	uint64_t bytes_per_s; /* the last one */
+	struct rate_sample rs;
+};
+
+struct rate_mark *rate_mark(const struct tow_tcp *t, const struct sent *s);
+void rate_init(struct tow_tcp *t);
+void rate_sent(struct tow_tcp *t, const struct sent *s, uint32_t in_flight);
+void rate_begin(struct tow_tcp *t);
+void rate_delivered(struct tow_tcp *t, const struct sent *s, uint32_t bytes);
+void rate_lost(struct tow_tcp *t, const struct sent *s);
+void rate_sample(struct tow_tcp *t);
+void rate_limit(struct tow_tcp *t);
+void rate_check_app_limited(struct tow_tcp *t);
+
+/* bbr.c */
+enum bbr_state {
+	BBR_STARTUP,
+	BBR_DRAIN,
+	BBR_DOWN, /* of ProbeBW, up to */
+	BBR_CRUISE,
+	BBR_REFILL,
+	BBR_UP,
+	BBR_PROBE_RTT,
+	BBR_NO_STATE, /* undo_state: there was no change */
+};
+
+enum bbr_ack_phase {
+	BBR_ACKS_INIT,
+	BBR_ACKS_REFILLING,
+	BBR_ACKS_PROBE_STARTING,
+	BBR_ACKS_PROBE_FEEDBACK,
+	BBR_ACKS_PROBE_STOPPING,
+};
+
+/* draft-ietf-ccwg-bbr-06 2; bandwidths in bytes/s */
+struct bbr {
+	uint64_t max_bw[2]; /* of this cycle and of the one before */
+	uint64_t bw, bw_latest, bw_shortterm, full_bw;
+	uint64_t pacing_rate;
+	uint64_t cycle_us; /* cycle_stamp */
+	uint64_t min_rtt_stamp_us, probe_rtt_min_stamp_us, probe_rtt_done_us;
+	uint64_t extra_acked_us, extra_acked_delivered;
+	uint64_t undo_bw_shortterm;
+	uint32_t min_rtt_us, probe_rtt_min_us;
+	uint32_t cwnd, prior_cwnd;
+	uint32_t inflight_latest, inflight_shortterm, inflight_longterm;
+	uint32_t undo_inflight_shortterm, undo_inflight_longterm;
+	uint32_t extra_acked[2], extra_acked_round;
+	uint32_t next_round_delivered, loss_round_delivered;
+	uint32_t round_count, drain_start_round, rounds_since_probe_up;
+	uint32_t probe_up_acked, probe_up_acked_per_inc;
+	uint32_t bw_probe_wait_us;
+	struct seq lost_end;	   /* of what was lost last */
+	uint8_t state, undo_state; /* enum bbr_state */
+	uint8_t ack_phase;	   /* enum bbr_ack_phase */
+	uint8_t full_bw_count, probe_up_rounds, loss_ranges;
+	bool round_start : 1, loss_round_start : 1, loss_in_round : 1;
+	bool full_bw_now : 1, full_bw_reached : 1;
+	bool bw_probe_sample : 1;
+	bool prev_probe_too_high : 1, prev_probe_precautionary : 1;
+	bool probe_rtt_expired : 1, probe_rtt_round_done : 1;
+	bool idle_restart : 1, in_recovery : 1;
+	bool cwnd_limited : 1, limited_now : 1; /* last round, this one */
+};
+
+/* pacing.c: what a paced connection has */
+struct paced {
+	union {
+		struct tow_tcp *tcp;
+		struct paced *next_free;
+	};
+	struct timer timer;   /* until the next burst, if that is waited for */
+	uint64_t bytes_per_s; /* never 0 */
+	uint64_t next_ns;     /* when the next burst may begin */
+	uint32_t burst_bytes; /* left of this one */
+	bool held;	      /* something waits for the next one */
+	struct rate rate;
+	struct bbr bbr;
+};
+
+bool pacing_adopt(struct tow_tcp *t, const struct tcp_settings *set);
+void pacing_end(struct tow_tcp *t);
+void pacing_set(struct tow_tcp *t, uint64_t bytes_per_s);
+uint64_t pacing_rate_of(uint64_t bytes, uint32_t percent, uint32_t rtt_us);
+uint32_t pacing_quantum(const struct tow_tcp *t);
+uint32_t pacing_room(struct tow_tcp *t);
+void pacing_sent(struct tow_tcp *t, const struct sent *s, bool again);
+void pacing_lost(struct tow_tcp *t, const struct sent *s);
+void pacing_on_ack(struct tow_tcp *t, uint32_t rtt_us);
+void pacing_renew(struct tow_tcp *t);
 
 struct rtt {
 	uint32_t srtt_us, rttvar_us, rto_us;
@@ -681,6 +816,7 @@ struct tow_tcp {
 	struct hold hold;
 	struct urgent urgent;
 	struct receive receive;
+	struct paced *paced; /* NULL: it is not, see struct paced */
 	struct posts *posts; /* NULL: none are, see struct posts */
 	struct borrower borrower;
 	struct tcp_settings set;

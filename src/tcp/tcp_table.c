@@ -11,6 +11,11 @@
 #define PORT_FIRST 10240u /* RFC 6056 3.2: as large a range as can be */
 #define PORT_COUNT (65536u - PORT_FIRST)
 
+static uint32_t marks_needed(const struct tow_config *cfg)
+{
+	return cfg->paced ? cfg->segments : 0;
+}
+
 size_t tcp_need(const struct tow_config *cfg)
 {
 	size_t buckets = 64;
@@ -24,6 +29,8 @@ size_t tcp_need(const struct tow_config *cfg)
 	       (size_t)cfg->posts * sizeof(struct post) +
 	       (size_t)cfg->posts * sizeof(struct posts) +
 	       (size_t)cfg->ledgers * sizeof(union ledger_record) +
+	       (size_t)cfg->paced * sizeof(struct paced) +
+	       (size_t)marks_needed(cfg) * sizeof(struct rate_mark) +
 	       buckets * sizeof(struct tow_tcp *) + 64;
 }
 
@@ -63,7 +70,9 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	host->posts = carve(&at, cfg->posts * sizeof(struct post));
 	host->post_queues = carve(&at, cfg->posts * sizeof(struct posts));
 	host->ledgers = carve(&at, cfg->ledgers * sizeof(union ledger_record));
+	host->paced = carve(&at, cfg->paced * sizeof(struct paced));
 	host->buckets = carve(&at, buckets * sizeof(struct tow_tcp *));
+	host->marks = carve(&at, marks_needed(cfg) * sizeof(struct rate_mark));
 	memset(host->buckets, 0, buckets * sizeof(struct tow_tcp *));
 	memset(host->listeners, 0,
 	       cfg->listener_max * sizeof(struct tow_listener));
@@ -245,6 +254,10 @@ struct tow_tcp *table_new(struct tcp_host *host,
 	}
 	table_fill(t, host, local, remote, set);
 	host->connections_live++;
+	if (!pacing_adopt(t, set)) {
+		t->set.congestion = TOW_TCP_CUBIC;
+		t->set.pacing_rate = 0;
+	}
 	return t;
 }
 
@@ -283,6 +296,7 @@ void table_free(struct tow_tcp *t)
 	ASSERT(!t->hashed);
 	post_forget(t);
 	table_free_ledger(t);
+	pacing_end(t);
 	borrower_leave(&t->borrower);
 	timer_disarm(&host->net->wheel, &t->timer);
 	list_remove(&t->output);
@@ -328,10 +342,11 @@ void settings_default(struct tcp_settings *set, const struct tow_config *cfg)
 	};
 }
 
-#define RECV_BYTES_MIN 4096
-#define BYTES_MAX      (1 << 30)
-#define SECONDS_MAX    (1 << 20)
-#define TOS_ECN	       3 /* RFC 3168 5 */
+#define RECV_BYTES_MIN	4096
+#define BYTES_MAX	(1 << 30)
+#define SECONDS_MAX	(1 << 20)
+#define TOS_ECN		3 /* RFC 3168 5 */
+#define PACING_RATE_MAX (1ll << 40)
 
 static const struct {
 	int64_t min, max;
@@ -345,7 +360,8 @@ static const struct {
 	[TOW_TCP_SEND_BYTES] = { 1, BYTES_MAX },
 	[TOW_TCP_RECV_BYTES] = { RECV_BYTES_MIN, BYTES_MAX },
 	[TOW_TCP_MSS] = { TCP_MSS_SET_MIN, UINT16_MAX },
-	[TOW_TCP_CONGESTION] = { TOW_TCP_CUBIC, TOW_TCP_NEWRENO },
+	[TOW_TCP_CONGESTION] = { TOW_TCP_CUBIC, TOW_TCP_BBR },
+	[TOW_TCP_PACING_RATE] = { 0, PACING_RATE_MAX },
 	[TOW_TCP_LEND_BYTES] = { 0, BYTES_MAX },
 	[TOW_TCP_RECV_POSTED] = { 0, 1 },
 	[TOW_TCP_ECN] = { TOW_TCP_ECN_OFF, TOW_TCP_ECN_ASK },
@@ -402,6 +418,9 @@ int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 		break;
 	case TOW_TCP_CONGESTION:
 		set->congestion = (uint8_t)value;
+		break;
+	case TOW_TCP_PACING_RATE:
+		set->pacing_rate = (uint64_t)value;
 		break;
 	case TOW_TCP_LEND_BYTES:
 		set->lend_bytes = (uint32_t)value;
@@ -466,6 +485,8 @@ int64_t settings_get(const struct tcp_settings *set, enum tow_tcp_option option)
 		return set->mss_max;
 	case TOW_TCP_CONGESTION:
 		return set->congestion;
+	case TOW_TCP_PACING_RATE:
+		return (int64_t)set->pacing_rate;
 	case TOW_TCP_LEND_BYTES:
 		return set->lend_bytes;
 	case TOW_TCP_RECV_POSTED:

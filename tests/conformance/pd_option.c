@@ -104,6 +104,9 @@ static int set_socket(struct sock *s, int option, int n, const void *value,
 	case SO_RCVBUF:
 		s->buffers[1] = n;
 		return option_remember(s, TOW_TCP_RECV_BYTES, 2 * (int64_t)n);
+	case SO_MAX_PACING_RATE: /* ~0: no limit */
+		return option_remember(s, TOW_TCP_PACING_RATE,
+				       n == -1 ? 0 : (uint32_t)n);
 	case SO_ZEROCOPY:
 		s->zerocopy = n;
 		return 0;
@@ -162,7 +165,9 @@ static int set_ip(struct sock *s, int level, int option, int n)
 static const struct {
 	const char *name;
 	int64_t id;
-} controllers[] = { { "cubic", TOW_TCP_CUBIC }, { "reno", TOW_TCP_NEWRENO } };
+} controllers[] = { { "cubic", TOW_TCP_CUBIC },
+		    { "reno", TOW_TCP_NEWRENO },
+		    { "bbr", TOW_TCP_BBR } };
 
 static int set_congestion(struct sock *s, const char *name, socklen_t bytes)
 {
@@ -270,6 +275,7 @@ static void fill_info(const struct sock *s, struct tcp_info *out)
 	out->tcpi_bytes_received = info.received_bytes;
 	out->tcpi_bytes_retrans = info.retransmitted_bytes;
 	out->tcpi_delivery_rate = info.delivery_rate;
+	out->tcpi_pacing_rate = info.pacing_rate;
 	out->tcpi_busy_time = info.busy_us;
 	out->tcpi_rwnd_limited = info.window_limited_us;
 	out->tcpi_sndbuf_limited = info.buffer_limited_us;
