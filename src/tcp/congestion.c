@@ -62,8 +62,12 @@ void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes, uint32_t rtt_us)
 {
 	struct congestion *cc = &t->cc;
 
-	if (!cc->limited || cc->cwnd >= CWND_MAX || congestion_ops(t)->on_ack)
+	if (congestion_ops(t)->on_ack)
 		return;
+	if (!cc->limited || cc->cwnd >= CWND_MAX) {
+		congestion_paused(t);
+		return;
+	}
 	if (cc->cwnd < cc->ssthresh) {
 		uint32_t room = MIN(cc->ssthresh, CWND_MAX) - cc->cwnd;
 		uint32_t grow = slow_start_growth(t, acked_bytes, rtt_us);
@@ -76,6 +80,12 @@ void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes, uint32_t rtt_us)
 	}
 	congestion_ops(t)->acked(t, acked_bytes);
 	cc->cwnd = MIN(cc->cwnd, CWND_MAX);
+}
+
+void congestion_paused(struct tow_tcp *t)
+{
+	if (congestion_ops(t)->paused)
+		congestion_ops(t)->paused(t);
 }
 
 /* RFC 5681 4.1: idle for longer than the RTO, the path is forgotten. */

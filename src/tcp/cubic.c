@@ -29,12 +29,27 @@ static void cubic_init(struct tow_tcp *t)
 		t->cc.cubic = (struct cubic){ 0 };
 }
 
+/* 4.8: from where the next epoch begins the curve goes up, with K = 0. */
 static void cubic_restart(struct tow_tcp *t)
 {
-	if (hystart_is_on(t))
+	if (hystart_is_on(t)) {
 		hystart_begin(t);
-	else
-		t->cc.cubic.epoch_ms = 0;
+		return;
+	}
+	t->cc.cubic.epoch_ms = 0;
+	t->cc.cubic.w_max = 0;
+}
+
+/* 4.2, 5.8: t does not count what the application did not use. */
+static void cubic_paused(struct tow_tcp *t)
+{
+	struct cubic *c = &t->cc.cubic;
+
+	if (hystart_is_on(t) || c->epoch_ms == 0)
+		return;
+	c->epoch_ms += now_ms(t) - c->seen_ms;
+	c->epoch_ms = MAX(c->epoch_ms, 1);
+	c->seen_ms = now_ms(t);
 }
 
 static uint32_t cubic_slow_start(struct tow_tcp *t, uint32_t acked_bytes,
@@ -109,6 +124,7 @@ static void cubic_acked(struct tow_tcp *t, uint32_t acked_bytes)
 
 	if (cc->cubic.epoch_ms == 0)
 		begin_epoch(t);
+	cc->cubic.seen_ms = now_ms(t);
 	t_ms = now_ms(t) - cc->cubic.epoch_ms + t->rtt.srtt_us / 1000;
 	target = window_at(t, t_ms);
 	target = MIN(target, cc->cwnd + cc->cwnd / 2); /* 4.2 */
@@ -156,9 +172,12 @@ static uint32_t cubic_on_ecn(struct tow_tcp *t)
  */
 static void cubic_undo(struct tow_tcp *t)
 {
-	if (!hystart_is_on(t))
-		t->cc.cubic.w_max = t->cc.cubic.undo_w_max;
-	cubic_restart(t);
+	if (hystart_is_on(t)) {
+		hystart_begin(t);
+		return;
+	}
+	t->cc.cubic.w_max = t->cc.cubic.undo_w_max;
+	t->cc.cubic.epoch_ms = 0;
 }
 
 const struct congestion_ops congestion_cubic = {
@@ -166,6 +185,7 @@ const struct congestion_ops congestion_cubic = {
 	.init = cubic_init,
 	.slow_start = cubic_slow_start,
 	.acked = cubic_acked,
+	.paused = cubic_paused,
 	.threshold = cubic_threshold,
 	.on_ecn = cubic_on_ecn,
 	.undo = cubic_undo,

@@ -771,6 +771,8 @@ static void notice_idle(struct tow_tcp *t)
 		ops->idle_over(t);
 	else if (tcp_now(t) - t->last_data_us > t->rtt.rto_us)
 		congestion_after_idle(t);
+	else
+		congestion_paused(t);
 }
 
 static bool was_limited(const struct tow_tcp *t)

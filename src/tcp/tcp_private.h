@@ -331,6 +331,8 @@ struct congestion_ops {
 			       uint32_t rtt_us);
 	/* @acked_bytes were acknowledged while the window was the limit. */
 	void (*acked)(struct tow_tcp *t, uint32_t acked_bytes);
+	/* Until now it was not the window that limited; NULL: no matter. */
+	void (*paused)(struct tow_tcp *t);
 	/* The slow start threshold after a loss, in bytes. */
 	uint32_t (*threshold)(struct tow_tcp *t);
 	/* The same after a congestion experienced mark: RFC 8511. */
@@ -367,6 +369,7 @@ struct cubic {
 	uint32_t epoch_ms; /* 0: none */
 	uint32_t w_max, k_ms, w_est, cwnd_prior;
 	uint32_t undo_w_max;
+	uint32_t seen_ms; /* the last acknowledgement: t counts from there */
 };
 
 struct congestion {
@@ -388,6 +391,7 @@ void congestion_init(struct tow_tcp *t);
 uint32_t congestion_initial_window(const struct tow_tcp *t);
 void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes,
 		       uint32_t rtt_us);
+void congestion_paused(struct tow_tcp *t);
 void congestion_after_idle(struct tow_tcp *t);
 void congestion_on_ecn(struct tow_tcp *t);
 void congestion_undo(struct tow_tcp *t, uint32_t cwnd, uint32_t ssthresh);

@@ -180,6 +180,51 @@ TEST(cubic_follows_its_curve)
 	CHECK_GE(b.t.cc.cwnd, 5000 * MSS);
 }
 
+/* RFC 9438 4.2, 5.8: time in which the application sent little does not count
+ */
+TEST(cubic_does_not_age_while_the_application_is_the_limit)
+{
+	struct bench a, b;
+
+	begin(&a, TOW_TCP_CUBIC, 5000);
+	lose(&a);
+	a.t.snd.nxt = seq_add(a.t.snd.una, a.t.cc.cwnd);
+	b = a;
+	b.host.net = &b.net;
+	b.t.host = &b.host;
+	for (unsigned i = 0; i < 20; i++) {
+		round_trip(&a, 100000, 100);
+		round_trip(&b, 100000, 100);
+	}
+	b.t.cc.limited = false;
+	for (unsigned i = 0; i < 300; i++) { /* half a minute of crumbs */
+		b.net.now_us += 100000;
+		congestion_on_ack(&b.t, MSS, 100000);
+	}
+	CHECK_EQ(b.t.cc.cwnd, a.t.cc.cwnd);
+	b.t.cc.limited = true;
+	round_trip(&a, 100000, 100);
+	round_trip(&b, 100000, 100);
+	CHECK_LE(b.t.cc.cwnd, a.t.cc.cwnd + MSS);
+	CHECK_GE(b.t.cc.cwnd, a.t.cc.cwnd - 10 * MSS);
+}
+
+/* RFC 9438 4.8: after a timeout K is 0, and W_max the window of then */
+TEST(cubic_begins_a_new_curve_after_a_timeout)
+{
+	struct bench b;
+
+	begin(&b, TOW_TCP_CUBIC, 100);
+	lose(&b);
+	b.t.cc.cwnd = MSS; /* the timeout's */
+	congestion_ops(&b.t)->restart(&b.t);
+	b.t.cc.cwnd = 70 * MSS; /* slow start is over */
+	b.t.snd.nxt = seq_add(b.t.snd.una, b.t.cc.cwnd);
+	round_trip(&b, 100000, 1);
+	CHECK_EQ(b.t.cc.cubic.k_ms, 0u);
+	CHECK_EQ(b.t.cc.cubic.w_max, 70 * MSS);
+}
+
 /* RFC 9438 4.3: where Reno would be faster, the window is what Reno's is */
 TEST(cubic_is_not_slower_than_reno_on_a_short_path)
 {
