@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The benchmarks by name."""
+import bench_cc
 import bench_disk
 import bench_hold
 import bench_http
@@ -23,4 +24,5 @@ ALL = {
     "disk": bench_disk.disk,
     "scale": bench_scale.scale,
     "shm": bench_shm.shm,
+    "cc": bench_cc.cc,
 }

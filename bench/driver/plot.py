@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 ORDER = ("tx", "rx", "place", "hold", "relay", "shm", "disk", "sizes", "udp",
-         "http", "scale")
+         "http", "scale", "cc")
 COLOURS = {"tow": "#1a6faf", "kernel": "#c0504d", "nginx": "#c0504d",
            "raw": "#7f7f7f", "lwip": "#8064a2"}
 OTHER = "#9bbb59"
@@ -135,6 +135,30 @@ def draw_scale(result):
     return lines, 480
 
 
+CONTROLLERS = {"newreno": "#7f7f7f", "cubic": "#c0504d", "bbr": "#1a6faf"}
+
+
+def draw_cc(result, key, factor, unit, text):
+    """A group of bars for each path, a bar for each controller."""
+    paths = {}
+    for row in result["rows"]:
+        path = row["name"].rsplit(":", 1)[0]
+        paths.setdefault(path, {})[row["controller"]] = row[key] * factor
+    lines = [f"set title {title(result, text)}", f"set ylabel {quote(unit)}",
+             "set style data histograms", "set style histogram clustered gap 1",
+             "set xtics rotate by -35 font ',9'", "set rmargin 14",
+             "set grid ytics", "set yrange [0:*]", "set key top left horizontal",
+             "$paths << EOD"]
+    lines += [" ".join([quote(escape(path))] +
+                       [f"{found.get(name, 0):.4f}" for name in CONTROLLERS])
+              for path, found in paths.items()]
+    lines += ["EOD", "plot " + ", ".join(
+        f"$paths using {i + 2}:xtic(1) title {quote(name)} "
+        f"lc rgb {quote(value)}"
+        for i, (name, value) in enumerate(CONTROLLERS.items()))]
+    return lines, 560
+
+
 def drawings(result):
     """[(suffix, lines, height)]"""
     name = result["bench"]
@@ -142,6 +166,11 @@ def drawings(result):
         return [("", *draw_sizes(result))]
     if name == "scale":
         return [("", *draw_scale(result))]
+    if name == "cc":
+        return [("", *draw_cc(result, "used", 100, "% of the path",
+                              "Congestion control: what is used")),
+                ("-queue", *draw_cc(result, "queue_ms", 1, "ms",
+                                    "Congestion control: time in the queue"))]
     if name in ("place", "hold", "relay", "shm", "disk"):
         return []  # many rows of several kinds: the table says more
     text = {"tx": "One flow, sending", "rx": "One flow, receiving",
@@ -179,9 +208,11 @@ TABLE = (("gbps", "Gb/s"), ("durable_gbps", "durable"),
          ("cpu_us_per_request", "CPU us/request"),
          ("lend_over_send", "lend / send"),
          ("ns_per_segment", "ns/segment"),
-         ("bytes_per_connection", "bytes/connection"), ("loss", "lost"))
+         ("bytes_per_connection", "bytes/connection"), ("loss", "lost"),
+         ("jain", "Jain"), ("queue_ms", "queue ms"),
+         ("recovery_ms", "recovery ms"), ("timeouts", "timeouts"))
 SHARES = (("placed", "placed"), ("passed", "passed"), ("lent", "lent"),
-          ("copied", "copied"))
+          ("copied", "copied"), ("used", "used"), ("resent", "sent again"))
 
 
 def cell(row, key):

@@ -22,6 +22,7 @@
 #include <tow/stack.h>
 #include <tow/tcp.h>
 #include "dev/sim_private.h"
+#include "tcp/tcp_private.h"
 
 #define FLOWS_MAX      32
 #define FLOWS_PORT     9
@@ -48,7 +49,7 @@ struct flows_how {
 struct flow {
 	struct tow_tcp *tcp; /* of the sender */
 	uint64_t got, got_before;
-	uint64_t starts_us;
+	uint64_t recovers_us; /* since when a loss is repaired; 0: none is */
 };
 
 struct flows {
@@ -182,7 +183,6 @@ static inline bool flows_start(struct flows *f)
 	unsigned i = f->started++;
 	struct flow *flow = &f->flows[i];
 
-	flow->starts_us = tow_sim_now(f->sim);
 	if (tow_tcp_connect(f->sender, NULL, &to, &flow->tcp) < 0 ||
 	    tow_tcp_set(flow->tcp, TOW_TCP_CONGESTION, f->how.congestion) < 0 ||
 	    (f->how.pacing_rate &&
@@ -257,6 +257,26 @@ static inline double flows_wait_us(const struct flows *f)
 		       : 0;
 }
 
+/* From when a loss is known until all that was in flight then is there. */
+static inline void flows_watch_recovery(struct flows *f)
+{
+	uint64_t now_us = tow_sim_now(f->sim);
+
+	for (unsigned i = 0; i < f->started; i++) {
+		struct flow *flow = &f->flows[i];
+		bool recovers = flow->tcp->recovery.state != RECOVERY_NONE;
+
+		if (recovers && !flow->recovers_us) {
+			flow->recovers_us = now_us;
+		} else if (!recovers && flow->recovers_us) {
+			f->recovery_ms +=
+				(double)(now_us - flow->recovers_us) / 1000;
+			f->recoveries++;
+			flow->recovers_us = 0;
+		}
+	}
+}
+
 static inline bool flows_until(struct flows *f, uint64_t end_us)
 {
 	while (tow_sim_now(f->sim) < end_us && tow_sim_step(f->sim, end_us)) {
@@ -271,6 +291,7 @@ static inline bool flows_until(struct flows *f, uint64_t end_us)
 			return false;
 		flows_refill(f);
 		flows_take(f);
+		flows_watch_recovery(f);
 		if (f->watch)
 			f->watch(f);
 	}
@@ -300,6 +321,8 @@ static inline void flows_sum_up(struct flows *f, uint64_t resent)
 	f->jain = squares > 0 ? sum * sum / (f->how.count * squares) : 0;
 	f->queue_ms =
 		f->watched_us > 0 ? f->waited_us / f->watched_us / 1000 : 0;
+	if (f->recoveries)
+		f->recovery_ms /= f->recoveries;
 	f->lost = packets > 0 ? (double)resent / (packets + (double)resent) : 0;
 }
 
@@ -318,6 +341,7 @@ static inline bool flows_run(struct flows *f)
 		for (unsigned i = 0; i < f->how.count; i++)
 			f->flows[i].got_before = f->flows[i].got;
 		f->waited_us = f->watched_us = 0;
+		f->recovery_ms = f->recoveries = 0;
 		ok = flows_until(f, f->how.warm_us + f->how.run_us);
 		resent = flows_count(f->sender, TOW_COUNTER_TCP_RETRANS_BYTES) -
 			 resent;
