@@ -756,6 +756,7 @@ static int run(struct get *g)
 	status = open_output(g);
 	if (status != EXIT_OK)
 		return status;
+	g->options.net.client = true;
 	status = node_attach(&g->node, &g->options.net, &addrs);
 	if (status != EXIT_OK) {
 		(void)output_abandon(&g->output);

@@ -3,6 +3,7 @@
  * Device and addresses: see net_setup.h.
  */
 #include "net_setup.h"
+#include "net_learn.h"
 
 #include <ifaddrs.h>
 #include <netinet/in.h>
@@ -52,6 +53,7 @@ unsigned net_lists_split(const struct net_lists *lists, struct net_options *out,
 
 	for (i = 0; i < count && i < max; i++) {
 		out[i].dev = devs->count ? devs->items[i] : NULL;
+		out[i].client = false;
 		split(&lists->addrs, devs, i, &out[i].addrs);
 		split(&lists->peers, devs, i, &out[i].peers);
 		split(&lists->gateways, devs, i, &out[i].gateways);
@@ -167,6 +169,32 @@ static int set_up_defaults(struct tow_host *host, int link,
 	return 0;
 }
 
+/* Words first, all of them: their waits are one. */
+static int learn_addrs(struct tow_host *host, int link,
+		       const struct net_options *o, const char *command,
+		       struct net_addrs *out)
+{
+	struct net_learn learn = { false, false };
+	char message[160];
+	unsigned i;
+	int error;
+
+	for (i = 0; i < o->addrs.count; i++) {
+		if (!net_learn_is(o->addrs.items[i]))
+			continue;
+		error = net_learn_start(host, link, o->addrs.items[i],
+					o->client, &learn);
+		if (error && error != TOW_EEXIST) {
+			snprintf(message, sizeof(message), "--addr %s: %s",
+				 o->addrs.items[i], tow_strerror(error));
+			return complain(command, message);
+		}
+	}
+	if (!learn.dhcp && !learn.automatic)
+		return 0;
+	return net_learn_wait(host, link, &learn, command, out);
+}
+
 static int set_up_addrs(struct tow_host *host, int link,
 			const struct net_options *o, const char *command,
 			struct net_addrs *out)
@@ -190,9 +218,10 @@ static int set_up_addrs(struct tow_host *host, int link,
 		if (add_peer(host, link, command, o->peers.items[i]) != 0)
 			return -1;
 	for (i = 0; i < o->addrs.count; i++)
-		if (add_addr(host, link, command, o->addrs.items[i], out) != 0)
+		if (!net_learn_is(o->addrs.items[i]) &&
+		    add_addr(host, link, command, o->addrs.items[i], out) != 0)
 			return -1;
-	return 0;
+	return learn_addrs(host, link, o, command, out);
 }
 
 static int add_gateway(struct tow_host *host, int link, const char *command,

@@ -2,6 +2,7 @@
 #ifndef NET_SETUP_H
 #define NET_SETUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <tow/host.h>
 #include "options.h"
@@ -19,6 +20,7 @@
 struct net_options {
 	const char *dev;
 	struct option_list addrs, peers, gateways;
+	bool client; /* opens connections; addresses that are learned differ */
 	/* If not NULL: puts a device of the command's own around the other. */
 	int (*wrap)(struct tow_dev **out, struct tow_dev *inner);
 };
@@ -34,10 +36,15 @@ struct net_options {
 	  "pcap:file=F:SPEC, fault:loss=1%:SPEC (a new tap)",                 \
 	  0,                                                                  \
 	  0 },                                                                \
-		{ "addr",      0,                                             \
-		  OPTION_LIST, offsetof(struct type, member.addrs),           \
-		  "CIDR",      "an address of ours; may be repeated",         \
-		  0,	       0 },                                           \
+		{ "addr",                                                     \
+		  0,                                                          \
+		  OPTION_LIST,                                                \
+		  offsetof(struct type, member.addrs),                        \
+		  "CIDR",                                                     \
+		  "an address of ours; may be repeated; dhcp: by\n"           \
+		  "a DHCP server; auto: by IPv6 routers",                     \
+		  0,                                                          \
+		  0 },                                                        \
 		{ "peer",      0,                                             \
 		  OPTION_LIST, offsetof(struct type, member.peers),           \
 		  "CIDR",      "an address for the kernel's end of the tap",  \
@@ -64,8 +71,8 @@ struct net_lists {
 		  OPTION_LIST,                                                \
 		  offsetof(struct type, member.addrs),                        \
 		  "CIDR",                                                     \
-		  "an address of ours, at the device in front;\n"             \
-		  "may be repeated",                                          \
+		  "an address of ours, at the device in front, or dhcp,\n"    \
+		  "or auto; may be repeated",                                 \
 		  0,                                                          \
 		  0 },                                                        \
 		{ "peer",      0,                                             \

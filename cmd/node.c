@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/base.h"
 #include "cmd.h"
+#include "net_learn.h"
 #include "stats.h"
 
 #define EVENTS_MAX 64
@@ -158,6 +159,8 @@ static void take_events(struct node *node, int64_t timeout_us)
 	for (i = 0; i < count; i++) {
 		if (events[i].type == TOW_EVENT_DEVICE)
 			node->device_gone = true;
+		else if (events[i].type == TOW_EVENT_ADDRESS)
+			continue; /* listeners are for any address */
 		else if (node->ops)
 			node->ops->event(node, &events[i]);
 	}
@@ -206,6 +209,7 @@ void node_flush(struct node *node)
 {
 	uint64_t until_us = tow_host_clock_us() + FLUSH_US;
 
+	net_learn_stop(node->host);
 	while (!node->device_gone && !tow_idle(node->stack) &&
 	       tow_host_clock_us() < until_us)
 		run_once(node, FLUSH_US / 10);

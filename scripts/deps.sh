@@ -18,7 +18,7 @@ deps_build=(gcc libc6-dev linux-libc-dev libcrypt-dev binutils make pkg-config
 deps_test=(clang clang-14 libclang-rt-14-dev libfuzzer-14-dev clang-format-14
 	gcc-arm-none-eabi mandoc tshark git perl-base procps iproute2
 	iputils-ping ethtool curl wget lftp tnftp atftp tftp-hpa python3
-	ca-certificates)
+	ca-certificates dnsmasq-base)
 deps_demo=(iproute2 curl procps python3 util-linux)
 deps_bench=(iproute2 ethtool procps curl wrk nginx vsftpd liblwip-dev
 	gnuplot-nox python3 socat haproxy)
