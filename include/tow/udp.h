@@ -87,6 +87,7 @@ enum tow_udp_option {
 	TOW_UDP_GROUP_TTL,     /* of multicast, 0..255: 1; 0: this stack only */
 	TOW_UDP_GROUP_LOOP,    /* 0, 1: multicast is heard here, too: 1 */
 	TOW_UDP_GROUP_LINK,    /* interface for multicast; -1: routes decide */
+	TOW_UDP_DONT_FRAGMENT, /* 0, 1: TOW_EMSGSIZE for what does not fit */
 	TOW_UDP_TRAINS, /* 0, 1: a train that arrived together is read as one */
 };
 

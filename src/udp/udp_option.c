@@ -20,6 +20,7 @@ static int64_t max_of(enum tow_udp_option option)
 	case TOW_UDP_ERRORS:
 	case TOW_UDP_TRAINS:
 	case TOW_UDP_GROUP_LOOP:
+	case TOW_UDP_DONT_FRAGMENT:
 		return 1;
 	}
 	return -1;
@@ -67,6 +68,9 @@ int tow_udp_set(struct tow_udp *udp, enum tow_udp_option option, int64_t value)
 	case TOW_UDP_GROUP_LOOP:
 		o->group_loop = value;
 		break;
+	case TOW_UDP_DONT_FRAGMENT:
+		o->dont_fragment = value;
+		break;
 	case TOW_UDP_GROUP_LINK:
 		o->group_zone = (uint16_t)(value + 1);
 		break;
@@ -106,6 +110,9 @@ int tow_udp_get(const struct tow_udp *udp, enum tow_udp_option option,
 		return 0;
 	case TOW_UDP_GROUP_LOOP:
 		*value = o->group_loop;
+		return 0;
+	case TOW_UDP_DONT_FRAGMENT:
+		*value = o->dont_fragment;
 		return 0;
 	case TOW_UDP_GROUP_LINK:
 		*value = (int64_t)o->group_zone - 1;

@@ -130,7 +130,7 @@ struct udp_fault {
 struct udp_options {
 	uint8_t ttl, tos, group_ttl;
 	bool broadcast, unsummed_send, unsummed_recv, errors, trains;
-	bool group_loop;
+	bool group_loop, dont_fragment;
 	uint16_t group_zone; /* number of the interface, and one; 0: none */
 };
 

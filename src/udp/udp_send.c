@@ -160,10 +160,14 @@ static bool is_large(const struct job *job)
 	       net_path_mtu(job->socket->host->net, job->path);
 }
 
-/* Datagrams of a train have to fit; a single one is fragmented. */
+/* Datagrams of a train have to fit; a single one is fragmented, if it may be.
+ */
 static int check_mtu(const struct job *job)
 {
-	return job->bytes > job->each && is_large(job) ? TOW_EMSGSIZE : 0;
+	bool whole =
+		job->bytes > job->each || job->socket->options.dont_fragment;
+
+	return whole && is_large(job) ? TOW_EMSGSIZE : 0;
 }
 
 /*

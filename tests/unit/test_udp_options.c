@@ -186,6 +186,29 @@ TEST(message_that_names_an_interface_leaves_by_it_or_not_at_all)
 	close_socket();
 }
 
+/* RFC 1122 4.1.3.5: chosen by the program, or by us; a group is no source */
+TEST(source_address_is_the_messages_or_the_sockets)
+{
+	struct tow_addr second = address("192.0.2.200");
+	struct tow_udp_message m = { .local = second };
+
+	open_socket(0);
+	CHECK_EQ(send_message(&m, PEER4, 10), TOW_EADDRNOTAVAIL);
+	CHECK_EQ(tow_addr_add(s.stack, 0, &second, 24), 0);
+	CHECK_EQ(send_message(&m, PEER4, 10), 1);
+	read_sent();
+	CHECK_MEM(sent.src.b, second.b, 16);
+	m.local = address("239.1.2.3");
+	CHECK_EQ(send_message(&m, PEER4, 10), 1);
+	read_sent();
+	CHECK_MEM(sent.src.b, address(US4).b, 16);
+	m.local = address("192.0.2.255");
+	CHECK_EQ(send_message(&m, PEER4, 10), 1);
+	read_sent();
+	CHECK_MEM(sent.src.b, address(US4).b, 16);
+	close_socket();
+}
+
 /* RFC 1122 3.3.6, 4.1.4: broadcast only on purpose; no answer is one */
 TEST(broadcast_wants_permission)
 {
@@ -323,6 +346,25 @@ TEST(too_big_tells_an_unconnected_socket_what_fits)
 	CHECK_EQ(send_message(&from, PEER4, 1400), 1);
 	read_sent();
 	close_socket();
+}
+
+/* RFC 8085 3.2, RFC 8899 3: who probes the path wants no fragments */
+TEST(datagram_that_must_not_be_fragmented_is_refused)
+{
+	struct tow_udp_message m = { 0 };
+
+	for (unsigned i = 0; i < 2; i++) {
+		uint32_t fits = 1500 - (i ? 48 : 28);
+
+		open_socket(0);
+		CHECK_EQ(send_message(&m, peers[i], fits + 1), 1);
+		CHECK_EQ(stack_host_sent(&s), 2);
+		CHECK_EQ(tow_udp_set(udp, TOW_UDP_DONT_FRAGMENT, 1), 0);
+		CHECK_EQ(send_message(&m, peers[i], fits + 1), TOW_EMSGSIZE);
+		CHECK_EQ(send_message(&m, peers[i], fits), 1);
+		read_sent();
+		close_socket();
+	}
 }
 
 TEST(connected_socket_has_its_errors_both_ways)
