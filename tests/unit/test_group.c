@@ -46,7 +46,7 @@ static void open_all(void)
 	udp = open_at("::");
 	second = open_at("::");
 	third = open_at("::");
-	at = 0;
+	at = s.seen = 0;
 	fake_dev_clear(&s.fake);
 }
 
@@ -98,6 +98,7 @@ static uint64_t sent_at(void)
 static void forget(void)
 {
 	fake_dev_clear(&s.fake);
+	s.seen = 0;
 	at = 0;
 }
 
@@ -490,6 +491,33 @@ TEST(bad_queries_are_dropped)
 	stack_host_receive(&s, &f);
 	CHECK_EQ(stack_host_drops(&s, TOW_DROP_GROUP_BAD), ++n);
 	forget();
+	close_all();
+}
+
+/* RFC 3376 4, RFC 3810 5: MUST silently ignore */
+TEST(other_messages_are_ignored)
+{
+	static const uint8_t types4[] = { 0x13, 0x14, 0x17, 0x22, 0x30, 0xff };
+	static const uint8_t types6[] = { MLD_DONE, MLD_REPORT_V2 };
+	unsigned n = 0;
+
+	open_all();
+	for (unsigned i = 0; i < sizeof(types4); i++) {
+		begin_igmp(routers[0], everybody[0], true);
+		frame_add(&f, &types4[i], 1);
+		frame_add(&f, "\0\0\0\0\0\0\0", 7);
+		end_igmp();
+		stack_host_receive(&s, &f);
+		CHECK_EQ(stack_host_drops(&s, TOW_DROP_GROUP_IGNORED), ++n);
+	}
+	for (unsigned i = 0; i < sizeof(types6); i++) {
+		begin_mld(routers[1], everybody[1], types6[i], 0);
+		frame_add(&f, (uint8_t[16]){ 0 }, 16);
+		frame_end(&f);
+		stack_host_receive(&s, &f);
+		CHECK_EQ(stack_host_drops(&s, TOW_DROP_GROUP_IGNORED), ++n);
+	}
+	CHECK_EQ(stack_host_sent(&s), 0);
 	close_all();
 }
 

@@ -7,6 +7,7 @@
 #include "test.h"
 #include "wire/wire_arp.h"
 #include "wire/wire_icmp.h"
+#include "wire/wire_igmp.h"
 #include "wire/wire_ip4.h"
 #include "wire/wire_ip6.h"
 #include "wire/wire_udp.h"
@@ -153,4 +154,17 @@ TEST(arp_is_understood_for_ip4_over_ethernet_only)
 	arp_build(&arp, ARP_REPLY);
 	arp.hardware_bytes = 0;
 	CHECK(!arp_is_understood(&arp));
+}
+
+/* RFC 3376 4.1.1, RFC 3810 5.1.3 */
+TEST(codes_above_their_threshold_are_floats)
+{
+	CHECK_EQ(igmp_code(0), 0);
+	CHECK_EQ(igmp_code(127), 127);
+	CHECK_EQ(igmp_code(128), 16 << 3);
+	CHECK_EQ(igmp_code(0x8f), 31 << 3);
+	CHECK_EQ(igmp_code(255), 31 << 10);
+	CHECK_EQ(mld_code(32767), 32767);
+	CHECK_EQ(mld_code(32768), 0x1000 << 3);
+	CHECK_EQ(mld_code(65535), 0x1fff << 10);
 }
