@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tow/autoconf.h>
 #include <tow/udp.h>
 #include "base/csum.h"
 #include "fake_dev.h"
@@ -245,6 +246,27 @@ static void send_something(struct world *w, uint8_t how)
 	poll_once(w);
 }
 
+/* Routers and DHCP servers are listened to, or no longer. */
+static void configure(struct world *w, unsigned how)
+{
+	static const struct tow_autoconf_config both = { .temporary = true };
+
+	switch (how % 4) {
+	case 0:
+		use_sockets(w);
+		break;
+	case 1:
+		(void)!tow_autoconf_start(w->stack, 0, &both);
+		break;
+	case 2:
+		(void)!tow_dhcp_start(w->stack, 0);
+		break;
+	default:
+		tow_autoconf_stop(w->stack, 0);
+		tow_dhcp_stop(w->stack, 0);
+	}
+}
+
 static void happen(struct world *w, uint8_t how)
 {
 	switch (how % 8) {
@@ -254,8 +276,10 @@ static void happen(struct world *w, uint8_t how)
 		poll_once(w);
 		break;
 	case 2:
-	case 3:
 		use_sockets(w);
+		break;
+	case 3:
+		configure(w, how >> 3);
 		break;
 	case 4:
 		tow_udp_return(w->any, w->borrowed);
