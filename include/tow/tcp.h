@@ -216,6 +216,12 @@ TOW_API int tow_tcp_fast_open_key(struct tow_stack *stack,
 				  const uint8_t key[16]);
 
 /*
+ * Bytes that would go with the SYN if it went now: 0 where TOW_TCP_FAST_OPEN is
+ * off, no cookie is known, or the SYN is out.
+ */
+TOW_API uint32_t tow_tcp_fast_open_room(const struct tow_tcp *tcp);
+
+/*
  * tow_tcp_send() - queue a copy of some bytes
  *
  * Returns: 1..@bytes        how many were taken

@@ -244,6 +244,15 @@ uint32_t fast_open_offer(const struct tow_tcp *t, struct wire_tcp *h)
 	return mss > OPTIONS_ROOM ? mss - OPTIONS_ROOM : 0;
 }
 
+uint32_t tow_tcp_fast_open_room(const struct tow_tcp *t)
+{
+	struct wire_tcp unused = { 0 };
+
+	if (t->state != TOW_TCP_SYN_SENT || tcp_in_flight(t) > 0)
+		return 0;
+	return fast_open_offer(t, &unused);
+}
+
 static void pause(struct fast_peer *p, uint64_t now_us)
 {
 	p->paused_until_us = now_us + (PAUSE_FIRST_US << p->losses);

@@ -110,7 +110,9 @@ struct pd_packet {
 struct pd_setup {
 	char local[80], gateway[64];
 	bool v6;
-	bool ask_ecn; /* by each connect() */
+	bool ask_ecn;	/* by each connect() */
+	bool fast_open; /* by each listener */
+	uint8_t fast_open_key[16];
 	unsigned mtu;
 };
 
@@ -128,7 +130,7 @@ struct world {
 	void *memory;
 	struct pd_device *device;
 	struct sock *socks;
-	bool ask_ecn;
+	bool ask_ecn, fast_open;
 
 	/*
 	 * Counts the packets that the script injects and those it waits for.

@@ -403,6 +403,41 @@ static ssize_t transmit_tcp(struct world *w, struct sock *s,
 	return sent || r == 0 ? (ssize_t)sent : r;
 }
 
+/*
+ * sendto(MSG_FASTOPEN) connects, and sends what goes with the SYN. A call that
+ * must not block takes no more than that.
+ */
+static ssize_t connect_and_send(struct world *w, struct sock *s,
+				const uint8_t *data, size_t bytes, int flags,
+				const struct tow_endpoint *to)
+{
+	bool block = !s->nonblock && !(flags & MSG_DONTWAIT);
+	size_t early;
+	int64_t r = option_remember(s, TOW_TCP_FAST_OPEN, 1);
+
+	if (r == 0)
+		r = sock_connect_to(w, s, to);
+	if (r < 0)
+		return (ssize_t)r;
+	early = MIN(bytes, tow_tcp_fast_open_room(s->tcp));
+	if (early)
+		early = (size_t)tow_tcp_send(s->tcp, data,
+					     block ? bytes : early, 0);
+	pd_run(w);
+	if (!block)
+		return early ? (ssize_t)early : -EINPROGRESS;
+	while (s->connecting) {
+		if (!pd_block(w, UINT64_MAX))
+			pd_die("sendto() would block the script for ever");
+	}
+	if (s->error)
+		return -sock_take_error(s);
+	if (early == bytes)
+		return (ssize_t)bytes;
+	r = transmit_tcp(w, s, data + early, bytes - early, 0);
+	return r < 0 ? (ssize_t)r : (ssize_t)early + (ssize_t)r;
+}
+
 static ssize_t transmit_udp(struct world *w, struct sock *s, const void *data,
 			    size_t bytes, const struct sockaddr *to,
 			    socklen_t to_bytes)
@@ -428,12 +463,18 @@ static ssize_t transmit(struct world *w, int fd, const void *data, size_t bytes,
 			socklen_t to_bytes)
 {
 	struct sock *s = sock_find(w, fd);
+	struct tow_endpoint peer;
 
 	pd_run(w);
 	if (!s)
 		return -EBADF;
 	if (!data && bytes)
 		return -EFAULT;
+	if (s->kind == SOCK_KIND_TCP && flags & MSG_FASTOPEN && !s->tcp) {
+		if (!to || !sock_endpoint(to, to_bytes, &peer))
+			return -EINVAL;
+		return connect_and_send(w, s, data, bytes, flags, &peer);
+	}
 	if (s->kind == SOCK_KIND_TCP)
 		return transmit_tcp(w, s, data, bytes, flags);
 	if (s->kind == SOCK_KIND_UDP)

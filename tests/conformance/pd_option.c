@@ -141,6 +141,8 @@ static int set_tcp(struct sock *s, int option, int n)
 			     : option_remember(s, TOW_TCP_SYN_RETRIES, n);
 	case TCP_NOTSENT_LOWAT:
 		return option_remember(s, TOW_TCP_NOTSENT_LOWAT, n);
+	case TCP_FASTOPEN:
+		return option_remember(s, TOW_TCP_FAST_OPEN, n);
 	case TCP_INQ:
 		if (n < 0 || n > 1)
 			return -EINVAL;
@@ -202,6 +204,9 @@ int pd_setsockopt(void *u, int fd, int level, int option, const void *value,
 		r = set_congestion(s, value, bytes);
 	else if (level == IPPROTO_IP || level == IPPROTO_IPV6)
 		r = set_ip(s, level, option, n);
+	else if (level == IPPROTO_TCP && option == TCP_FASTOPEN_KEY)
+		r = bytes == 16 ? tow_tcp_fast_open_key(w->stack, value)
+				: -EINVAL;
 	else if (level == IPPROTO_TCP && bytes < sizeof(n))
 		r = -EINVAL;
 	else if (level == IPPROTO_TCP)
@@ -244,7 +249,8 @@ static void fill_info(const struct sock *s, struct tcp_info *out)
 	out->tcpi_options = (info.timestamps ? TCPI_OPT_TIMESTAMPS : 0) |
 			    (info.sack ? TCPI_OPT_SACK : 0) |
 			    (info.window_scaling ? TCPI_OPT_WSCALE : 0) |
-			    (info.ecn ? TCPI_OPT_ECN : 0);
+			    (info.ecn ? TCPI_OPT_ECN : 0) |
+			    (info.fast_open ? TCPI_OPT_SYN_DATA : 0);
 	out->tcpi_rto = info.rto_us;
 	out->tcpi_snd_mss = info.mss;
 	out->tcpi_rtt = info.srtt_us;

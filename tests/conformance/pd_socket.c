@@ -262,6 +262,9 @@ static int listen_on(struct world *w, struct sock *s, int backlog)
 	if (r < 0)
 		return r;
 	tow_listener_set_user(s->listener, s);
+	if (w->fast_open)
+		(void)tow_listener_set(s->listener, TOW_TCP_FAST_OPEN,
+				       MAX(1, backlog));
 	option_apply(s);
 	return 0;
 }

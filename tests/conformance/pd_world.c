@@ -267,6 +267,9 @@ void pd_open(struct world *w, const struct pd_setup *setup)
 	    tow_open(&w->stack, &cfg, w->memory, bytes) < 0)
 		pd_die("the stack does not open");
 	w->ask_ecn = setup->ask_ecn;
+	w->fast_open = setup->fast_open;
+	if (w->fast_open)
+		(void)tow_tcp_fast_open_key(w->stack, setup->fast_open_key);
 	if (tow_attach(w->stack, pd_device_open(&w->device, setup->mtu)) < 0)
 		pd_die("the device is refused");
 	w->script_thread = pthread_self();
