@@ -92,11 +92,12 @@ enum tow_tcp_congestion {
 	TOW_TCP_BBR, /* draft-ietf-ccwg-bbr-06; paced */
 };
 
-/* Explicit congestion notification, RFC 3168. */
+/* Explicit congestion notification, RFC 3168 and 9768. */
 enum tow_tcp_ecn {
 	TOW_TCP_ECN_OFF,
-	TOW_TCP_ECN_ACCEPT, /* where the peer asks for it: the default */
-	TOW_TCP_ECN_ASK,    /* and ask for it */
+	TOW_TCP_ECN_ACCEPT,   /* where the peer asks for it: the default */
+	TOW_TCP_ECN_ASK,      /* and ask for it */
+	TOW_TCP_ECN_ACCURATE, /* AccECN where the peer does it, else classic */
 };
 
 /* SYN cookies, RFC 4987: answering without keeping anything. */
@@ -152,9 +153,11 @@ struct tow_tcp_info {
 	bool recovering; /* a loss is being repaired */
 	bool sack, timestamps, window_scaling;
 	bool ecn;		/* both ends agreed on it */
+	bool ecn_accurate;	/* it is AccECN */
 	bool fast_open;		/* data came, or went, with the SYN */
 	uint32_t ecn_marks_in;	/* segments that came with CE */
-	uint32_t ecn_marks_out; /* round trips in which the peer said ECE */
+	uint32_t ecn_marks_out; /* that the peer counted; without AccECN, round
+				 * trips in which it said ECE */
 	enum tow_placement placement; /* of what is posted */
 };
 

@@ -127,6 +127,7 @@ static uint32_t options_of(const struct tow_tcp *t)
 /* Without timestamps nobody would remember the options. */
 static void forgo_options(struct tow_tcp *t)
 {
+	t->ecn.accurate = false; /* there is a bit for classic ECN only */
 	if (t->timestamps)
 		return;
 	t->sack = t->scaling = t->ecn.on = false;

@@ -707,6 +707,7 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.window_scaling = t->scaling,
 		.fast_open = t->fast_open,
 		.ecn = t->ecn.on,
+		.ecn_accurate = t->ecn.accurate,
 		.ecn_marks_in = t->ecn.marks_in,
 		.ecn_marks_out = t->ecn.marks_out,
 		.placement = place_state(t),

@@ -277,7 +277,7 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		flight_sacked(t, seg, &news);
 	if (seq_after(ack, t->snd.una))
 		advance(t, seg, &news);
-	ecn_on_ack(t, seg);
+	ecn_on_ack(t, seg, news.acked_bytes || news.sacked_bytes);
 	if (t->state == TOW_TCP_CLOSED)
 		return;
 	if (tcp_in_flight(t) == 0 && t->send.next == t->send.end)
@@ -306,6 +306,7 @@ static enum verdict complete_handshake(struct tow_tcp *t,
 	if (news.rtt_sent_us)
 		rtt_sample(&t->rtt, tcp_now(t) - news.rtt_sent_us);
 	fast_open_settle(t);
+	ecn_learn_ack(t, seg);
 	/* The window in this segment is the first that is scaled. */
 	t->snd.wl1 = seq_of(seg->sequence);
 	t->snd.wl2 = ack;
@@ -438,6 +439,14 @@ static void note_sum(struct net_packet *packet, const struct wire_tcp *seg)
 	h->sum_bytes = bytes;
 }
 
+/* How many packets a device made one of. */
+static uint32_t packets_in(const struct tow_buf *buf)
+{
+	return buf->gso_bytes
+		       ? (buf->bytes + buf->gso_bytes - 1u) / buf->gso_bytes
+		       : 1;
+}
+
 static void process_payload(struct tow_tcp *t, struct net_packet *packet,
 			    const struct wire_tcp *seg)
 {
@@ -470,7 +479,7 @@ static void process_payload(struct tow_tcp *t, struct net_packet *packet,
 	learn_segment_bytes(t, buf);
 	note_sum(packet, seg);
 	if (bytes > 0)
-		ecn_on_payload(t, seg, packet->tos);
+		ecn_on_payload(t, seg, packets_in(buf));
 	reached = receive_segment(t, buf, seq, fin);
 	if (reached)
 		on_fin(t);
@@ -673,6 +682,7 @@ static bool parse(struct net *net, struct net_packet *packet,
 		net_drop(net, TOW_DROP_TCP_HEADER);
 		return false;
 	}
+	seg->ip_ecn = packet->tos & 3;
 	if (seg->source_port == 0 || seg->destination_port == 0) {
 		net_drop(net, TOW_DROP_TCP_HEADER);
 		return false;

@@ -243,8 +243,7 @@ static struct wire_tcp syn_header(struct tow_tcp *t, bool answers, bool again)
 		.destination_port = t->remote_port,
 		.sequence = t->snd.iss.n,
 		.acknowledgement = answers ? t->rcv.nxt.n : 0,
-		.flags = TH_SYN | (answers ? TH_ACK : 0) |
-			 ecn_syn_flags(t, answers, again),
+		.flags = TH_SYN | (answers ? TH_ACK : 0),
 		.has_mss = true,
 		.mss = t->rcv.mss,
 		.sack_permitted = !answers || t->sack,
@@ -255,6 +254,7 @@ static struct wire_tcp syn_header(struct tow_tcp *t, bool answers, bool again)
 	};
 
 	user_timeout_tell(t, &h);
+	ecn_offer(t, &h, answers, again);
 	if (h.has_timestamps) {
 		h.ts_value = tcp_timestamp(t);
 		h.ts_echo = answers ? t->ts.recent : 0;

@@ -35,7 +35,7 @@
  *	user_timeout.c    how long silence is borne, RFC 5482
  *	held_up.c         what holds the sender up, for tow_tcp_info()
  *	tcp_error.c       what ICMP says, and how much of it is believed
- *	ecn.c             marks instead of drops, RFC 3168
+ *	ecn.c             marks instead of drops, RFC 3168, 9768
  *	tcp_output.c      which segment is next; building it
  *	tcp_timer.c       what happens when nothing happens
  *	tcp_api.c         the calls of tow/tcp.h
@@ -405,12 +405,20 @@ struct ecn {
 	bool on : 1;	    /* both ends agreed */
 	bool echo : 1;	    /* ECE on what we send, until CWR comes */
 	bool say_cwr : 1;   /* with the next new data */
+	bool asked_accurate : 1, accurate : 1; /* AccECN, RFC 9768 */
+	bool tell_syn : 1;   /* the next ACK says how the SYN-ACK came */
+	bool skip_ack : 1;   /* and this one is no count */
+	bool deaf : 1;	     /* marks would not be heard of: no ECT */
+	uint8_t syn_ecn : 2; /* ECN bits of the peer's SYN or SYN-ACK */
+	uint8_t ace : 3;     /* the count that the peer said last */
 };
 
-uint8_t ecn_syn_flags(struct tow_tcp *t, bool answers, bool again);
+void ecn_offer(struct tow_tcp *t, struct wire_tcp *h, bool answers, bool again);
+void ecn_learn_ack(struct tow_tcp *t, const struct wire_tcp *seg);
 void ecn_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg);
-void ecn_on_payload(struct tow_tcp *t, const struct wire_tcp *seg, uint8_t tos);
-void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg);
+void ecn_on_payload(struct tow_tcp *t, const struct wire_tcp *seg,
+		    uint32_t packets);
+void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg, bool news);
 void ecn_mark(struct tow_tcp *t, struct wire_tcp *h, bool fresh);
 
 /*

@@ -145,6 +145,7 @@ bool wire_tcp_parse(struct wire_tcp *out, const uint8_t *header, uint32_t bytes)
 		.sequence = wire_get32(header + 4),
 		.acknowledgement = wire_get32(header + 8),
 		.flags = header[13],
+		.ae = header[12] & 1,
 		.header_bytes = (uint8_t)header_bytes,
 		.window = wire_get16(header + 14),
 		.urgent = wire_get16(header + 18),
@@ -248,7 +249,7 @@ void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out)
 	wire_put16(out + 2, tcp->destination_port);
 	wire_put32(out + 4, tcp->sequence);
 	wire_put32(out + 8, tcp->acknowledgement);
-	out[12] = (uint8_t)(header_bytes / 4 << 4);
+	out[12] = (uint8_t)(header_bytes / 4 << 4 | tcp->ae);
 	out[13] = tcp->flags;
 	wire_put16(out + 14, tcp->window);
 	wire_put16(out + 16, 0);

@@ -52,6 +52,8 @@ struct wire_tcp {
 	uint16_t user_timeout; /* RFC 5482, as in the option; 0: absent */
 	uint32_t ts_value, ts_echo;
 	struct wire_tcp_sack sacks[TCP_SACK_BLOCKS_MAX];
+	bool ae;	/* the flag in front of CWR: RFC 9768 3.1.1 */
+	uint8_t ip_ecn; /* of the IP header in front, for who reads it */
 	bool has_fast_open;
 	uint8_t cookie_bytes; /* 0: it asks for one */
 	uint8_t cookie[TCP_COOKIE_BYTES_MAX];

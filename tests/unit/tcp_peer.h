@@ -59,6 +59,7 @@ struct segment {
 	uint64_t at_us;
 	uint8_t flags; /* without PSH; see push */
 	bool push;
+	bool ae;	   /* RFC 9768 */
 	uint32_t seq, ack; /* relative; ack is 0 without the ACK flag */
 	uint32_t raw_seq, raw_ack;
 	uint32_t window;     /* bytes, scaled */
@@ -116,6 +117,7 @@ struct injected {
 	const struct tow_addr *src, *dst; /* NULL: the rig's */
 	const uint8_t *dst_mac;		  /* NULL: the stack's */
 	uint8_t tos;			  /* of the IP header */
+	bool ae;			  /* the flag in front of CWR */
 	bool bad_checksum;
 	uint8_t data_offset; /* in words; 0: the true one */
 	bool later;	     /* queue only, poll with the next one */
@@ -200,6 +202,7 @@ struct rig {
 	unsigned corrupt;	/* payload that is not the pattern */
 	struct hint hint;	/* with TOW_DEV_PLACE */
 	int place_error;	/* what the device says to the next hints */
+	bool expects_ae;	/* AccECN was asked for */
 	uint8_t expects_option; /* of a kind that is not parsed; 0: none */
 	bool mute;		/* ARP and ND go unanswered */
 	bool gone;		/* the device has vanished */

@@ -106,7 +106,8 @@ static bool parse_tcp_header(struct rig *r, struct segment *s,
 		malformed(r, "TCP data offset");
 		return false;
 	}
-	if (tcp[12] & 0x0f)
+	s->ae = tcp[12] & 1;
+	if (tcp[12] & (r->expects_ae ? 0x0e : 0x0f))
 		malformed(r, "reserved bits are set");
 	s->sport = (uint16_t)get16(tcp);
 	s->dport = (uint16_t)get16(tcp + 2);

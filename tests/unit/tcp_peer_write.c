@@ -122,7 +122,8 @@ static uint32_t put_tcp(const struct rig *r, uint8_t *p,
 	put32(p + 4, in->seq + (relative ? r->peer_iss : 0));
 	put32(p + 8, in->ack + (relative && in->flags & ACK ? r->our_iss : 0));
 	p[12] = (uint8_t)((in->data_offset ? in->data_offset : header / 4)
-			  << 4);
+			  << 4) |
+		in->ae;
 	p[13] = in->flags;
 	put16(p + 14, window_field(r, in));
 	put16(p + 16, 0);

@@ -233,3 +233,171 @@ TCP_TEST(window_probes_are_not_ecn_capable)
 	CHECK_GE(peek(r)->bytes, 1u);
 	CHECK_EQ(peek(r)->tos, NOT_ECT);
 }
+
+/* --- AccECN, RFC 9768 --- */
+
+/* The three flags of @s as one number. */
+static unsigned ace(const struct segment *s)
+{
+	return (s->ae ? 4u : 0) | (s->flags & CWR ? 2u : 0) |
+	       (s->flags & ECE ? 1u : 0);
+}
+
+/* The same on a segment that is injected. */
+#define ACE(n) .ae = (n)&4, .flags = ACK | ((n)&2 ? CWR : 0) | ((n)&1 ? ECE : 0)
+
+static void accept_accurate(struct rig *r, unsigned third)
+{
+	r->expects_ae = true;
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
+				  TOW_TCP_ECN_ACCURATE),
+		 0);
+	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL);
+	CHECK_EQ(ace(peek(r)), 2u);
+	CHECK_EQ(next(r)->flags, SYN | ACK | CWR);
+	inject(r, ACE(third), .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK(info_of(r).ecn_accurate);
+}
+
+static void ask_for_accurate(struct rig *r)
+{
+	struct tow_endpoint local = { r->us, r->our_port, 0 };
+	struct tow_endpoint remote = { r->peer, r->peer_port, 0 };
+
+	r->expects_ae = true;
+	CHECK_EQ(tow_tcp_connect(r->stack, &local, &remote, &r->tcp), 0);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_ECN, TOW_TCP_ECN_ACCURATE), 0);
+	poll_until_quiet(r);
+	CHECK_EQ(ace(peek(r)), 7u);
+	CHECK_EQ(next(r)->flags, SYN | ECE | CWR);
+}
+
+/* RFC 9768 3.1.2, table 2: all that a SYN-ACK may say */
+TCP_TEST(syn_ack_says_which_version_of_ecn_it_is)
+{
+	static const uint8_t accurate[] = { 0, 0, 1, 1, 1, 0, 1, 0 };
+	static const uint8_t classic[] = { 0, 1, 0, 0, 0, 1, 0, 0 };
+
+	for (unsigned n = 0; n < 8; n++) {
+		if (r->tcp)
+			tow_tcp_abort(r->tcp);
+		poll_until_quiet(r);
+		forget(r);
+		r->peer_port++;
+		ask_for_accurate(r);
+		inject(r, .ae = n & 4,
+		       .flags = SYN | ACK | (n & 2 ? CWR : 0) |
+				(n & 1 ? ECE : 0),
+		       .ack = 1, .mss = FULL);
+		CHECK_EQ(info_of(r).ecn_accurate, accurate[n]);
+		CHECK_EQ(info_of(r).ecn, accurate[n] || classic[n]);
+	}
+}
+
+/* RFC 9768 3.2.2.1, table 3: the first ACK says how the SYN-ACK came */
+TCP_TEST(first_ack_says_how_the_syn_ack_was_marked)
+{
+	static const uint8_t says[] = { 2, 3, 4, 6 };
+
+	for (uint8_t tos = 0; tos < 4; tos++) {
+		if (r->tcp)
+			tow_tcp_abort(r->tcp);
+		poll_until_quiet(r);
+		forget(r);
+		r->peer_port++;
+		ask_for_accurate(r);
+		inject(r, .flags = SYN | ACK | CWR, .ack = 1, .mss = FULL,
+		       .tos = tos);
+		CHECK_EQ(ace(next(r)), says[tos]);
+		CHECK_EQ(tow_tcp_send(r->tcp, r->stream, 10, 0), 10);
+		poll_until_quiet(r);
+		CHECK_EQ(ace(peek(r)), 5u); /* nothing was marked */
+		CHECK_EQ(peek(r)->tos, ECT0);
+	}
+}
+
+/* RFC 9768 3.1.2, table 2: and the SYN-ACK how the SYN came */
+TCP_TEST(syn_ack_says_how_the_syn_was_marked)
+{
+	static const uint8_t says[] = { 2, 3, 4, 6 };
+
+	r->expects_ae = true;
+	listen_here(r, 8);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
+				  TOW_TCP_ECN_ACCURATE),
+		 0);
+	for (uint8_t tos = 0; tos < 4; tos++) {
+		r->peer_port++;
+		inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL,
+		       .tos = tos);
+		CHECK_EQ(ace(next(r)), says[tos]);
+	}
+}
+
+/* RFC 9768 3.1.2: who does not do it answers as to a classic ECN-setup SYN */
+TCP_TEST(accurate_syn_is_answered_by_classic_ecn_by_default)
+{
+	listen_here(r, 4);
+	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL);
+	CHECK(sends(r, SYN | ACK | ECE, 0, 1, 0));
+}
+
+/* RFC 9768 3.1.4.1: asked once more, then not at all */
+TCP_TEST(lost_accurate_syn_is_sent_once_more_and_then_without)
+{
+	ask_for_accurate(r);
+	advance_ms(r, 1100);
+	CHECK_EQ(ace(next(r)), 7u);
+	advance_ms(r, 2100);
+	CHECK_EQ(ace(peek(r)), 0u);
+	CHECK(sends(r, SYN, 0, 0, 0));
+}
+
+/* RFC 9768 3.2.2: each marked packet counts, modulo eight */
+TCP_TEST(marked_packets_are_counted_in_three_flags)
+{
+	uint32_t seq = 1;
+
+	accept_accurate(r, 2);
+	for (unsigned i = 1; i <= 12; i++, seq += FULL) {
+		inject(r, ACE(5), .seq = seq, .ack = 1, .bytes = FULL,
+		       .tos = CE);
+		advance_ms(r, 50);
+		CHECK_EQ(ace(peek(r)), (5 + i) % 8);
+		CHECK_EQ(peek(r)->ack, seq + FULL);
+		forget(r);
+	}
+	CHECK_EQ(info_of(r).ecn_marks_in, 12u);
+}
+
+/* RFC 9768 3.2.2.5: a count that grew reduces, once in a round trip */
+TCP_TEST(count_that_grew_reduces_the_window_once_in_a_round_trip)
+{
+	uint32_t before, after;
+
+	accept_accurate(r, 2);
+	CHECK_EQ(app_lend(r, 100 * FULL, 1, 0), 0);
+	before = info_of(r).cwnd_bytes;
+	forget(r);
+	inject(r, ACE(7), .seq = 1, .ack = 1 + FULL);
+	after = info_of(r).cwnd_bytes;
+	CHECK_LT(after, before);
+	CHECK_EQ(info_of(r).ecn_marks_out, 2u);
+	inject(r, ACE(1), .seq = 1, .ack = 1 + 2 * FULL); /* 9 modulo 8 */
+	CHECK_GE(info_of(r).cwnd_bytes, after);
+	CHECK_EQ(info_of(r).ecn_marks_out, 4u);
+	/* RFC 9768 3.2.2.5: what comes late and says nothing new is no count */
+	inject(r, ACE(7), .seq = 1, .ack = 1 + FULL);
+	CHECK_EQ(info_of(r).ecn_marks_out, 4u);
+}
+
+/* RFC 9768 3.2.2.1, table 4: flags that are cleared on the way */
+TCP_TEST(third_ack_without_a_count_ends_marking)
+{
+	accept_accurate(r, 0);
+	CHECK_EQ(app_send(r, 10, 0), 10u);
+	CHECK_EQ(peek(r)->tos, NOT_ECT);
+	CHECK_EQ(ace(peek(r)), 5u); /* the other direction goes on */
+}
