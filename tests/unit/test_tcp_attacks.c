@@ -23,6 +23,48 @@ TCP_TEST(sweep_of_resets_through_the_window_does_not_reset)
 	CHECK(is_alive(r, 1));
 }
 
+/* RFC 5961 3.2: in the window but not exact is asked back; outside is silent */
+TCP_TEST(blind_reset_in_the_window_is_challenged_and_outside_is_not)
+{
+	handshake_passive(r);
+	inject(r, .flags = RST, .seq = 2, .no_ts = true);
+	CHECK(sends(r, ACK, 1, 1, 0));
+	inject(r, .flags = RST, .seq = 0, .no_ts = true);
+	inject(r, .flags = RST, .seq = 0x40000000, .no_ts = true);
+	CHECK(sends_nothing(r));
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
+	inject(r, .flags = RST, .seq = 1, .no_ts = true);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+}
+
+/* RFC 5961 4.2: a SYN is asked back, wherever it stands */
+TCP_TEST(blind_syn_is_challenged_wherever_it_stands)
+{
+	handshake_passive(r);
+	inject(r, .flags = SYN, .seq = 1, .ts = true);
+	CHECK(sends(r, ACK, 1, 1, 0));
+	inject(r, .flags = SYN, .seq = 5000, .ts = true);
+	CHECK(sends(r, ACK, 1, 1, 0));
+	inject(r, .flags = SYN, .seq = 0x40000000, .ts = true);
+	CHECK(sends(r, ACK, 1, 1, 0));
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
+	CHECK(is_alive(r, 1));
+}
+
+/* RFC 5961 5.2: SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT, or it is asked */
+TCP_TEST(blind_data_is_challenged_beyond_either_end_of_what_was_sent)
+{
+	r->options.offer.window = 65535;
+	handshake_passive(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 2, .bytes = 50);
+	CHECK(sends(r, ACK, 1, 1, 0));
+	inject(r, .flags = ACK, .seq = 1, .ack = 0u - 70000, .bytes = 50);
+	CHECK(sends(r, ACK, 1, 1, 0));
+	CHECK_EQ(app_recv(r, 1000), TOW_EAGAIN);
+	inject(r, .flags = ACK, .seq = 1, .ack = 0u - 60000, .bytes = 50);
+	CHECK_EQ(app_recv(r, 1000), 50); /* old, but possible */
+}
+
 /* RFC 5961 7: challenge ACKs are limited, but do not cease */
 TCP_TEST(challenge_acks_are_limited_per_second)
 {
