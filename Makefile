@@ -70,7 +70,7 @@ $(BUILD)/obj/tests/%.o: AREA_FLAGS = $(TEST_FLAGS)
 $(BUILD)/obj/tests/fuzz/%.o: AREA_FLAGS = $(TEST_FLAGS) -Wno-missing-prototypes
 
 LIBS := -luring -lpthread
-CMD_LIBS := -lhttp_parser -lcrypt $(LIBS)
+CMD_LIBS := -lhttp_parser -lcrypt -lm $(LIBS)
 LINK = $(CC) $(CONF_FLAGS) $(CFLAGS) $(LDFLAGS) -Wl,--as-needed
 
 # --- Sayings -----------------------------------------------------------------
