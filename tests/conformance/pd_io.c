@@ -114,37 +114,35 @@ static ssize_t receive_udp(struct world *w, struct sock *s, void *out,
 /* The completions of MSG_ZEROCOPY, those that follow each other as one. */
 static ssize_t receive_errors(struct sock *s, struct msghdr *msg)
 {
-	struct {
-		struct cmsghdr head;
-		struct sock_extended_err error;
-		uint8_t name[sizeof(struct sockaddr_in6)];
-	} out = { 0 };
 	bool v6 = s->family == AF_INET6;
-	uint32_t first = s->lent_done, last = first;
+	size_t name_bytes =
+		v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+	struct sock_extended_err error = {
+		.ee_origin = SO_EE_ORIGIN_ZEROCOPY,
+		.ee_code = SO_EE_CODE_ZEROCOPY_COPIED, /* pd_device.c does */
+		.ee_info = s->lent_done,
+	};
+	size_t bytes = CMSG_LEN(sizeof(error) + name_bytes);
 	struct lent **at = &s->lents;
+	struct cmsghdr *c = msg->msg_control;
 
 	while (*at && (*at)->done) {
 		struct lent *l = *at;
 
 		*at = l->next;
-		last = l->number + 1;
+		s->lent_done = l->number + 1;
 		free(l);
 	}
-	if (last == first)
+	if (s->lent_done == error.ee_info)
 		return -EAGAIN;
-	s->lent_done = last;
-	out.head.cmsg_level = v6 ? SOL_IPV6 : SOL_IP;
-	out.head.cmsg_type = v6 ? IPV6_RECVERR : IP_RECVERR;
-	out.head.cmsg_len =
-		CMSG_LEN(sizeof(out.error) + (v6 ? sizeof(struct sockaddr_in6)
-						 : sizeof(struct sockaddr_in)));
-	out.error.ee_origin = SO_EE_ORIGIN_ZEROCOPY;
-	out.error.ee_code = SO_EE_CODE_ZEROCOPY_COPIED; /* pd_device.c does */
-	out.error.ee_info = first;
-	out.error.ee_data = last - 1;
-	if (msg->msg_control && msg->msg_controllen >= out.head.cmsg_len) {
-		memcpy(msg->msg_control, &out, out.head.cmsg_len);
-		msg->msg_controllen = out.head.cmsg_len;
+	error.ee_data = s->lent_done - 1;
+	if (c && msg->msg_controllen >= bytes) {
+		memset(c, 0, bytes);
+		c->cmsg_level = v6 ? SOL_IPV6 : SOL_IP;
+		c->cmsg_type = v6 ? IPV6_RECVERR : IP_RECVERR;
+		c->cmsg_len = bytes;
+		memcpy(CMSG_DATA(c), &error, sizeof(error));
+		msg->msg_controllen = bytes;
 	}
 	msg->msg_flags = MSG_ERRQUEUE;
 	return 0;
