@@ -522,10 +522,13 @@ static void check_perfection(struct world *world)
 {
 	uint64_t resent = counter_sum(world, TOW_COUNTER_TCP_RETRANS_SEGS);
 	uint64_t timeouts = counter_sum(world, TOW_COUNTER_TCP_RTO);
-	uint64_t allowed = 0;
+	uint64_t recoveries = counter_sum(world, TOW_COUNTER_TCP_FAST_RECOVERY);
+	uint64_t allowed;
 
 	/* What probes a closed window may have to be sent again. */
 	allowed = counter_sum(world, TOW_COUNTER_TCP_PROBES);
+	/* RFC 8985 7.2: and for silence, which may be that of a delayed ACK. */
+	allowed += counter_sum(world, TOW_COUNTER_TCP_TAIL_PROBES);
 	/* RFC 9293 3.5: two SYNs that cross are each sent again with an ACK. */
 	for (unsigned i = 0; i < world->flow_count; i++)
 		allowed += world->flows[i].both_connect ? 2 : 0;
@@ -538,12 +541,13 @@ static void check_perfection(struct world *world)
 	    drop_sum(world, TOW_DROP_TCP_BACKLOG) ||
 	    drop_sum(world, TOW_DROP_NO_BUFFERS))
 		return;
-	if (resent > allowed || timeouts)
+	if (resent > allowed || timeouts || recoveries)
 		world_fail(world,
 			   "%llu segments were sent again, %llu timers "
-			   "expired, but nothing was lost",
+			   "expired, %llu recoveries, but nothing was lost",
 			   (unsigned long long)resent,
-			   (unsigned long long)timeouts);
+			   (unsigned long long)timeouts,
+			   (unsigned long long)recoveries);
 }
 
 /* Design rule 8: no drop without a counter. */

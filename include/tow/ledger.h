@@ -130,6 +130,9 @@
 	X(TCP_FAST_RECOVERY, "tcp_fast_recovery", "fast recoveries entered")  \
 	X(TCP_SPURIOUS, "tcp_spurious",                                       \
 	  "retransmissions proved needless by D-SACK")                        \
+	X(TCP_UNDONE, "tcp_undone",                                           \
+	  "reductions taken back: nothing had been lost")                     \
+	X(TCP_TAIL_PROBES, "tcp_tail_probes", "tail loss probes sent")        \
 	X(TCP_OUT_OF_ORDER, "tcp_out_of_order", "segments kept for later")    \
 	X(TCP_DSACK_SENT, "tcp_dsack_sent", "duplicates reported by D-SACK")  \
 	X(TCP_PROBES, "tcp_probes", "zero-window probes sent")                \

@@ -34,11 +34,11 @@ void hold_note(struct tow_tcp *t)
 {
 	enum hold_up now = current(t);
 
-	if (now == t->hold.what)
+	if (now == t->hold_what)
 		return;
-	t->hold.ms[t->hold.what] += passed_ms(t);
+	t->hold.ms[t->hold_what] += passed_ms(t);
 	t->hold.since_ms = (uint32_t)(tcp_now(t) / 1000);
-	t->hold.what = (uint8_t)now;
+	t->hold_what = (uint8_t)now;
 }
 
 /* With what is going on. */
@@ -46,7 +46,7 @@ uint64_t hold_us(const struct tow_tcp *t, enum hold_up what)
 {
 	uint32_t ms = t->hold.ms[what];
 
-	if (what == t->hold.what)
+	if (what == t->hold_what)
 		ms += passed_ms(t);
 	return ms * 1000ull;
 }

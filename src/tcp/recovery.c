@@ -1,41 +1,50 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Detecting loss and repairing it.
+ * What a loss leads to: fast recovery, or recovery after a timeout.
  *
- * With SACK this is RFC 6675: a record is lost when three discontiguous runs,
- * or more than two segments' worth, were SACKed above it. Without, it is the
+ * With SACK, RACK says which segments are lost (rack.c). Without, it is the
  * NewReno of RFC 6582: three duplicate acknowledgements mean that the first
  * segment is lost, and in recovery each partial acknowledgement means the next
- * one is. Both send under the same rule, "pipe < cwnd": without SACK each
- * duplicate acknowledgement stands for one segment that left the network,
- * which is what the inflated window of RFC 5681 3.2 says in other words, and
- * is bounded by what is in flight (Savage's attack).
+ * one is. Both send under the same rule, "pipe < cwnd" (RFC 6675 4): without
+ * SACK each duplicate acknowledgement stands for one segment that left the
+ * network, which is what the inflated window of RFC 5681 3.2 says in other
+ * words, and is bounded by what is in flight (Savage's attack). So the first
+ * two duplicates send new data (RFC 3042), and in recovery cwnd is what PRR
+ * says (prr.c).
  *
- *	        dup ACKs, SACK above                una >= point
- *	NONE ---------------------------> FAST ---------------------> NONE
- *	  \                                |
- *	   \------- retransmission timer --+--> LOSS --- una >= point --> NONE
+ *	      something is lost                   una >= point
+ *	NONE -------------------> FAST ---------------------------> NONE
+ *	  \                        |      or nothing was lost after all
+ *	   \-------- RTO ----------+----> LOSS --------------------> NONE
+ *
+ * That nothing was lost after all is found by F-RTO (frto.c), or by timestamps
+ * and D-SACK (undo.c).
  *
  * Records say themselves whether they are lost and whether they were sent
  * again; recovery_next_lost() finds the one whose turn it is.
  */
 #include "tcp/tcp_private.h"
 
+/* Without SACK: what left the network, by the duplicates. */
+uint32_t recovery_departed(const struct tow_tcp *t)
+{
+	return t->sack ? 0 : (uint32_t)t->recovery.dup_acks * t->snd.mss;
+}
+
 uint32_t recovery_pipe(const struct tow_tcp *t)
 {
-	uint32_t pipe = flight_pipe(t);
-	uint32_t departed = (uint32_t)t->recovery.dup_acks * t->snd.mss;
+	uint32_t pipe = flight_pipe(t), departed = recovery_departed(t);
 
-	if (t->sack)
-		return pipe;
 	return pipe > departed ? pipe - departed : 0;
 }
 
-/* Only what was not sent again yet can be lost anew by the same evidence. */
-static void mark_lost(struct tow_tcp *t, struct sent *s)
+/* Something is sent, anew or @again. */
+void recovery_sent(struct tow_tcp *t, uint32_t bytes, bool again)
 {
-	if (!(s->flags & (SENT_SACKED | SENT_LOST)))
-		flight_mark(t, s, SENT_LOST, 0);
+	if (t->recovery.state == RECOVERY_FAST)
+		t->recovery.prr.out += bytes;
+	if (again && t->recovery.state != RECOVERY_NONE)
+		undo_note_resent(t, bytes);
 }
 
 /* The first segment's worth that is in flight is lost. */
@@ -47,68 +56,71 @@ static void mark_first_lost(struct tow_tcp *t)
 		return;
 	if (s->bytes > t->snd.mss)
 		flight_split(t, s, t->snd.mss);
-	mark_lost(t, s);
+	flight_mark(t, s, SENT_LOST, 0);
 }
 
-/*
- * RFC 6675 4, IsLost(), for all records at once: walk down from the highest
- * SACKed byte, counting what was SACKed, until that is enough; all below is
- * lost. What lies below lost_below was settled by an earlier walk.
- */
-static void mark_lost_by_sack(struct tow_tcp *t)
-{
-	struct flight *f = &t->flight;
-	struct sent *s = flight_at(t, seq_sub(f->highest_sack, 1));
-	uint32_t runs = 0, bytes = 0;
-
-	for (; s && seq_after(sent_end(s), f->lost_below); s = flight_prev(s)) {
-		if (s->flags & SENT_SACKED) {
-			runs++;
-			bytes += s->bytes;
-		}
-		if (runs >= TCP_DUP_THRESHOLD ||
-		    bytes > (TCP_DUP_THRESHOLD - 1u) * t->snd.mss)
-			break;
-	}
-	if (!s || !seq_after(sent_end(s), f->lost_below))
-		return;
-	for (struct sent *l = s; l && !seq_before(l->seq, f->lost_below);
-	     l = flight_prev(l))
-		mark_lost(t, l);
-	f->lost_below = s->seq;
-}
-
-static bool first_is_lost(const struct tow_tcp *t)
-{
-	const struct sent *s = flight_first(t);
-
-	return s && s->flags & SENT_LOST;
-}
-
-static void enter_fast(struct tow_tcp *t)
+static void enter_fast(struct tow_tcp *t, const struct ack_news *news)
 {
 	struct recovery *r = &t->recovery;
 
-	if (t->mtu.probe && mtu_probe_lost(t))
+	if (t->mtu.probe && mtu_probe_lost(t)) {
+		r->may_undo = false;
+		tlp_reset(t);
 		return;
+	}
+	undo_prepare(t);
+	tlp_reset(t);
 	r->state = RECOVERY_FAST;
 	r->point = t->snd.nxt;
 	t->cc.ssthresh = congestion_ops(t)->threshold(t);
-	t->cc.cwnd = t->cc.ssthresh;
-	mark_first_lost(t);
+	if (!t->sack)
+		mark_first_lost(t);
+	prr_begin(t, news);
 	tcp_count(t, TOW_COUNTER_TCP_FAST_RECOVERY);
 }
 
-static void leave(struct tow_tcp *t)
+/*
+ * The window after fast recovery: RFC 9937 6.2. Without SACK one ACK may cover
+ * all that is in flight, and pipe does not stop a burst: RFC 6582 3.2, step 3,
+ * option 1.
+ */
+static uint32_t window_after_fast(const struct tow_tcp *t)
 {
-	struct recovery *r = &t->recovery;
 	uint32_t in_flight = MAX(tcp_in_flight(t), t->snd.mss);
 
-	/* RFC 6582 3.2, step 3, option 1: no burst; with SACK, pipe sees to it
-	 */
-	if (r->state == RECOVERY_FAST && !t->sack)
-		t->cc.cwnd = MIN(t->cc.ssthresh, in_flight + t->snd.mss);
+	if (t->sack)
+		return t->cc.ssthresh;
+	return MIN(t->cc.ssthresh, in_flight + t->snd.mss);
+}
+
+/* All that was in flight when it began has arrived. */
+static void leave(struct tow_tcp *t, const struct ack_news *news)
+{
+	struct recovery *r = &t->recovery;
+
+	if (r->state == RECOVERY_FAST)
+		t->cc.cwnd = window_after_fast(t);
+	if (undo_is_due(t, news))
+		undo_reduction(t);
+	else
+		rack_recovered(t);
 	r->state = RECOVERY_NONE;
+	r->frto = FRTO_OFF;
+	r->dup_acks = 0;
+	r->careful = !t->sack && seq_eq(t->snd.una, r->point);
+}
+
+/* Nothing was lost: what RACK took for lost was overtaken. RFC 4015 3. */
+static void take_back(struct tow_tcp *t)
+{
+	struct recovery *r = &t->recovery;
+
+	undo_reduction(t);
+	flight_none_lost(t);
+	if (r->state == RECOVERY_FAST)
+		t->rack.reordering_seen = true;
+	r->state = RECOVERY_NONE;
+	r->frto = FRTO_OFF;
 	r->dup_acks = 0;
 }
 
@@ -118,7 +130,7 @@ static void on_partial_ack(struct tow_tcp *t, uint32_t acked_bytes)
 	struct recovery *r = &t->recovery;
 	uint32_t segments = acked_bytes / t->snd.mss;
 
-	if (t->sack)
+	if (t->sack || acked_bytes == 0)
 		return;
 	r->dup_acks -= (uint16_t)MIN(r->dup_acks, segments);
 	if (r->state == RECOVERY_FAST)
@@ -136,6 +148,55 @@ static void count_duplicate(struct tow_tcp *t)
 		r->dup_acks++;
 }
 
+/* Where the recovery stands after an ACK. */
+static void follow(struct tow_tcp *t, const struct ack_news *news,
+		   bool duplicate)
+{
+	struct recovery *r = &t->recovery;
+
+	if (r->state == RECOVERY_NONE) {
+		if (undo_all_were_duplicates(t))
+			undo_reduction(t);
+		if (news->acked_bytes) {
+			r->dup_acks = 0;
+			r->careful = false;
+		}
+	} else if (!seq_before(t->snd.una, r->point)) {
+		leave(t, news);
+	} else if (undo_is_proven(t, news) ||
+		   (r->state == RECOVERY_LOSS &&
+		    frto_on_ack(t, news, duplicate))) {
+		take_back(t);
+	} else {
+		on_partial_ack(t, news->acked_bytes);
+	}
+}
+
+/*
+ * RFC 9937 6.1, DeliveredData without SACK: a segment for each duplicate, and
+ * of what is acknowledged what no duplicate stood for.
+ */
+static uint32_t delivered_bytes(const struct tow_tcp *t,
+				const struct ack_news *news, bool duplicate)
+{
+	uint32_t known = MIN(recovery_departed(t), news->acked_bytes);
+
+	if (t->sack)
+		return news->delivered_bytes;
+	return duplicate ? t->snd.mss : news->acked_bytes - known;
+}
+
+/* Is something lost, that was not before? */
+static bool detect_loss(struct tow_tcp *t)
+{
+	struct recovery *r = &t->recovery;
+
+	if (t->sack)
+		return rack_detect_loss(t) > 0;
+	return r->state == RECOVERY_NONE && !r->careful &&
+	       tcp_in_flight(t) > 0 && r->dup_acks >= TCP_DUP_THRESHOLD;
+}
+
 /*
  * An acceptable acknowledgement was entered into the scoreboard.
  * @duplicate: by RFC 5681 2, or by new SACK blocks (RFC 6675 2)
@@ -144,26 +205,37 @@ void recovery_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		     struct ack_news *news, bool duplicate)
 {
 	struct recovery *r = &t->recovery;
+	bool lost;
 
-	(void)seg;
-	if (news->acked_bytes) {
+	news->delivered_bytes = delivered_bytes(t, news, duplicate);
+	if (news->acked_bytes)
 		r->backoffs = 0;
-		if (r->state != RECOVERY_NONE &&
-		    !seq_before(t->snd.una, r->point))
-			leave(t);
-		else if (r->state != RECOVERY_NONE)
-			on_partial_ack(t, news->acked_bytes);
-		else
-			r->dup_acks = 0;
-	}
+	undo_note_dsack(t, news);
+	rack_adapt(t, news);
+	tlp_on_ack(t, seg, news);
+	follow(t, news, duplicate);
 	if (duplicate)
 		count_duplicate(t);
-	if (news->sacked_bytes)
-		mark_lost_by_sack(t);
-	if (r->state == RECOVERY_NONE && tcp_in_flight(t) > 0 &&
-	    (r->dup_acks >= TCP_DUP_THRESHOLD ||
-	     (news->sacked_bytes && first_is_lost(t))))
-		enter_fast(t);
+	lost = detect_loss(t);
+	if (lost && r->state == RECOVERY_NONE)
+		enter_fast(t, news);
+	if (r->state == RECOVERY_FAST && news->delivered_bytes)
+		prr_on_ack(t, news->delivered_bytes,
+			   t->sack && news->acked_bytes && !lost);
+}
+
+/* RFC 8985 6.2 step 5: what was overtaken by more than the window. */
+void recovery_on_reorder_timeout(struct tow_tcp *t)
+{
+	struct ack_news nothing = { 0 };
+
+	if (rack_detect_loss(t) == 0)
+		return;
+	if (t->recovery.state == RECOVERY_NONE)
+		enter_fast(t, &nothing);
+	if (t->recovery.state == RECOVERY_FAST)
+		prr_on_ack(t, 0, false);
+	tcp_want_output(t);
 }
 
 /* RFC 2018 8: a peer that drops what it SACKed shows it at SND.UNA. */
@@ -174,28 +246,31 @@ static bool peer_reneged(const struct tow_tcp *t)
 	return s && s->flags & SENT_SACKED;
 }
 
-static void forget_sacks(struct tow_tcp *t)
-{
-	for (struct sent *s = flight_first(t); s; s = flight_next(s))
-		flight_mark(t, s, 0, SENT_SACKED);
-}
-
-/* RFC 6298 5.4 to 5.6, RFC 5681 3.1: the retransmission timer expired. */
+/*
+ * RFC 6298 5.4 to 5.6, RFC 5681 3.1: the retransmission timer expired. One
+ * segment goes out, beside what was sent so shortly before that it is not
+ * taken for lost (RFC 8985 6.3).
+ */
 void recovery_on_timeout(struct tow_tcp *t)
 {
 	struct recovery *r = &t->recovery;
 	bool scarce = flight_records_are_scarce(t);
 
+	if (r->state == RECOVERY_NONE)
+		undo_prepare(t);
 	/* Only the first timeout of a series says something about the path. */
 	if (r->state != RECOVERY_LOSS)
 		t->cc.ssthresh = congestion_ops(t)->threshold(t);
+	frto_begin(t, r->backoffs > 0);
+	tlp_reset(t);
+	timer_clear(t, TIMER_LOSS);
 	if (scarce || peer_reneged(t))
-		forget_sacks(t);
+		flight_forget_sacks(t);
 	flight_all_lost(t, scarce);
 	r->state = RECOVERY_LOSS;
 	r->point = t->snd.nxt;
 	r->dup_acks = 0;
-	t->cc.cwnd = t->snd.mss;
+	t->cc.cwnd = recovery_pipe(t) + t->snd.mss;
 	congestion_ops(t)->restart(t);
 	tcp_count(t, TOW_COUNTER_TCP_RTO);
 }
@@ -206,38 +281,13 @@ static bool waits(const struct sent *s)
 	       SENT_LOST;
 }
 
-/*
- * RFC 6675 4, NextSeg() rule 3: nothing is known to be lost and nothing new may
- * be sent, but there is room. Then what lies between SACKed bytes is taken for
- * lost although too little was SACKed above it.
- *
- * Returns: false when there is nothing to suspect.
- */
-bool recovery_suspect(struct tow_tcp *t)
-{
-	struct flight *f = &t->flight;
-	struct sent *s = flight_at(t, f->lost_below);
-
-	if (t->recovery.state != RECOVERY_FAST || !t->sack)
-		return false;
-	while (s && s->flags & (SENT_SACKED | SENT_LOST))
-		s = flight_next(s);
-	if (!s || !seq_before(s->seq, f->highest_sack))
-		return false;
-	if (s->bytes > t->snd.mss && !flight_split(t, s, t->snd.mss))
-		return false;
-	f->lost_below = sent_end(s);
-	mark_lost(t, s);
-	return true;
-}
-
 /* RFC 6675 4, NextSeg() rule 1: the first lost record not sent again yet. */
 struct sent *recovery_next_lost(struct tow_tcp *t)
 {
 	struct flight *f = &t->flight;
 	struct sent *s;
 
-	if (f->lost_bytes == f->retrans_bytes)
+	if (f->lost_bytes == f->retrans_bytes || frto_wants_news(t))
 		return NULL;
 	s = flight_at(t, f->resend_from);
 	if (!s)

@@ -15,6 +15,11 @@
  * Three sums are kept as records change, so that pipe (RFC 6675 4) is O(1):
  *
  *	pipe = in flight - sacked - lost + retransmitted
+ *
+ * Beside the tree, in the order of sequence numbers, the records that may be on
+ * their way are in a list in the order in which they were sent (by_time), which
+ * is what RACK looks at. SACKed ones are not in it, nor lost ones until they
+ * are sent again.
  */
 #include "tcp/tcp_private.h"
 
@@ -59,11 +64,48 @@ static struct sent *sent_new(struct tow_tcp *t)
 	return s;
 }
 
+static struct sent *in_time(struct list *node)
+{
+	return CONTAINER(node, struct sent, by_time);
+}
+
+/* In the ring of those that may be on their way: the oldest may be alone. */
+bool flight_is_timed(const struct tow_tcp *t, const struct sent *s)
+{
+	return t->flight.oldest == s || !list_empty(&s->by_time);
+}
+
+/* The next one in the order of time; NULL behind the last. */
+struct sent *flight_sent_after(const struct tow_tcp *t, const struct sent *s)
+{
+	struct sent *next = in_time(s->by_time.next);
+
+	return next == t->flight.oldest ? NULL : next;
+}
+
+static void leave_time(struct tow_tcp *t, struct sent *s)
+{
+	if (t->flight.oldest == s)
+		t->flight.oldest = flight_sent_after(t, s);
+	list_remove(&s->by_time);
+}
+
+/* It is the last that was sent. */
+static void append_time(struct tow_tcp *t, struct sent *s)
+{
+	list_init(&s->by_time);
+	if (t->flight.oldest)
+		list_append(&t->flight.oldest->by_time, &s->by_time);
+	else
+		t->flight.oldest = s;
+}
+
 static void sent_free(struct tow_tcp *t, struct sent *s)
 {
 	struct tcp_host *host = t->host;
 
 	tree_remove(&t->flight.tree, &s->node);
+	leave_time(t, s);
 	s->node.right = host->sent_free ? &host->sent_free->node : NULL;
 	host->sent_free = s;
 	host->sents_live--;
@@ -78,14 +120,19 @@ static void insert(struct tow_tcp *t, struct sent *s)
 void flight_init(struct tow_tcp *t)
 {
 	tree_init(&t->flight.tree);
+	t->flight.oldest = NULL;
 	t->flight.highest_sack = t->snd.una;
-	t->flight.lost_below = t->snd.una;
 	t->flight.resend_from = t->snd.una;
 }
 
 struct sent *flight_first(const struct tow_tcp *t)
 {
 	return sent_of(tree_first(&t->flight.tree));
+}
+
+struct sent *flight_last(const struct tow_tcp *t)
+{
+	return sent_of(tree_last(&t->flight.tree));
 }
 
 struct sent *flight_next(const struct sent *s)
@@ -112,12 +159,19 @@ static void tally(struct tow_tcp *t, const struct sent *s, bool add)
 {
 	uint32_t bytes = add ? s->bytes : 0u - s->bytes;
 
-	if (s->flags & SENT_SACKED)
+	if (s->flags & SENT_SACKED) {
 		t->flight.sacked_bytes += bytes;
+		t->flight.sacked_packets += add ? s->packets : 0u - s->packets;
+	}
 	if (s->flags & SENT_LOST)
 		t->flight.lost_bytes += bytes;
 	if (s->flags & SENT_RETRANS)
 		t->flight.retrans_bytes += bytes;
+}
+
+static bool is_waiting(const struct sent *s)
+{
+	return (s->flags & (SENT_LOST | SENT_RETRANS)) == SENT_LOST;
 }
 
 void flight_mark(struct tow_tcp *t, struct sent *s, uint8_t set, uint8_t clear)
@@ -130,8 +184,22 @@ void flight_mark(struct tow_tcp *t, struct sent *s, uint8_t set, uint8_t clear)
 	tally(t, s, true);
 	if (t->paced && set & SENT_LOST && on_its_way)
 		pacing_lost(t, s);
-	if ((s->flags & (SENT_LOST | SENT_RETRANS)) == SENT_LOST)
+	if (is_waiting(s))
 		t->flight.resend_from = seq_min(t->flight.resend_from, s->seq);
+	if (is_waiting(s) || s->flags & SENT_SACKED)
+		leave_time(t, s);
+}
+
+/* It goes out again now. */
+void flight_resent(struct tow_tcp *t, struct sent *s)
+{
+	s->sent_us = tcp_now(t);
+	flight_mark(t, s,
+		    SENT_EVER_RETRANS |
+			    (s->flags & SENT_LOST ? SENT_RETRANS : 0),
+		    0);
+	leave_time(t, s);
+	append_time(t, s);
 }
 
 /*
@@ -154,6 +222,7 @@ struct sent *flight_append(struct tow_tcp *t, uint32_t bytes, uint8_t flags)
 		.flags = flags,
 	};
 	insert(t, s);
+	append_time(t, s);
 	t->snd.nxt = seq_add(t->snd.nxt, bytes);
 	return s;
 }
@@ -182,6 +251,9 @@ struct sent *flight_split(struct tow_tcp *t, struct sent *s, uint32_t bytes)
 	*rest = *s;
 	if (t->paced)
 		*rate_mark(t, rest) = *rate_mark(t, s);
+	list_init(&rest->by_time);
+	if (flight_is_timed(t, s))
+		list_add(&s->by_time, &rest->by_time);
 	rest->seq = seq_add(s->seq, bytes);
 	rest->bytes = s->bytes - bytes;
 	rest->flags &= (uint8_t)~SENT_SYN;
@@ -202,23 +274,29 @@ static void trim_front(struct tow_tcp *t, struct sent *s, uint32_t bytes)
 	tally(t, s, false);
 	s->seq = seq_add(s->seq, bytes);
 	s->bytes -= bytes;
+	s->packets = MIN(s->packets, s->bytes);
 	s->flags &= (uint8_t) ~(SENT_SYN | SENT_CSUM);
 	move_loan(s, data);
 	tally(t, s, true);
 }
 
-static void note_rtt(struct ack_news *news, const struct sent *s)
-{
-	if (!(s->flags & (SENT_EVER_RETRANS | SENT_SACKED)))
-		news->rtt_sent_us = MAX(news->rtt_sent_us, s->sent_us);
-}
-
-/* @bytes of it, from the front, arrived. */
+/* @bytes of it, from the front, have arrived, unless it was SACKed before. */
 static void note_delivered(struct tow_tcp *t, const struct sent *s,
 			   uint32_t bytes, struct ack_news *news)
 {
-	note_rtt(news, s);
-	if (t->paced && !(s->flags & SENT_SACKED))
+	struct seq end = seq_add(s->seq, bytes);
+
+	if (s->flags & SENT_SACKED)
+		return;
+	if (s->flags & SENT_EVER_RETRANS) {
+		news->resent = true;
+	} else {
+		news->rtt_sent_us = MAX(news->rtt_sent_us, s->sent_us);
+		news->original |= !seq_after(end, t->recovery.point);
+		news->reordered |= seq_before(end, news->fack);
+	}
+	rack_delivered(t, s, end, news);
+	if (t->paced)
 		rate_delivered(t, s, bytes);
 }
 
@@ -242,7 +320,6 @@ void flight_acked(struct tow_tcp *t, struct seq ack, struct ack_news *news)
 	news->acked_bytes = (uint32_t)seq_diff(ack, t->snd.una);
 	t->snd.una = ack;
 	t->flight.highest_sack = seq_max(t->flight.highest_sack, ack);
-	t->flight.lost_below = seq_max(t->flight.lost_below, ack);
 	t->flight.resend_from = seq_max(t->flight.resend_from, ack);
 }
 
@@ -252,6 +329,7 @@ static void join(struct tow_tcp *t, struct sent *s, struct sent *next)
 	tally(t, s, false);
 	tally(t, next, false);
 	s->bytes += next->bytes;
+	s->packets += next->packets;
 	s->flags &= (uint8_t)~SENT_CSUM;
 	s->flags |= next->flags & (SENT_FIN | SENT_EVER_RETRANS);
 	sent_free(t, next);
@@ -274,8 +352,9 @@ static struct sent *merge_sacked(struct tow_tcp *t, struct sent *s)
 }
 
 /*
- * What the peer lacks is lost. With @recut neighbours become one, and are cut
- * again as they are sent; without, each keeps its checksum.
+ * What the peer lacks is lost, unless it was sent a moment ago. With @recut all
+ * is, and neighbours become one, and are cut again as they are sent; without,
+ * each keeps its checksum.
  */
 void flight_all_lost(struct tow_tcp *t, bool recut)
 {
@@ -283,7 +362,8 @@ void flight_all_lost(struct tow_tcp *t, bool recut)
 
 	for (; s; s = next) {
 		next = flight_next(s);
-		if (s->flags & SENT_SACKED)
+		if (s->flags & SENT_SACKED ||
+		    (!recut && !rack_is_overdue(t, s)))
 			continue;
 		flight_mark(t, s, SENT_LOST, SENT_RETRANS);
 		while (recut && next && !(next->flags & SENT_SACKED)) {
@@ -291,7 +371,49 @@ void flight_all_lost(struct tow_tcp *t, bool recut)
 			next = flight_next(s);
 		}
 	}
-	t->flight.lost_below = t->snd.nxt;
+}
+
+/* Its place in time is behind all that was sent before, from the front on. */
+static void insert_time(struct tow_tcp *t, struct sent *s)
+{
+	struct sent *n = t->flight.oldest;
+
+	while (n && (n->sent_us < s->sent_us ||
+		     (n->sent_us == s->sent_us && seq_before(n->seq, s->seq))))
+		n = flight_sent_after(t, n);
+	list_init(&s->by_time);
+	if (!n) {
+		append_time(t, s);
+		return;
+	}
+	list_append(&n->by_time, &s->by_time); /* before it */
+	if (n == t->flight.oldest)
+		t->flight.oldest = s;
+}
+
+/*
+ * Nothing was lost after all: what waited to be sent again is on its way since
+ * it was sent first. From the highest down each was sent before the last one,
+ * so its place in time is near the front.
+ */
+void flight_none_lost(struct tow_tcp *t)
+{
+	for (struct sent *s = flight_last(t); s; s = flight_prev(s)) {
+		bool waited = is_waiting(s);
+
+		flight_mark(t, s, 0, SENT_LOST | SENT_RETRANS);
+		if (waited)
+			insert_time(t, s);
+	}
+}
+
+/* RFC 2018 8: the peer dropped what it SACKed. All of it is lost. */
+void flight_forget_sacks(struct tow_tcp *t)
+{
+	for (struct sent *s = flight_first(t); s; s = flight_next(s)) {
+		if (s->flags & SENT_SACKED)
+			flight_mark(t, s, SENT_LOST, SENT_SACKED);
+	}
 }
 
 static struct sent *mark_sacked(struct tow_tcp *t, struct sent *s,
@@ -299,6 +421,7 @@ static struct sent *mark_sacked(struct tow_tcp *t, struct sent *s,
 {
 	note_delivered(t, s, s->bytes, news);
 	news->sacked_bytes += s->bytes;
+	s->packets = (s->bytes + t->snd.mss - 1) / t->snd.mss;
 	flight_mark(t, s, SENT_SACKED, SENT_LOST | SENT_RETRANS);
 	t->flight.highest_sack = seq_max(t->flight.highest_sack, sent_end(s));
 	return merge_sacked(t, s);
@@ -379,6 +502,8 @@ void flight_sacked(struct tow_tcp *t, const struct wire_tcp *seg,
 			continue;
 		if (i == 0 && is_dsack(seg, left, right)) {
 			news->dsack = true;
+			news->dsack_left = left;
+			news->dsack_right = right;
 			tcp_count(t, TOW_COUNTER_TCP_SPURIOUS);
 			continue;
 		}
@@ -407,4 +532,5 @@ void flight_clear(struct tow_tcp *t)
 	t->flight.sacked_bytes = 0;
 	t->flight.lost_bytes = 0;
 	t->flight.retrans_bytes = 0;
+	t->flight.sacked_packets = 0;
 }

@@ -644,9 +644,11 @@ void *tow_tcp_user(const struct tow_tcp *t)
 	return t->user;
 }
 
-static uint32_t ago_us(const struct tow_tcp *t, uint64_t at_us)
+static uint32_t ago_us(const struct tow_tcp *t, uint32_t at_ms)
 {
-	return at_us ? (uint32_t)MIN(tcp_now(t) - at_us, UINT32_MAX) : 0;
+	uint32_t ago_ms = (uint32_t)(tcp_now(t) / 1000) - at_ms;
+
+	return at_ms ? (uint32_t)MIN(ago_ms * 1000ull, UINT32_MAX) : 0;
 }
 
 /* What holds the sender up, what is lost, and for how long. */
@@ -665,12 +667,8 @@ static void info_of_sending(const struct tow_tcp *t, struct tow_tcp_info *out)
 	out->recovering = t->recovery.state != RECOVERY_NONE;
 	out->backoffs = t->recovery.backoffs;
 	out->probes = t->probes;
-	out->last_sent_us = ago_us(t, t->last_data_us);
-	if (t->rcv.data_ms)
-		out->last_received_us = (uint32_t)MIN(
-			((uint32_t)(tcp_now(t) / 1000) - t->rcv.data_ms) *
-				1000ull,
-			UINT32_MAX);
+	out->last_sent_us = ago_us(t, t->last_data_ms);
+	out->last_received_us = ago_us(t, t->rcv.data_ms);
 }
 
 void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)

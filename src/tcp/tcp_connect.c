@@ -119,6 +119,7 @@ void tcp_begin(struct tow_tcp *t, const struct seq *after)
 		t->snd.iss = seq_add(*after, TIME_WAIT_SKIP);
 	t->snd.una = t->snd.nxt = t->snd.iss;
 	flight_init(t);
+	rack_init(t);
 	tcp_offer(t);
 	t->progress_us = tcp_now(t);
 }
@@ -131,7 +132,6 @@ void tcp_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg)
 	t->rcv.irs = seq_of(seg->sequence);
 	t->rcv.nxt = seq_add(t->rcv.irs, 1);
 	t->rcv.edge = seq_add(t->rcv.nxt, (uint32_t)offered);
-	t->rcv.acked = t->rcv.nxt;
 	if (seg->has_mss)
 		t->snd.mss_peer = MAX(seg->mss, TCP_MSS_MIN);
 	user_timeout_heard(t, seg);

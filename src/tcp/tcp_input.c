@@ -214,9 +214,12 @@ static void measure(struct tow_tcp *t, const struct wire_tcp *seg,
 
 	if (news->rtt_sent_us)
 		rtt_sample(&t->rtt, tcp_now(t) - news->rtt_sent_us);
-	else if (t->timestamps && !news->dsack && seg->ts_echo &&
+	else if (news->has_echo && !news->dsack &&
 		 ticks <= TCP_RTO_MAX_US / 1000)
 		rtt_sample(&t->rtt, ticks * 1000ull);
+	else
+		return;
+	t->tlp.stale = false;
 }
 
 /* The peer has everything up to @ack: records, loans and timers move on. */
@@ -243,6 +246,15 @@ static void advance(struct tow_tcp *t, const struct wire_tcp *seg,
 		on_fin_acked(t);
 }
 
+/* RFC 5681 2: a duplicate that says nothing else. */
+static bool repeats(const struct tow_tcp *t, const struct wire_tcp *seg,
+		    uint32_t bytes, const struct ack_news *news)
+{
+	return bytes == 0 && !(seg->flags & (TH_SYN | TH_FIN)) &&
+	       !news->window_changed && !news->acked_bytes &&
+	       seg->acknowledgement == t->snd.una.n;
+}
+
 /* RFC 5681 2, and with SACK RFC 6675 2. */
 static bool is_duplicate_ack(const struct tow_tcp *t,
 			     const struct wire_tcp *seg, uint32_t bytes,
@@ -252,8 +264,7 @@ static bool is_duplicate_ack(const struct tow_tcp *t,
 		return false;
 	if (t->sack)
 		return news->sacked_bytes > 0;
-	return bytes == 0 && !(seg->flags & (TH_SYN | TH_FIN)) &&
-	       !news->window_changed && seg->acknowledgement == t->snd.una.n;
+	return repeats(t, seg, bytes, news);
 }
 
 /* Of the newest segment that was acknowledged and sent once; 0 if none was. */
@@ -268,7 +279,13 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 			uint32_t bytes)
 {
 	struct seq ack = seq_of(seg->acknowledgement);
-	struct ack_news news = { 0 };
+	uint32_t sacked_bytes = t->flight.sacked_bytes;
+	struct ack_news news = {
+		.fack = t->flight.highest_sack,
+		.ts_echo = seg->ts_echo,
+		.has_echo =
+			t->timestamps && seg->has_timestamps && seg->ts_echo,
+	};
 
 	if (t->paced)
 		rate_begin(t);
@@ -280,13 +297,19 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 	ecn_on_ack(t, seg, news.acked_bytes || news.sacked_bytes);
 	if (t->state == TOW_TCP_CLOSED)
 		return;
+	news.delivered_bytes =
+		news.acked_bytes + t->flight.sacked_bytes - sacked_bytes;
 	if (tcp_in_flight(t) == 0 && t->send.next == t->send.end)
 		t->progress_us = tcp_now(t);
+	/* What was SACKed before was delivered before. */
 	if (news.acked_bytes && t->recovery.state != RECOVERY_FAST)
-		congestion_on_ack(t, news.acked_bytes, rtt_us(t, &news));
+		congestion_on_ack(t, news.delivered_bytes, rtt_us(t, &news));
+	news.repeats = repeats(t, seg, bytes, &news);
 	recovery_on_ack(t, seg, &news, is_duplicate_ack(t, seg, bytes, &news));
 	if (t->paced)
 		pacing_on_ack(t, rtt_us(t, &news));
+	if (news.acked_bytes)
+		tlp_schedule(t);
 	tcp_want_output(t);
 }
 
@@ -355,7 +378,7 @@ static void owe_ack(struct tow_tcp *t, uint32_t bytes)
 	if (t->unacked_bytes >= 2 * t->rcv.segment_bytes ||
 	    t->rcv.quick_acks > 0)
 		t->ack_now = true;
-	else if (!t->deadlines_us[TIMER_DELACK])
+	else if (!t->deadlines_ms[TIMER_DELACK])
 		timer_set(t, TIMER_DELACK, tcp_now(t) + TCP_DELACK_US);
 	tcp_want_output(t);
 }

@@ -168,7 +168,7 @@ static void on_syn(struct tow_listener *l, struct net_packet *packet,
 		listen_promote(t);
 	}
 	tcp_send_syn(t); /* payload that was not taken will come again */
-	if (!t->deadlines_us[TIMER_RETRANSMIT]) {
+	if (!t->deadlines_ms[TIMER_RETRANSMIT]) {
 		net_drop(net, TOW_DROP_TCP_MEMORY); /* no record for it */
 		tcp_fail(t, TOW_ENOBUFS);
 	}

@@ -11,7 +11,6 @@
  *	tcp_output
  *	  resend_lost      while pipe < cwnd: recovery_next_lost()
  *	  send_new         while the windows allow: as large as they allow
- *	  resend_suspect   if there is room left in a recovery
  *	  send ACK         if still owed
  *	  start_probing    if all that stops us is a closed window
  *
@@ -37,6 +36,12 @@ void tcp_want_output(struct tow_tcp *t)
 		list_append(&t->host->output, &t->output);
 }
 
+/* Payload goes out; what is 49 days idle may seem to have sent just now. */
+static void note_data(struct tow_tcp *t)
+{
+	t->last_data_ms = MAX((uint32_t)(tcp_now(t) / 1000), 1);
+}
+
 /* ------------------------------------------------------- building segments */
 
 /* An ACK goes out with this segment: nothing is owed any more. */
@@ -46,7 +51,6 @@ static void note_acked(struct tow_tcp *t)
 	if (t->unacked_bytes && t->rcv.quick_acks)
 		t->rcv.quick_acks--;
 	t->unacked_bytes = 0;
-	t->rcv.acked = t->rcv.nxt;
 	t->ts.last_ack = t->rcv.nxt;
 	timer_clear(t, TIMER_DELACK);
 }
@@ -223,8 +227,10 @@ void tcp_send_keepalive(struct tow_tcp *t)
  */
 void tcp_send_challenge(struct tow_tcp *t)
 {
-	if (tcp_now(t) - t->challenge_us >= 1000000) {
-		t->challenge_us = tcp_now(t);
+	uint32_t now_ms = (uint32_t)(tcp_now(t) / 1000);
+
+	if (now_ms - t->challenge_ms >= 1000) {
+		t->challenge_ms = now_ms;
 		t->challenges = 0;
 	}
 	if (t->challenges >= TCP_CHALLENGES_PER_S)
@@ -279,7 +285,7 @@ static void attach_early(struct tow_tcp *t, struct tow_buf *buf, uint32_t most)
 	t->snd.nxt = sent_end(s); /* what the device gathers */
 	t->send.next += s->bytes;
 	t->send.cursor = send_queue_find(t->send.cursor, t->send.next);
-	t->last_data_us = tcp_now(t);
+	note_data(t);
 }
 
 /* The first time. The records follow each other: the SYN, then data. */
@@ -374,7 +380,7 @@ static bool device_cuts(const struct tow_tcp *t)
 
 	/* Of a segment that is cut, each piece would say CWR: RFC 3168 6.1.2 */
 	return t->path.link->dev && t->path.link->dev->caps & cap &&
-	       !t->ecn.say_cwr && !t->urgent.sends;
+	       !t->ecn.say_cwr && !t->urgent_sends;
 }
 
 /* The most payload of one segment, whole packets of it. */
@@ -490,13 +496,15 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 	h = header(t,
 		   payload_flags(t, buf, s->offset + attached, attached, fin));
 	h.sequence = s->seq.n;
-	if (t->urgent.sends)
+	if (t->urgent_sends)
 		urgent_mark(t, &h);
 	mark_large(t, buf, per_packet);
-	s->sent_us = t->last_data_us = tcp_now(t);
+	note_data(t);
+	s->sent_us = tcp_now(t);
 	if (t->paced)
 		pacing_sent(t, s, true);
-	flight_mark(t, s, SENT_EVER_RETRANS, 0);
+	flight_resent(t, s);
+	recovery_sent(t, attached, true);
 	t->retransmits++;
 	t->retransmitted_bytes += attached;
 	tcp_count(t, TOW_COUNTER_TCP_RETRANS_SEGS);
@@ -521,14 +529,10 @@ static bool resend_lost(struct tow_tcp *t)
 	room = MAX(MIN(room, most) / t->snd.mss, 1) * t->snd.mss;
 	if (!tcp_resend(t, s, room))
 		return false;
-	flight_mark(t, s, SENT_RETRANS, 0);
+	/* As Linux: it has a whole timeout to be acknowledged. */
+	if (s == flight_first(t) && t->recovery.state == RECOVERY_FAST)
+		timer_arm_retransmit(t);
 	return true;
-}
-
-static bool resend_suspect(struct tow_tcp *t)
-{
-	return congestion_room(t) >= t->snd.mss && recovery_suspect(t) &&
-	       resend_lost(t);
 }
 
 /* ------------------------------------------------------------ new segments */
@@ -547,7 +551,7 @@ static bool may_send_short(struct tow_tcp *t)
 	if (t->send.finished)
 		return true;
 	if ((t->send.more || t->set.cork) && !t->send.waited) {
-		if (!t->deadlines_us[TIMER_MORE])
+		if (!t->deadlines_ms[TIMER_MORE])
 			timer_set(t, TIMER_MORE, tcp_now(t) + TCP_MORE_US);
 		return false;
 	}
@@ -637,14 +641,16 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
 		t->rcv.quick_acks = 0;
 		t->rcv.interactive = true;
 	}
-	t->last_data_us = tcp_now(t);
+	note_data(t);
 	if (t->paced)
 		pacing_sent(t, s, false);
-	if (tcp_in_flight(t) == s->bytes || !t->deadlines_us[TIMER_RETRANSMIT])
+	if (tcp_in_flight(t) == s->bytes || !t->deadlines_ms[TIMER_RETRANSMIT])
 		timer_restart_retransmit(t);
+	recovery_sent(t, bytes, false);
+	tlp_schedule(t);
 	h = header(t, payload_flags(t, buf, t->send.next, bytes, fin));
 	h.sequence = s->seq.n;
-	if (t->urgent.sends)
+	if (t->urgent_sends)
 		urgent_mark(t, &h);
 	/* As Linux: a peer that merges packets hands on what it has here. */
 	if (last_of_burst || bytes > per_packet)
@@ -736,17 +742,50 @@ void tcp_send_probe(struct tow_tcp *t)
 	tcp_resend(t, s, t->snd.mss);
 }
 
+/*
+ * RFC 8985 7.3: one segment of new data, whatever cwnd says, or else the last
+ * one again.
+ */
+bool tcp_send_tail_probe(struct tow_tcp *t, bool *is_retrans)
+{
+	struct seq edge = seq_add(t->snd.una, t->snd.wnd);
+	uint64_t queued = t->send.end - t->send.next;
+	struct sent *s = flight_last(t);
+	uint32_t bytes;
+
+	if (net_send_room(tcp_net(t), &t->path) == 0)
+		return false;
+	if (queued && t->send.records)
+		queued = send_queue_record(t, t->send.cursor, t->send.next);
+	bytes = (uint32_t)MIN(queued, t->snd.mss);
+	*is_retrans = bytes == 0 || bytes > window_room(t);
+	if (!*is_retrans)
+		return send_next(t, bytes, t->snd.mss, false);
+	if (seq_after(sent_end(s), edge))
+		return false; /* the window shrank: it would not be taken */
+	if (s->bytes > t->snd.mss)
+		s = flight_split(t, s,
+				 (s->bytes - 1) / t->snd.mss * t->snd.mss);
+	return s && tcp_resend(t, s, t->snd.mss);
+}
+
 /* Nothing is in flight, so no ACK will come to open the window: ask. */
 static void start_probing(struct tow_tcp *t)
 {
 	if (tcp_in_flight(t) > 0 || !has_news(t) ||
-	    t->deadlines_us[TIMER_RETRANSMIT] || t->deadlines_us[TIMER_MORE])
+	    t->deadlines_ms[TIMER_RETRANSMIT] || t->deadlines_ms[TIMER_MORE])
 		return;
 	t->progress_us = tcp_now(t);
 	timer_arm_retransmit(t);
 }
 
 /* --------------------------------------------------------------- the spine */
+
+/* RFC 5682 2.1 2b: it wanted new data, and none can be sent. */
+static bool frto_is_without_news(const struct tow_tcp *t)
+{
+	return frto_wants_news(t) && !seq_after(t->snd.nxt, t->recovery.point);
+}
 
 /* Another device may do less, or take smaller packets, than the last one. */
 static void notice_new_link(struct tow_tcp *t)
@@ -764,12 +803,13 @@ static void notice_new_link(struct tow_tcp *t)
 static void notice_idle(struct tow_tcp *t)
 {
 	const struct congestion_ops *ops = congestion_ops(t);
+	uint32_t idle_ms = (uint32_t)(tcp_now(t) / 1000) - t->last_data_ms;
 
 	if (tcp_in_flight(t) > 0 || !has_news(t))
 		return;
 	if (ops->idle_over)
 		ops->idle_over(t);
-	else if (tcp_now(t) - t->last_data_us > t->rtt.rto_us)
+	else if (idle_ms * 1000ull > t->rtt.rto_us)
 		congestion_after_idle(t);
 	else
 		congestion_paused(t);
@@ -835,7 +875,9 @@ int tcp_output(struct tow_tcp *t)
 			sent++;
 		while (sent < most && (n = send_new(t, most - sent)) > 0)
 			sent += n;
-		while (sent < most && resend_suspect(t))
+		if (sent < most && frto_is_without_news(t))
+			frto_give_up(t);
+		while (sent < most && resend_lost(t))
 			sent++;
 		t->cc.limited = was_limited(t);
 		if (t->paced)
@@ -847,7 +889,7 @@ int tcp_output(struct tow_tcp *t)
 	if (t->ack_now && t->state >= TOW_TCP_SYN_RECEIVED)
 		sent += send_owed_ack(t);
 	hold_note(t);
-	if (t->urgent.came)
+	if (t->urgent_came)
 		urgent_expire(t);
 	if (counted(t, TOW_COUNTER_NO_TX_BUFFERS) != no_buffers)
 		tcp_want_output(t);

@@ -14,7 +14,12 @@
  *	tcp_input.c       segment arrival, RFC 9293 3.10.7
  *	send_queue.c      loans: what the application queued, until it is done
  *	sent.c            segments in flight: acknowledged, SACKed, lost
- *	recovery.c        detecting loss and repairing it, RFC 6675, 6298
+ *	recovery.c        what a loss leads to: the states, RFC 6582, 6298
+ *	rack.c            which segments are lost, RFC 8985
+ *	tlp.c             a probe when the last segments were lost, RFC 8985
+ *	frto.c            was the timeout needed? RFC 5682
+ *	undo.c            was the recovery? RFC 3522, 3708, 4015
+ *	prr.c             how much may be sent in fast recovery, RFC 9937
  *	receive.c         reassembly and the window
  *	borrow.c          what the application reads: in place, or copied out
  *	revoke.c          moving what was lent to its owner's refuge
@@ -113,13 +118,14 @@ struct tcp_settings {
 	uint8_t syn_retries; /* 0: TCP_SYN_RETRIES, TCP_SYN_ACK_RETRIES */
 	uint8_t ttl, tos;    /* 0: the stack's, 0 */
 	bool user_timeout_tell;
+	bool recv_posted;	/* no window but for what is posted */
 	uint32_t notsent_lowat; /* 0: any number may wait to be sent */
 	uint16_t fast_open;	/* a listener: so many pending */
 	bool nodelay, cork;
-	bool recv_posted; /* no window but for what is posted */
 };
 
 enum tcp_timer {
+	TIMER_LOSS,	  /* RACK's reordering window, or a tail loss probe */
 	TIMER_RETRANSMIT, /* or probe of a zero window: never both */
 	TIMER_DELACK,
 	TIMER_MORE, /* a short segment waited long enough */
@@ -253,31 +259,43 @@ struct rate_mark {
 /* A run of sequence space that was sent as one segment. */
 struct sent {
 	struct tree_node node; /* in the order of seq */
+	struct list by_time; /* while it may be on its way; see struct flight */
 	struct seq seq;
 	uint32_t bytes;	   /* sequence space, with SYN and FIN */
 	struct loan *loan; /* that holds the first byte; NULL without data */
 	uint64_t offset;   /* in the stream */
 	uint64_t sent_us;  /* the last time */
+	uint32_t packets;  /* SENT_SACKED: so many segments, of full size */
 	uint16_t csum;
 	uint8_t flags;
 };
 
 struct flight {
-	struct tree tree; /* of struct sent */
+	struct tree tree;    /* of struct sent */
+	struct sent *oldest; /* neither SACKed nor lost; in a ring by_time */
 	uint32_t sacked_bytes, lost_bytes, retrans_bytes;
-	struct seq highest_sack; /* end of the last SACKed byte */
-	struct seq lost_below;	 /* all below was looked at for loss */
+	uint32_t sacked_packets;
+	struct seq highest_sack; /* end of the last SACKed byte: RACK.fack */
 	struct seq resend_from;	 /* nothing below waits to be sent again */
 };
 
 /* What an acknowledgement did; input for recovery, RTT and congestion. */
 struct ack_news {
-	uint32_t acked_bytes;	/* cumulatively, now */
-	uint32_t sacked_bytes;	/* newly */
-	uint32_t largest_bytes; /* of the records acknowledged */
+	uint32_t acked_bytes;	  /* cumulatively, now */
+	uint32_t sacked_bytes;	  /* newly */
+	uint32_t largest_bytes;	  /* of the records acknowledged */
+	uint32_t delivered_bytes; /* newly, in one way or the other */
 	uint64_t rtt_sent_us; /* when the newest such was sent, only once; 0 */
-	bool dsack;
+	struct seq fack;      /* the highest that was delivered before */
+	uint32_t ts_echo;     /* TSecr, if has_echo */
+	bool has_echo;
+	bool original;	/* some of it was never sent again; */
+	bool resent;	/* some was; */
+	bool reordered; /* and some came after what was sent later */
+	bool dsack;	/* a duplicate was reported: */
+	struct seq dsack_left, dsack_right;
 	bool window_changed;
+	bool repeats; /* it is a duplicate by RFC 5681 2 */
 };
 
 void flight_init(struct tow_tcp *t);
@@ -287,11 +305,17 @@ void flight_sacked(struct tow_tcp *t, const struct wire_tcp *seg,
 		   struct ack_news *news);
 struct sent *flight_split(struct tow_tcp *t, struct sent *s, uint32_t bytes);
 struct sent *flight_first(const struct tow_tcp *t);
+bool flight_is_timed(const struct tow_tcp *t, const struct sent *s);
+struct sent *flight_sent_after(const struct tow_tcp *t, const struct sent *s);
 struct sent *flight_next(const struct sent *s);
 struct sent *flight_prev(const struct sent *s);
 struct sent *flight_at(const struct tow_tcp *t, struct seq at);
+struct sent *flight_last(const struct tow_tcp *t);
 void flight_mark(struct tow_tcp *t, struct sent *s, uint8_t set, uint8_t clear);
+void flight_resent(struct tow_tcp *t, struct sent *s);
 void flight_all_lost(struct tow_tcp *t, bool recut);
+void flight_none_lost(struct tow_tcp *t);
+void flight_forget_sacks(struct tow_tcp *t);
 bool flight_records_are_scarce(const struct tow_tcp *t);
 void flight_clear(struct tow_tcp *t);
 uint32_t flight_pipe(const struct tow_tcp *t);
@@ -309,19 +333,95 @@ enum recovery_state {
 	RECOVERY_LOSS, /* after a retransmission timeout */
 };
 
+enum frto_step {
+	FRTO_OFF,
+	FRTO_RESENT, /* the first segment was sent again, and nothing else */
+	FRTO_NEW,    /* new data is next, instead of what seems to be lost */
+};
+
 struct recovery {
-	uint8_t state;	   /* enum recovery_state */
-	uint8_t backoffs;  /* of the retransmission timer */
+	uint8_t state;	  /* enum recovery_state */
+	uint8_t backoffs; /* of the retransmission timer */
+	uint8_t frto : 2; /* enum frto_step */
+	bool careful : 1; /* duplicates may be of what was sent needlessly */
+	bool may_undo : 1;
+	bool resent : 1;   /* something was, in this recovery */
 	uint16_t dup_acks; /* in a row, without SACK */
-	struct seq point;  /* RecoveryPoint: SND.NXT when it began */
+	struct seq point;  /* RecoveryPoint: SND.NXT when it began. Or
+			    * TLP.end_seq, while a probe is out */
+	struct {	   /* RFC 9937 6.1 */
+		uint32_t delivered, out, recover_fs;
+	} prr;
+	struct { /* what was before, in case that nothing was lost */
+		uint32_t cwnd, ssthresh;
+		uint32_t resent_bytes; /* and no D-SACK came for them */
+		uint32_t resent_ts;    /* our timestamp of the first of them */
+		struct seq marker;     /* SND.UNA when it began */
+	} undo;
 };
 
 void recovery_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		     struct ack_news *news, bool duplicate);
 void recovery_on_timeout(struct tow_tcp *t);
+void recovery_on_reorder_timeout(struct tow_tcp *t);
 struct sent *recovery_next_lost(struct tow_tcp *t);
-bool recovery_suspect(struct tow_tcp *t);
+uint32_t recovery_departed(const struct tow_tcp *t);
 uint32_t recovery_pipe(const struct tow_tcp *t);
+void recovery_sent(struct tow_tcp *t, uint32_t bytes, bool again);
+
+/* rack.c; the names are those of RFC 8985 5.3 */
+struct rack {
+	uint64_t xmit_us; /* of the last sent that was delivered; 0: none */
+	struct seq end;	  /* RACK.end_seq */
+	uint32_t rtt_us;
+	struct seq dsack_round; /* if in_dsack_round */
+	bool in_dsack_round : 1;
+	bool reordering_seen : 1;
+	uint8_t reo_wnd_mult, reo_wnd_persist;
+};
+
+void rack_init(struct tow_tcp *t);
+void rack_delivered(struct tow_tcp *t, const struct sent *s, struct seq end,
+		    const struct ack_news *news);
+void rack_adapt(struct tow_tcp *t, const struct ack_news *news);
+void rack_recovered(struct tow_tcp *t);
+uint32_t rack_detect_loss(struct tow_tcp *t);
+bool rack_is_overdue(const struct tow_tcp *t, const struct sent *s);
+
+/* tlp.c; RFC 8985 7.1 */
+struct tlp {
+	bool out : 1; /* a probe is on its way, */
+	bool is_retrans : 1;
+	bool stale : 1; /* no round trip was measured since the last probe */
+	bool timer : 1; /* TIMER_LOSS is the probe's */
+};
+
+void tlp_schedule(struct tow_tcp *t);
+void tlp_reset(struct tow_tcp *t);
+void tlp_on_timeout(struct tow_tcp *t);
+bool tlp_came_twice(const struct tow_tcp *t, const struct ack_news *news);
+void tlp_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
+		const struct ack_news *news);
+
+/* frto.c */
+void frto_begin(struct tow_tcp *t, bool again);
+bool frto_on_ack(struct tow_tcp *t, const struct ack_news *news,
+		 bool duplicate);
+void frto_give_up(struct tow_tcp *t);
+bool frto_wants_news(const struct tow_tcp *t);
+
+/* undo.c */
+void undo_prepare(struct tow_tcp *t);
+void undo_note_resent(struct tow_tcp *t, uint32_t bytes);
+void undo_note_dsack(struct tow_tcp *t, const struct ack_news *news);
+bool undo_is_due(const struct tow_tcp *t, const struct ack_news *news);
+bool undo_all_were_duplicates(const struct tow_tcp *t);
+bool undo_is_proven(const struct tow_tcp *t, const struct ack_news *news);
+void undo_reduction(struct tow_tcp *t);
+
+/* prr.c */
+void prr_begin(struct tow_tcp *t, const struct ack_news *news);
+void prr_on_ack(struct tow_tcp *t, uint32_t delivered_bytes, bool safe);
 
 struct congestion_ops {
 	const char *name;
@@ -552,7 +652,6 @@ enum hold_up {
 
 struct hold {
 	uint32_t ms[HOLD_UPS], since_ms;
-	uint8_t what; /* enum hold_up */
 };
 
 void hold_note(struct tow_tcp *t);
@@ -562,7 +661,6 @@ uint64_t hold_us(const struct tow_tcp *t, enum hold_up what);
 
 struct urgent {
 	struct seq rcv, snd; /* the byte that follows the urgent ones */
-	bool came, sends;
 };
 
 void urgent_arrives(struct tow_tcp *t, const struct wire_tcp *seg);
@@ -616,8 +714,8 @@ struct receive {
 	struct tow_buf *before; /* it, if its offset is 0; NULL: it is head */
 	uint32_t borrow_offset; /* at this offset of what is left of it */
 	uint32_t cost; /* true cost of all buffers held, passed ones too */
-	uint64_t unread_bytes; /* not returned, with those on loan */
-	uint64_t borrowed_bytes;
+	uint32_t unread_bytes; /* not returned, with those on loan */
+	uint32_t borrowed_bytes;
 	struct list passed; /* read to their end, but on their way out again */
 	struct tree holes;  /* out of order, by sequence number */
 	uint32_t limit;	    /* of cost: the receive buffer */
@@ -748,8 +846,8 @@ struct tow_tcp {
 	 * has it and sends, in host->starved until there is memory again.
 	 */
 	struct list queue;
-	struct timer timer; /* the earliest of deadlines_us, or earlier */
-	uint64_t deadlines_us[TCP_TIMERS]; /* 0: off */
+	struct timer timer; /* the earliest of deadlines_ms, or earlier */
+	uint32_t deadlines_ms[TCP_TIMERS]; /* low bits; 0: off */
 
 	union {
 		struct tow_listener *listener; /* until it was accepted */
@@ -760,11 +858,12 @@ struct tow_tcp {
 	int16_t error;	    /* TOW_E*: why it is over */
 	int16_t soft_error; /* what ICMP says; 0 when there is progress */
 
+	bool urgent_came, urgent_sends; /* as urgent says */
 	uint32_t generation; /* of this record: 24 bits, see place_token() */
 	uint8_t state;	     /* enum tow_tcp_state */
 	uint8_t pending;     /* enum tcp_pending */
-	bool want_write;     /* EAGAIN was said: WRITABLE is owed */
-	bool ack_now;
+	bool want_write : 1; /* EAGAIN was said: WRITABLE is owed */
+	bool ack_now : 1;
 	bool app_closed : 1; /* the application has no handle any more */
 	bool passive : 1;    /* came by a listener, */
 	bool waits : 1;	     /* which has it, until it is accepted */
@@ -777,13 +876,15 @@ struct tow_tcp {
 	bool fast_pending : 1;	 /* and nothing was heard since */
 	bool give_cookie : 1;	 /* with the SYN-ACK */
 	bool cleanly_closed : 1; /* both FINs acknowledged: not an error */
+	uint8_t hold_what;	 /* enum hold_up */
 	uint8_t probes;		 /* unanswered: zero window or keepalive */
-	uint8_t challenges;	 /* since challenge_us */
+	uint8_t challenges;	 /* since challenge_ms */
 	uint32_t parent;	 /* the listener's number; 0: none */
 	uint32_t retransmits;
 	uint64_t retransmitted_bytes; /* of payload */
-	uint16_t user_timeout;	/* the peer's, as in its option; 0: none */
-	bool user_timeout_due;	/* ours changed: the next segment says so */
+	uint16_t user_timeout; /* the peer's, as in its option; 0: none */
+	bool user_timeout_due; /* ours changed: the next segment says so */
+	struct tlp tlp;
 	uint32_t unacked_bytes; /* received in order since our last ACK */
 
 	struct {
@@ -798,17 +899,16 @@ struct tow_tcp {
 	} snd;
 
 	struct {
+		uint64_t bytes; /* of payload that came, in order */
 		struct seq nxt, irs;
-		uint64_t bytes;	  /* of payload that came, in order */
 		struct seq edge;  /* right edge of the window advertised */
-		struct seq acked; /* RCV.NXT that was acknowledged last */
-		uint8_t scale;
-		uint8_t quick_acks;	/* ACKs that are not delayed yet */
-		bool interactive;	/* we answer: answers carry our ACKs */
-		uint32_t data_ms;	/* when payload came last */
-		uint16_t mss;		/* as advertised */
+		uint32_t data_ms; /* when payload came last */
 		uint32_t segment_bytes; /* of full segments, as seen: for
 					   delayed ACKs */
+		uint16_t mss;		/* as advertised */
+		uint8_t scale;
+		uint8_t quick_acks : 7; /* ACKs that are not delayed yet */
+		bool interactive : 1;	/* we answer: answers carry our ACKs */
 	} rcv;
 
 	struct {
@@ -820,27 +920,28 @@ struct tow_tcp {
 
 	struct send_queue send;
 	struct flight flight;
-	struct recovery recovery;
+	struct rack rack;
 	struct congestion cc;
 	struct rtt rtt;
+	struct recovery recovery;
 	struct ecn ecn;
 	struct mtu mtu;
 	struct hold hold;
 	struct urgent urgent;
+	uint32_t challenge_ms; /* when the count of them began */
+	uint32_t last_data_ms; /* when payload was sent last; 0: never */
 	struct receive receive;
 	struct paced *paced; /* NULL: it is not, see struct paced */
 	struct posts *posts; /* NULL: none are, see struct posts */
 	struct borrower borrower;
 	struct tcp_settings set;
 
-	uint64_t last_data_us; /* when payload was sent last */
-	uint64_t progress_us;  /* last time the peer acknowledged something new,
-				* or nothing was outstanding: user timeout */
-	uint64_t challenge_us;
+	uint64_t progress_us; /* last time the peer acknowledged something new,
+			       * or nothing was outstanding: user timeout */
 
 	struct tow_ledger *ledger; /* NULL: nobody asked for it */
 };
-_Static_assert(sizeof(struct tow_tcp) <= 1000, /* 1 KiB with the tables */
+_Static_assert(sizeof(struct tow_tcp) <= 1008, /* 1 KiB with the tables */
 	       "what few connections need is a record: docs/decisions/0017");
 
 /* A connection's own ledger; or it is free. */
@@ -965,12 +1066,14 @@ void tcp_send_cookie(struct tow_tcp *t);
 void tcp_send_probe(struct tow_tcp *t);
 void tcp_send_keepalive(struct tow_tcp *t);
 bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max);
+bool tcp_send_tail_probe(struct tow_tcp *t, bool *is_retrans);
 void tcp_send_challenge(struct tow_tcp *t);
 void tcp_reject(struct tcp_host *host, const struct net_packet *packet,
 		const struct wire_tcp *seg);
 uint32_t tcp_timestamp(const struct tow_tcp *t);
 
 /* tcp_timer.c */
+uint64_t timer_at_us(const struct tow_tcp *t, enum tcp_timer which);
 void timer_set(struct tow_tcp *t, enum tcp_timer which, uint64_t at_us);
 void timer_clear(struct tow_tcp *t, enum tcp_timer which);
 void timer_arm_retransmit(struct tow_tcp *t);

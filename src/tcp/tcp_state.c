@@ -138,9 +138,22 @@ void tcp_release(struct tow_tcp *t)
 	table_free(t);
 }
 
+static void check_order_of_time(const struct tow_tcp *t)
+{
+	const struct sent *before = NULL;
+
+	if (t->snd.iss.n == t->snd.nxt.n)
+		return; /* nothing was sent yet */
+	for (const struct sent *s = t->flight.oldest; s;
+	     s = flight_sent_after(t, s)) {
+		ASSERT(!before || before->sent_us <= s->sent_us);
+		before = s;
+	}
+}
+
 static void check_flight(const struct tow_tcp *t)
 {
-	uint32_t sacked = 0, lost = 0, retrans = 0;
+	uint32_t sacked = 0, lost = 0, retrans = 0, packets = 0;
 	struct seq at = t->snd.una;
 
 	for (const struct sent *s = flight_first(t); s; s = flight_next(s)) {
@@ -151,12 +164,18 @@ static void check_flight(const struct tow_tcp *t)
 		retrans += s->flags & SENT_RETRANS ? s->bytes : 0;
 		ASSERT(!(s->flags & SENT_SACKED && s->flags & SENT_LOST));
 		ASSERT(!(s->flags & SENT_RETRANS) || s->flags & SENT_LOST);
+		ASSERT(!flight_is_timed(t, s) ==
+		       ((s->flags & SENT_SACKED) ||
+			(s->flags & (SENT_LOST | SENT_RETRANS)) == SENT_LOST));
+		packets += s->flags & SENT_SACKED ? s->packets : 0;
 	}
 	ASSERT(seq_eq(at, t->snd.nxt));
 	ASSERT(sacked == t->flight.sacked_bytes);
 	ASSERT(lost == t->flight.lost_bytes);
 	ASSERT(retrans == t->flight.retrans_bytes);
 	ASSERT(lost + sacked <= tcp_in_flight(t));
+	ASSERT(packets == t->flight.sacked_packets);
+	check_order_of_time(t);
 }
 
 /* A buffer that goes out again cannot be in its pool. */
@@ -297,6 +316,6 @@ void tcp_check(const struct tow_tcp *t)
 	check_receive(t);
 	check_posts(t);
 	if (tcp_in_flight(t) > 0 && tcp_synchronized(t))
-		ASSERT(t->deadlines_us[TIMER_RETRANSMIT] != 0);
+		ASSERT(t->deadlines_ms[TIMER_RETRANSMIT] != 0);
 	ASSERT(t->snd.mss > 0 || t->state == TOW_TCP_CLOSED);
 }

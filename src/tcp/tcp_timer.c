@@ -10,13 +10,35 @@
  */
 #include "tcp/tcp_private.h"
 
+/*
+ * Deadlines are whole milliseconds, rounded up: a timer does not expire early,
+ * and those of many are due together. Their low bits reach for 24 days.
+ */
+#define TICK_US	  1000
+#define TICKS_MAX ((uint64_t)INT32_MAX / 2)
+
+static uint64_t now_ms(const struct tow_tcp *t)
+{
+	return tcp_now(t) / TICK_US;
+}
+
+/* One that is set; it may be over. */
+uint64_t timer_at_us(const struct tow_tcp *t, enum tcp_timer which)
+{
+	uint64_t now = now_ms(t);
+	int32_t ahead = (int32_t)(t->deadlines_ms[which] - (uint32_t)now);
+
+	return (now + (uint64_t)(int64_t)ahead) * TICK_US;
+}
+
 static void arm(struct tow_tcp *t)
 {
 	uint64_t first_us = UINT64_MAX;
 
 	for (int i = 0; i < TCP_TIMERS; i++) {
-		if (t->deadlines_us[i])
-			first_us = MIN(first_us, t->deadlines_us[i]);
+		if (t->deadlines_ms[i])
+			first_us = MIN(first_us,
+				       timer_at_us(t, (enum tcp_timer)i));
 	}
 	if (first_us == UINT64_MAX)
 		timer_disarm(&tcp_net(t)->wheel, &t->timer);
@@ -26,28 +48,24 @@ static void arm(struct tow_tcp *t)
 
 void timer_set(struct tow_tcp *t, enum tcp_timer which, uint64_t at_us)
 {
-	t->deadlines_us[which] = MAX(at_us, 1);
-	if (!t->timer.armed || t->timer.deadline_us > at_us)
-		timer_arm(&tcp_net(t)->wheel, &t->timer, at_us);
+	uint64_t at_ms = (at_us + TICK_US - 1) / TICK_US;
+
+	at_ms = MIN(at_ms, now_ms(t) + TICKS_MAX);
+	at_ms += (uint32_t)at_ms == 0; /* that is: off */
+	t->deadlines_ms[which] = (uint32_t)at_ms;
+	if (!t->timer.armed || t->timer.deadline_us > at_ms * TICK_US)
+		timer_arm(&tcp_net(t)->wheel, &t->timer, at_ms * TICK_US);
 }
 
 void timer_clear(struct tow_tcp *t, enum tcp_timer which)
 {
-	t->deadlines_us[which] = 0;
-}
-
-/* The timer does not expire early; and those of many are due together. */
-#define TICK_US 1000
-
-static uint64_t round_up(uint64_t us, uint64_t unit_us)
-{
-	return (us + unit_us - 1) / unit_us * unit_us;
+	t->deadlines_ms[which] = 0;
 }
 
 /* After the RTO, or when the user timeout ends, if that is earlier. */
 void timer_arm_retransmit(struct tow_tcp *t)
 {
-	uint64_t at_us = round_up(tcp_now(t) + rtt_backed_off(t), TICK_US);
+	uint64_t at_us = tcp_now(t) + rtt_backed_off(t);
 	uint64_t patience_us = user_timeout_us(t);
 	uint64_t limit_us = t->progress_us + patience_us;
 
@@ -179,6 +197,17 @@ static void on_retransmit(struct tow_tcp *t)
 	tcp_want_output(t);
 }
 
+/* RACK's reordering window is over, or the tail is silent for too long. */
+static void on_loss_timer(struct tow_tcp *t)
+{
+	if (!t->tlp.timer)
+		recovery_on_reorder_timeout(t);
+	else if (out_of_patience(t))
+		give_up(t, false);
+	else
+		tlp_on_timeout(t);
+}
+
 static void on_keepalive(struct tow_tcp *t)
 {
 	if (tcp_in_flight(t) > 0 || t->state == TOW_TCP_TIME_WAIT) {
@@ -211,8 +240,11 @@ static void on_life(struct tow_tcp *t)
 
 static void fire(struct tow_tcp *t, enum tcp_timer which)
 {
-	t->deadlines_us[which] = 0;
+	t->deadlines_ms[which] = 0;
 	switch (which) {
+	case TIMER_LOSS:
+		on_loss_timer(t);
+		break;
 	case TIMER_RETRANSMIT:
 		on_retransmit(t);
 		break;
@@ -240,11 +272,12 @@ void tcp_timer(struct tcp_host *host, struct timer *timer)
 	struct tow_tcp *t = CONTAINER(timer, struct tow_tcp, timer);
 
 	for (int i = 0; i < TCP_TIMERS; i++) {
-		uint64_t at_us = t->deadlines_us[i];
+		enum tcp_timer which = (enum tcp_timer)i;
 
-		if (!at_us || at_us > host->net->now_us)
+		if (!t->deadlines_ms[which] ||
+		    timer_at_us(t, which) > host->net->now_us)
 			continue;
-		fire(t, (enum tcp_timer)i);
+		fire(t, which);
 		if (t->state == TOW_TCP_CLOSED)
 			return; /* and perhaps gone */
 	}

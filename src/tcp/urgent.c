@@ -30,9 +30,9 @@ void urgent_arrives(struct tow_tcp *t, const struct wire_tcp *seg)
 
 	if (t->state < TOW_TCP_ESTABLISHED || t->state > TOW_TCP_FIN_WAIT_2 ||
 	    t->receive.fin_seen || !seq_after(up, first_unread(t)) ||
-	    (t->urgent.came && !seq_after(up, t->urgent.rcv)))
+	    (t->urgent_came && !seq_after(up, t->urgent.rcv)))
 		return;
-	t->urgent.came = true;
+	t->urgent_came = true;
 	t->urgent.rcv = up;
 	tcp_pend(t, PENDING_URGENT);
 }
@@ -41,7 +41,7 @@ void urgent_arrives(struct tow_tcp *t, const struct wire_tcp *seg)
 void urgent_expire(struct tow_tcp *t)
 {
 	if (!seq_after(t->urgent.rcv, first_unread(t)))
-		t->urgent.came = false;
+		t->urgent_came = false;
 }
 
 /* The last byte queued is urgent, and all before it. */
@@ -50,7 +50,7 @@ void urgent_send(struct tow_tcp *t)
 	uint64_t unsent = t->send.end - t->send.next;
 
 	t->urgent.snd = seq_add(t->snd.nxt, (uint32_t)unsent);
-	t->urgent.sends = true;
+	t->urgent_sends = true;
 }
 
 /* RFC 9293 3.8.5 MUST-30: each segment before the mark says where it is. */
@@ -59,8 +59,8 @@ void urgent_mark(struct tow_tcp *t, struct wire_tcp *h)
 	int32_t ahead = seq_diff(t->urgent.snd, seq_of(h->sequence));
 
 	if (!seq_after(t->urgent.snd, t->snd.una))
-		t->urgent.sends = false; /* the peer has it */
-	if (!t->urgent.sends || ahead <= 0)
+		t->urgent_sends = false; /* the peer has it */
+	if (!t->urgent_sends || ahead <= 0)
 		return;
 	h->flags |= TH_URG;
 	h->urgent = (uint16_t)MIN(ahead, UINT16_MAX);
@@ -70,5 +70,5 @@ int64_t tow_tcp_urgent(const struct tow_tcp *t)
 {
 	int32_t before = seq_diff(t->urgent.rcv, first_unread(t)) - 1;
 
-	return t->urgent.came && before >= 0 ? before : TOW_EAGAIN;
+	return t->urgent_came && before >= 0 ? before : TOW_EAGAIN;
 }

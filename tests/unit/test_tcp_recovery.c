@@ -2,69 +2,26 @@
 /*
  * What the sender does when segments are lost: the retransmission timer of
  * RFC 6298, fast retransmit and NewReno (RFC 5681, 6582), limited transmit
- * (RFC 3042), recovery by SACK (RFC 6675).
- *
- * Full segments are 1000 bytes, so segment n begins at 1 + 1000 * n, and the
- * initial window is ten of them.
+ * (RFC 3042), recovery by SACK (RFC 6675). How losses are found in time is in
+ * test_tcp_rack.c and test_tcp_tlp.c.
  */
-#include "tcp_peer.h"
+#include "tcp_flight.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define AT(n) (1 + FULL * (n)) /* the first byte of segment n */
-
-static void ack(struct rig *r, uint32_t ack)
-{
-	inject(r, .flags = ACK, .seq = 1, .ack = ack);
-}
-
-/* A duplicate ACK that reports segments [from, to) as received. */
-static void sack(struct rig *r, uint32_t ack, uint32_t from, uint32_t to)
-{
-	inject(r, .flags = ACK, .seq = 1, .ack = ack, .sacks = 1,
-	       .sack = { { AT(from), AT(to) } });
-}
-
-/* ESTABLISHED with so many full segments queued; the first ten are out. */
-static void fly(struct rig *r, uint32_t segments)
-{
-	handshake_passive(r);
-	CHECK_EQ(app_lend(r, segments * FULL, 1, 0), 0);
-	CHECK_EQ(bytes_sent(r), segments < 10 ? segments * FULL : 10 * FULL);
-}
-
-/* The same with a peer that knows no SACK, and NewReno here. */
-static void fly_without_sack(struct rig *r, uint32_t segments)
-{
-	r->options.offer.sack_ok = false;
-	listen_here(r, 4);
-	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_CONGESTION,
-				  TOW_TCP_NEWRENO),
-		 0);
-	fly(r, segments);
-}
-
-/* How often byte @seq was sent among what waits; forgets it all. */
-static unsigned times_sent(struct rig *r, uint32_t seq)
-{
-	unsigned n = 0;
-
-	while (waiting(r)) {
-		const struct segment *s = next(r);
-
-		n += s->seq <= seq && seq < s->seq + s->bytes;
-	}
-	return n;
-}
-
-/* --- the timer --- */
+/*
+ * --- the timer ---
+ *
+ * Of a peer without SACK, where it is alone: else a tail loss probe comes
+ * before it, see test_tcp_tlp.c.
+ */
 
 /* RFC 6298 2.2: RTO = R + 4 * R/2 */
 TCP_TEST(first_rto_is_three_times_the_round_trip)
 {
 	uint64_t waited;
 
-	fly(r, 1);
+	fly_without_sack(r, 1);
 	CHECK_GE(info_of(r).rto_us, 3 * RTT_MS * 1000 - 10000);
 	CHECK_LE(info_of(r).rto_us, 3 * RTT_MS * 1000 + 20000);
 	waited = advance_to_segment(r, 10000000);
@@ -119,7 +76,7 @@ TCP_TEST(rto_doubles_with_each_expiry)
 {
 	uint64_t before, waited;
 
-	fly(r, 1);
+	fly_without_sack(r, 1);
 	before = advance_to_segment(r, 10000000);
 	forget(r);
 	for (unsigned i = 0; i < 5; i++) {
@@ -158,7 +115,7 @@ TCP_TEST(ack_of_new_data_restarts_the_timer)
 {
 	uint64_t waited;
 
-	fly(r, 4);
+	fly_without_sack(r, 4);
 	advance_ms(r, 200);
 	ack(r, AT(1));
 	CHECK(sends_nothing(r));
@@ -197,7 +154,7 @@ TCP_TEST(retransmitted_segment_gives_no_sample_without_timestamps)
 /* RFC 5681 3.1: the loss window is one segment */
 TCP_TEST(timeout_sends_one_segment_and_starts_slowly)
 {
-	fly(r, 30);
+	fly_without_sack(r, 30);
 	advance_to_segment(r, 10000000);
 	CHECK(sends(r, ACK, 1, 1, FULL));
 	CHECK(sends_nothing(r));
@@ -230,7 +187,7 @@ TCP_TEST(whole_window_lost_is_sent_again_in_order)
 {
 	uint32_t sent_to = 1;
 
-	fly(r, 10);
+	fly_without_sack(r, 10);
 	while (sent_to < AT(10)) {
 		CHECK_NE(advance_to_segment(r, 10000000), UINT64_MAX);
 		while (waiting(r)) {
@@ -488,7 +445,7 @@ TCP_TEST(impossible_sack_blocks_are_ignored)
 		inject(r, .flags = ACK, .seq = 1, .ack = 1, .sacks = 1,
 		       .sack = { { blocks[i][0], blocks[i][1] } });
 	forget(r);
-	advance_ms(r, 400);
+	advance_ms(r, 600);
 	CHECK_GE(times_sent(r, 1), 1u);
 	for (uint32_t at = 1; at < AT(10); at += FULL)
 		ack(r, at + FULL);
