@@ -22,7 +22,9 @@ helpers=()
 # What a test leaves running ends with it.
 end_test()
 {
-	kill -TERM ${served:-} "${helpers[@]}" 2>/dev/null
+	# shellcheck disable=SC2086 # nothing is no process
+	[[ -z ${served:-}${helpers[*]-} ]] ||
+		kill -TERM ${served:-} "${helpers[@]}" 2>/dev/null || true
 	wait
 }
 
