@@ -133,6 +133,17 @@ test_nothing_is_copied_but_headers()
 		fail "copied: $(<"$work/stats.json")"
 }
 
+# atftp ends with an error when an OACK comes twice, as it does in a network
+# that loses ACKs or doubles frames: who uses it there tries again.
+again()
+{
+	local i
+	for i in 1 2 3 4 5; do
+		"$@" >&2 && return
+	done
+	return 1
+}
+
 test_loss_and_reordering_are_survived()
 {
 	needs atftp
@@ -144,11 +155,11 @@ test_loss_and_reordering_are_survived()
 		curl -sSf -m 100 --tftp-blksize 1428 -T "$work/got" \
 			"tftp://[$tow6]/a"
 	same "$work/got" "$work/www/a"
-	atftp --get -r file -l "$work/got2" --option "windowsize 8" \
-		--option "blksize 1428" "$tow4" 69 >&2
+	again atftp --get -r file -l "$work/got2" --option "windowsize 8" \
+		--option "blksize 1428" "$tow4" 69
 	same "$work/got2" "$work/www/file"
-	atftp --put -r b -l "$work/got" --option "windowsize 8" \
-		--option "blksize 1428" "$tow4" 69 >&2
+	again atftp --put -r b -l "$work/got" --option "windowsize 8" \
+		--option "blksize 1428" "$tow4" 69
 	same "$work/got" "$work/www/b"
 	stop
 }
