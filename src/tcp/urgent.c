@@ -63,7 +63,7 @@ void urgent_mark(struct tow_tcp *t, struct wire_tcp *h)
 	if (!t->urgent_sends || ahead <= 0)
 		return;
 	h->flags |= TH_URG;
-	h->urgent = (uint16_t)MIN(ahead, UINT16_MAX);
+	h->urgent = (uint16_t)MIN(ahead, (int32_t)UINT16_MAX);
 }
 
 int64_t tow_tcp_urgent(const struct tow_tcp *t)
