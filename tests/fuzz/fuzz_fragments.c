@@ -32,27 +32,6 @@
 #define BYTES_STEP 65500 /* with headers it fits a packet */
 #define TIMEOUT_US 60000000u
 
-/* The test helpers say what failed by these; here it is the end. */
-void test_fail(const char *file, int line, const char *what)
-{
-	fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
-	abort();
-}
-
-void test_compare(const char *file, int line, const char *what, long long a,
-		  long long b)
-{
-	fprintf(stderr, "%s:%d: %lld, %lld\n", file, line, a, b);
-	test_fail(file, line, what);
-}
-
-void test_mem(const char *file, int line, const char *what, const void *a,
-	      const void *b, size_t bytes)
-{
-	if (memcmp(a, b, bytes) != 0)
-		test_fail(file, line, what);
-}
-
 struct model {
 	bool came[BYTES_MAX]; /* somebody brought that byte */
 	uint32_t starts[STEPS_MAX + 1], ends[STEPS_MAX + 1];

@@ -32,27 +32,6 @@
 #define GROUPS	   8
 #define SOCKETS	   3
 
-/* The test helpers say what failed by these; here it is the end. */
-void test_fail(const char *file, int line, const char *what)
-{
-	fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
-	abort();
-}
-
-void test_compare(const char *file, int line, const char *what, long long a,
-		  long long b)
-{
-	fprintf(stderr, "%s:%d: %lld, %lld\n", file, line, a, b);
-	test_fail(file, line, what);
-}
-
-void test_mem(const char *file, int line, const char *what, const void *a,
-	      const void *b, size_t bytes)
-{
-	if (memcmp(a, b, bytes) != 0)
-		test_fail(file, line, what);
-}
-
 struct world {
 	struct tow_stack *stack;
 	struct fake_dev fake;
