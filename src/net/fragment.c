@@ -17,6 +17,7 @@
  * makes segments that fit. Fragments of IPv4 have no DF, so that routers may
  * cut them further; those of IPv6 fit what the path is known to take.
  */
+#include "buf/piece.h"
 #include "net/net_private.h"
 #include "wire/wire_ip4.h"
 #include "wire/wire_ip6.h"
@@ -32,12 +33,7 @@ struct job {
 	bool v4;
 	uint32_t id, flow_label;
 	uint32_t each; /* bytes of a fragment's payload, a multiple of 8 */
-	uint32_t done;
-
-	/* Where in buf->spans the next fragment begins. */
-	unsigned span;
-	size_t skip;
-
+	struct pieces payload; /* of @buf */
 	struct tow_buf *first, **last;
 };
 
@@ -59,34 +55,16 @@ static void finish_csum(struct net *net, struct tow_buf *buf, uint8_t protocol)
 	net->stats.ledger.tx_touched_bytes += touched;
 }
 
-static bool next_piece(struct job *job, uint32_t max, struct tow_span *piece)
-{
-	const struct tow_span *spans = job->buf->spans;
-
-	while (job->span < job->buf->span_count &&
-	       job->skip == spans[job->span].len) {
-		job->span++;
-		job->skip = 0;
-	}
-	if (max == 0 || job->span == job->buf->span_count)
-		return false;
-	piece->ptr = (const uint8_t *)spans[job->span].ptr + job->skip;
-	piece->len = MIN(spans[job->span].len - job->skip, max);
-	job->skip += piece->len;
-	job->done += (uint32_t)piece->len;
-	return true;
-}
-
 /* Can the device take the next @bytes where they lie? */
 static bool fits_device(const struct job *job, uint32_t bytes)
 {
 	const struct tow_dev *dev = job->path->link->dev;
 	uint32_t max = dev ? MIN(dev->spans_max, TOW_BUF_SPANS) : TOW_BUF_SPANS;
-	struct job ahead = *job;
+	struct pieces ahead = job->payload;
 	struct tow_span piece;
 	uint32_t spans = 1; /* the header */
 
-	for (; next_piece(&ahead, bytes, &piece); spans++)
+	for (; pieces_next(&ahead, bytes, &piece); spans++)
 		bytes -= (uint32_t)piece.len;
 	return spans <= max;
 }
@@ -101,7 +79,7 @@ static bool copy_payload(struct job *job, struct tow_buf *to, uint32_t bytes)
 		return false;
 	bytes = MIN(bytes, to->pool->chunk_bytes);
 	tow_buf_add_chunk(to, chunk, bytes);
-	for (; next_piece(job, bytes, &piece); at += piece.len) {
+	for (; pieces_next(&job->payload, bytes, &piece); at += piece.len) {
 		payload_copy(ledgers, TOW_COPY_TX_SHAPE, at, piece.ptr,
 			     piece.len);
 		bytes -= (uint32_t)piece.len;
@@ -111,12 +89,13 @@ static bool copy_payload(struct job *job, struct tow_buf *to, uint32_t bytes)
 
 static bool add_payload(struct job *job, struct tow_buf *to)
 {
-	uint32_t bytes = MIN(job->buf->bytes - job->done, job->each);
+	uint32_t bytes = MIN(job->buf->bytes - job->payload.done, job->each);
 	struct tow_span piece;
 
 	if (!fits_device(job, bytes))
 		return copy_payload(job, to, bytes);
-	for (; next_piece(job, bytes, &piece); bytes -= (uint32_t)piece.len)
+	for (; pieces_next(&job->payload, bytes, &piece);
+	     bytes -= (uint32_t)piece.len)
 		buf_add_span(to, piece.ptr, (uint32_t)piece.len);
 	return true;
 }
@@ -132,7 +111,7 @@ static uint8_t ttl_of(const struct job *job)
 
 static void push_ip4(const struct job *job, struct tow_buf *to, uint32_t offset)
 {
-	uint32_t more = job->done < job->buf->bytes ? IP4_MF : 0;
+	uint32_t more = job->payload.done < job->buf->bytes ? IP4_MF : 0;
 	struct wire_ip4 *ip = (void *)buf_push(to, IP4_BYTES);
 
 	ASSERT(ip);
@@ -143,7 +122,7 @@ static void push_ip4(const struct job *job, struct tow_buf *to, uint32_t offset)
 
 static void push_ip6(const struct job *job, struct tow_buf *to, uint32_t offset)
 {
-	uint32_t more = job->done < job->buf->bytes ? IP6_MORE : 0;
+	uint32_t more = job->payload.done < job->buf->bytes ? IP6_MORE : 0;
 	struct wire_ip6 *ip = (void *)buf_push(to, IP6_FRAGMENT_BYTES);
 	struct wire_ip6_fragment *fragment = (void *)(ip + 1);
 
@@ -159,7 +138,7 @@ static void push_ip6(const struct job *job, struct tow_buf *to, uint32_t offset)
 static bool make_one(struct job *job)
 {
 	struct tow_buf *to = tow_buf_take(&job->net->tx_pool);
-	uint32_t offset = job->done, link;
+	uint32_t offset = job->payload.done, link;
 
 	if (!to)
 		return false;
@@ -230,7 +209,9 @@ int fragment_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	job.id = job.v4 ? ident4_next(net) : ident6_next(net);
 	job.flow_label = job.v4 ? 0 : path_flow_label(net, path, buf, protocol);
 	finish_csum(net, buf, protocol);
-	while (job.done < buf->bytes)
+	job.payload = (struct pieces){ .spans = buf->spans,
+				       .count = buf->span_count };
+	while (job.payload.done < buf->bytes)
 		if (!make_one(&job))
 			return give_up(&job);
 	while ((fragment = take_first(&job)) != NULL) {

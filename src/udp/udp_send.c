@@ -13,6 +13,7 @@
  * A message is taken whole or not at all: its frames are built in a list first,
  * and nothing is queued or on loan before the list is complete.
  */
+#include "buf/piece.h"
 #include "base/csum.h"
 #include "udp/udp_private.h"
 
@@ -34,11 +35,7 @@ struct job {
 	enum tow_copy reason;
 	const struct udp_received *received; /* NULL, unless it is passed */
 
-	/* Where in the message's spans the next frame begins. */
-	int span;
-	size_t skip;
-	uint32_t done;
-
+	struct pieces payload; /* of the message */
 	struct udp_queue frames;
 	uint32_t frame_count;
 	uint64_t copied, lent, touched;
@@ -63,6 +60,8 @@ static int count_bytes(struct job *job)
 	}
 	if (bytes > UDP_PAYLOAD_MAX)
 		return TOW_EMSGSIZE;
+	job->payload = (struct pieces){ .spans = m->spans,
+					.count = (unsigned)m->span_count };
 	job->bytes = (uint32_t)bytes;
 	job->each = m->segment_bytes ? MIN(m->segment_bytes, job->bytes)
 				     : job->bytes;
@@ -240,39 +239,20 @@ static uint32_t frame_bytes_max(const struct job *job)
 }
 
 /*
- * Cutting. A piece is what comes next of the message's spans.
+ * Cutting.
  */
-
-static bool next_piece(struct job *job, uint32_t max, struct tow_span *piece)
-{
-	const struct tow_span *spans = job->message->spans;
-
-	while (job->span < job->message->span_count &&
-	       job->skip == spans[job->span].len) {
-		job->span++;
-		job->skip = 0;
-	}
-	if (max == 0 || job->span == job->message->span_count)
-		return false;
-	piece->ptr = (const uint8_t *)spans[job->span].ptr + job->skip;
-	piece->len = MIN(spans[job->span].len - job->skip, max);
-	job->skip += piece->len;
-	job->done += (uint32_t)piece->len;
-	return true;
-}
 
 /* Whole datagrams that the next @max spans of the message hold; 0: none. */
 static uint32_t bytes_in_spans(const struct job *job, uint32_t bytes,
 			       uint32_t max)
 {
-	struct job ahead;
+	struct pieces ahead = job->payload;
 	struct tow_span piece;
 	uint32_t n, left = bytes;
 
-	if (LIKELY((uint32_t)(job->message->span_count - job->span) <= max))
+	if (LIKELY(ahead.count - ahead.span <= max))
 		return bytes;
-	ahead = *job;
-	for (n = 0; n < max && next_piece(&ahead, left, &piece); n++)
+	for (n = 0; n < max && pieces_next(&ahead, left, &piece); n++)
 		left -= (uint32_t)piece.len;
 	bytes -= left;
 	if (left == 0)
@@ -285,7 +265,7 @@ static void copy_pieces(struct job *job, uint8_t *to, uint32_t bytes)
 	struct tow_udp *s = job->socket;
 	struct tow_span piece;
 
-	while (next_piece(job, bytes, &piece)) {
+	while (pieces_next(&job->payload, bytes, &piece)) {
 		payload_copy(udp_ledgers(s), job->reason, to, piece.ptr,
 			     piece.len);
 		to += piece.len;
@@ -324,7 +304,7 @@ static void lend_payload(struct job *job, struct tow_buf *buf, uint32_t bytes)
 	struct tow_span piece;
 
 	job->lent += bytes;
-	while (next_piece(job, bytes, &piece)) {
+	while (pieces_next(&job->payload, bytes, &piece)) {
 		buf_add_span(buf, piece.ptr, (uint32_t)piece.len);
 		bytes -= (uint32_t)piece.len;
 	}
@@ -378,7 +358,8 @@ static void finish_frame(struct job *job, struct tow_buf *buf)
  */
 static uint32_t plan_frame(const struct job *job, bool *copy)
 {
-	uint32_t bytes = MIN(job->bytes - job->done, frame_bytes_max(job));
+	uint32_t bytes =
+		MIN(job->bytes - job->payload.done, frame_bytes_max(job));
 	uint32_t spans = spans_max(job), fit;
 	struct tow_pool *pool = &job->socket->host->net->tx_pool;
 
@@ -499,7 +480,7 @@ static int build(struct job *job)
 
 	do {
 		error = make_frame(job);
-	} while (!error && job->done < job->bytes);
+	} while (!error && job->payload.done < job->bytes);
 	return error;
 }
 
