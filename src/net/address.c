@@ -118,6 +118,18 @@ const struct net_addr *addr_find(const struct net *net,
 	return NULL;
 }
 
+/* Keyed, for tables of what is on one link. */
+uint64_t net_hash_on(const struct net *net, unsigned link,
+		     const struct tow_addr *addr)
+{
+	uint8_t key[18];
+
+	memcpy(key, addr->b, 16);
+	key[16] = (uint8_t)link;
+	key[17] = (uint8_t)(link >> 8);
+	return siphash13(&net->private->neighbour_key, key, sizeof(key));
+}
+
 const struct net_addr *addr_find_on(const struct net *net, unsigned link,
 				    const struct tow_addr *addr)
 {
@@ -260,13 +272,7 @@ const struct net_addr *addr_choose(const struct net *net, unsigned link,
 struct net_addr *addr_of(struct net *net, unsigned link,
 			 const struct tow_addr *addr)
 {
-	uint32_t i;
-
-	for (i = 0; i < net->addr_count; i++)
-		if (net->addrs[i].link == link &&
-		    net_same(&net->addrs[i].addr, addr))
-			return &net->addrs[i];
-	return NULL;
+	return (struct net_addr *)(uintptr_t)addr_find_on(net, link, addr);
 }
 
 /* Could a host have it? 0/8, loopback, groups and the ends of a net: no. */

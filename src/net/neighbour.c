@@ -44,13 +44,8 @@
 static struct neighbour **bucket_of(struct net *net, unsigned link,
 				    const struct tow_addr *addr)
 {
-	uint8_t key[18];
-	uint64_t hash;
+	uint64_t hash = net_hash_on(net, link, addr);
 
-	memcpy(key, addr->b, 16);
-	key[16] = (uint8_t)link;
-	key[17] = (uint8_t)(link >> 8);
-	hash = siphash13(&net->private->neighbour_key, key, sizeof(key));
 	return &net->private->buckets[hash & net->private->bucket_mask];
 }
 

@@ -189,6 +189,8 @@ bool addr_is_subnet_broadcast(const struct net *net,
 			      const struct tow_addr *addr);
 const struct net_addr *addr_find(const struct net *net,
 				 const struct tow_addr *addr);
+uint64_t net_hash_on(const struct net *net, unsigned link,
+		     const struct tow_addr *addr);
 const struct net_addr *addr_find_on(const struct net *net, unsigned link,
 				    const struct tow_addr *addr);
 bool addr_is_solicited_here(const struct net *net, unsigned link,
