@@ -398,8 +398,8 @@ static uint32_t segment_bytes_max(const struct tow_tcp *t, uint32_t per_packet)
 /*
  * The most payload of one burst: a large segment, or as many packets as it
  * would be. Half of the congestion window, as in Linux: with two bursts in
- * flight the acknowledgements of one clock out the next;
- * and of a paced connection what its rate allows now, which may be nothing.
+ * flight the acknowledgements of one clock out the next. And of a paced
+ * connection no more than its rate allows now, which may be nothing.
  */
 static uint32_t burst_bytes_max(struct tow_tcp *t, uint32_t per_packet,
 				unsigned packets_max)
@@ -636,7 +636,6 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
 	}
 	send_queue_sent(t, bytes);
 	t->fin_sent |= fin;
-	t->send.waited = false;
 	if (answers_soon(t)) {
 		t->rcv.quick_acks = 0;
 		t->rcv.interactive = true;
@@ -649,6 +648,7 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
 	recovery_sent(t, bytes, false);
 	tlp_schedule(t);
 	h = header(t, payload_flags(t, buf, t->send.next, bytes, fin));
+	t->send.waited = false;
 	h.sequence = s->seq.n;
 	if (t->urgent_sends)
 		urgent_mark(t, &h);
@@ -694,7 +694,6 @@ static bool send_mtu_probe(struct tow_tcp *t)
 	if (t->send.records)
 		queued = send_queue_record(t, t->send.cursor, t->send.next);
 	bytes = mtu_probe_bytes(t, queued, window_room(t), congestion_room(t));
-
 	if (bytes == 0 || !send_next(t, bytes, bytes, false))
 		return false;
 	mtu_probe_sent(t, flight_at(t, seq_sub(t->snd.nxt, 1)));

@@ -87,6 +87,7 @@ TCP_TEST(more_without_more_goes_out_in_the_end)
 	handshake_passive(r);
 	app_send(r, 10, TOW_TCP_MORE);
 	CHECK_LE(advance_to_segment(r, 1000000), 1000000u);
+	CHECK(peek(r)->push);
 	CHECK(sends(r, ACK, 1, 1, 10));
 }
 
