@@ -3,7 +3,7 @@
  * Lend against send for writes of 1 B to 1 MiB.
  *
  * One connection to the kernel; a slice of time for each size, source, batch
- *and way, in turns, so that what drifts drifts in both ways alike:
+ * and way, in turns, so that what drifts drifts in both ways alike:
  *
  *	round:  1 B hot: lend send | 1 B cold: send lend | 2 B hot: lend …
  *

@@ -4,8 +4,9 @@
  *
  *	send     copies, --batch messages per call
  *	lend     the same in place
- *	train    in place, --batch datagrams per message, cut by the device
- *(USO) borrow   receive and look at them in place recv     receive copies
+ *	train    in place, --batch datagrams per message, cut by the device (USO)
+ *	borrow   receive and look at them in place
+ *	recv     receive copies
  *
  * --block is the payload of a datagram.
  */

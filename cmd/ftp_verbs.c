@@ -15,7 +15,7 @@
  *	            make SIZE and REST a lie. Listings have CR LF in any type.
  *	STOR        see ftp_store.c
  *	RNTO        replaces a file of that name, as rename(2) does, which is
- *how clients publish a file in one step
+ *	            how clients publish a file in one step
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -9,9 +9,9 @@
  *	   +----------+---------------------+ redirect
  *
  * The body goes into the file by a sink (tow/file.h): what was borrowed with
- *the head is written from where the device put it; then blocks are posted for
- *the rest. What is chunked, or goes to stdout, stays borrowed to the end. No
- *byte is copied in this process, either way. Names are looked up by the system,
+ * the head is written from where the device put it; then blocks are posted for
+ * the rest. What is chunked, or goes to stdout, stays borrowed to the end. No
+ * byte is copied in this process, either way. Names are looked up by the system,
  * because that is where /etc/hosts and resolvers are set up.
  *
  * fetch() runs until the struct says how it ended: an exit status, and a

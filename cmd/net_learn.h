@@ -10,8 +10,8 @@
  * --addr dhcp and --addr auto: addresses that somebody else hands out.
  *
  *	net_learn_start   a word instead of an address was said
- *	net_learn_wait    until there is an address for each, or the time is
- *over net_learn_stop    what was leased is given back
+ *	net_learn_wait    until there is an address for each, or time is over
+ *	net_learn_stop    what was leased is given back
  */
 struct net_learn {
 	bool dhcp, automatic;

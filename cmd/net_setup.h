@@ -33,7 +33,8 @@ struct net_options {
 	  offsetof(struct type, member.dev),                                  \
 	  "SPEC",                                                             \
 	  "the device: tap[:name=tow0,mtu=1500,…], shm:path=F,\n"           \
-	  "pcap:file=F:SPEC, fault:loss=1%:SPEC (a new tap)",                 \
+	  "pcap:file=F:SPEC, vlan:id=N:SPEC, fault:loss=1%:SPEC\n"            \
+	  "(a new tap)",                                                      \
 	  0,                                                                  \
 	  0 },                                                                \
 		{ "addr",                                                     \

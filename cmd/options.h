@@ -21,10 +21,13 @@
  *		struct option_list addrs;
  *	};
  *	static const struct option serve_table[] = {
- *		{ "quiet", 'q', OPTION_FLAG, offsetof(struct serve_options,
- *quiet), NULL, "print no access log" }, { "port", 0, OPTION_NUMBER,
- *offsetof(struct serve_options, port), "N", "listen on port N (80)", 1, 65535
- *}, …
+ *		{ "quiet", 'q', OPTION_FLAG,
+ *		  offsetof(struct serve_options, quiet),
+ *		  NULL, "print no access log" },
+ *		{ "port", 0, OPTION_NUMBER,
+ *		  offsetof(struct serve_options, port),
+ *		  "N", "listen on port N (80)", 1, 65535 },
+ *		…
  *	};
  *
  * Both `--port=80` and `--port 80` are understood, and so is `-q`; `--` ends

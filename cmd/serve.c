@@ -102,9 +102,10 @@ static const struct grammar grammar = {
 	.arguments = "DIR",
 	.arguments_min = 1,
 	.arguments_max = 1,
-	.purpose = "Serves the files below DIR by HTTP/1.1, and by FTP if it "
-		   "is asked to. They\ngo out of the page cache without being "
-		   "copied in this process.",
+	.purpose = "Serves the files below DIR by HTTP/1.1, and by FTP and "
+		   "TFTP if it is asked to.\nThey go out of the page cache "
+		   "without being copied in this process, but for a\nrest "
+		   "below 512 bytes.",
 	.notes = "Without --addr and --peer the kernel's end of the tap gets "
 		 "10.98.N.1 and\nfd98:0:0:N::1, and the server the .2 and ::2 "
 		 "beside them.\n\nSIGTERM and SIGINT end the server after the "

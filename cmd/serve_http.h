@@ -43,12 +43,12 @@ struct http_server {
  * in states that say so, so that a client that sends ahead is held up by its
  * window.
  *
- *	  accept                       DONE, keep-alive
- *	    |     +-----------------------------------------------+
- *	    v     v                                               |
- *	  READING ----> OPENING ----------------------------> SENDING -->
- *CLOSING (a worker) \                               ^
- *	                          +--> RECEIVING --> FINISHING --+
+ *	  accept                     done, keep-alive
+ *	    |    +----------------------------------------+
+ *	    v    v                                        |
+ *	  READING --> OPENING --------------------------> SENDING --> CLOSING
+ *	              (a worker) \                        ^
+ *	                          +--> RECEIVING --> FINISHING
  *	                               (an upload)   (a worker)
  *	  any ----> GONE ----> freed, when no loan and no job refers to it
  */

@@ -35,7 +35,10 @@
 #define TFTP_CLIENT_MAX	   32 /* transfers of one address */
 #define TFTP_POSTS	   2  /* in turn: one is filled, one is ready */
 
-/* Blocks of 1500 bytes with all headers: datagrams are not fragmented. */
+/*
+ * Blocks of 1500 bytes with all headers: of a larger one, which leaves in
+ * fragments, one that is lost loses all.
+ */
 #define TFTP_BLKSIZE4 1468
 #define TFTP_BLKSIZE6 1448
 

@@ -16,8 +16,9 @@ struct tow_stack;
  *	tow_addr_add()                the program knows better; used at once
  *	tow_addr_claim()     ---+
  *	tow_autoconf_start() ---+---> TENTATIVE ---> PREFERRED ---> DEPRECATED
- *	tow_dhcp_start()     ---+        |  somebody has it  |         | its
- *time v                   v         v is over DUPLICATE <---------- lost (gone)
+ *	tow_dhcp_start()     ---+        |  somebody has it  |         | time
+ *	                                 v                   v         v over
+ *	                             DUPLICATE <---------- lost      (gone)
  *
  * An address is ours from PREFERRED on: packets to it are received, and
  * sockets can be bound to it. New flows avoid one that is DEPRECATED

@@ -93,10 +93,10 @@ struct tow_ledger;
  *
  * A UDP hint (protocol 17) has no sequence number: each datagram, or each
  * @slot_bytes of a train of such datagrams, moves on by @slot_bytes. Foreseen
- * is a datagram of at most @slot_bytes, or a train with gso_bytes ==
- *slot_bytes. Its header_bytes may count some bytes of payload: an application's
- *header, which then has to come in the room, too; such a hint foresees no
- *trains.
+ * is a datagram of at most @slot_bytes, or a train whose gso_bytes are
+ * @slot_bytes. Its header_bytes may count some bytes of payload: an
+ * application's header, which then has to come in the room, too; such a hint
+ * foresees no trains.
  *
  * bytes == 0 withdraws the flow's hint; only the flow's addresses, ports and
  * protocol are looked at then.

@@ -14,10 +14,11 @@
 /*
  * TCP connections.
  *
- * Sending has two ways in and one queue. tow_tcp_send() copies small data
+ * Sending has three ways in and one queue. tow_tcp_send() copies small data
  * once. tow_tcp_lend() queues memory of the program in place; it must not be
- * changed or unmapped until its token comes back as a TOW_EVENT_LOAN. Mixed in
- * one stream they stay in order and complete in order.
+ * changed or unmapped until its token comes back as a TOW_EVENT_LOAN.
+ * tow_tcp_pass() queues received bytes, from where they lie. Mixed in one
+ * stream they stay in order and complete in order.
  *
  *      program's memory    |AAAAAAAAAAAAAAAAAAAA|     lent, token 7
  *                           ^        ^

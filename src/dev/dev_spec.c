@@ -12,7 +12,7 @@
 #include "base/base.h"
 #include "dev/drivers.h"
 
-#define WRAPPERS_MAX                                            \
+#define WRAPPERS_MAX \
 	16 /* so that a hostile text cannot exhaust the C stack \
 	    */
 

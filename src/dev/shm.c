@@ -28,12 +28,12 @@
  * Trust. The peer can write its own two files and nothing else of what we look
  * at. Everything read of them is checked once (shm_ring.c); what cannot be ends
  * the link: shm_end() takes back all that is out. A lie is never forgotten
- *(lied), though what one call found before it counts, and the end waits for the
- *next call. Files are sealed against shrinking, so no access can fault. A peer
- *that holds references for ever only stops its own link, as a NIC that is
- *stuck; but one that is slow because its programs are must not stop its other
- *connections. So the receiver copies, with a reason, once half of what the
- *sender has is held on its side.
+ * (lied), though what one call found before it counts, and the end waits for the
+ * next call. Files are sealed against shrinking, so no access can fault. A peer
+ * that holds references for ever only stops its own link, as a NIC that is
+ * stuck; but one that is slow because its programs are must not stop its other
+ * connections. So the receiver copies, with a reason, once half of what the
+ * sender has is held on its side.
  *
  * Sleep. An end that found nothing for a while says in its word `rest` that it
  * sleeps; the peer that publishes something then sends a byte through the

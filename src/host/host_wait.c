@@ -38,7 +38,7 @@
 #define LOOK_US	   50
 #define POLLED_US  50
 #define STALLED_US 1000
-#define LONG_WAITS                                                \
+#define LONG_WAITS \
 	8 /* in the average, a wait counts no more than this many \
 	   * times spin_us_max: a pause is soon forgotten */
 

@@ -8,7 +8,7 @@
  *	                         random part of a second
  *	a query                  a report after a random part of the time that
  *	                         the query allows, so that not all hosts speak
- *at once; further queries only make it earlier
+ *	                         at once; further queries only make it earlier
  *
  * Where a router speaks an older version, so do we until it was silent for
  * long: no sources, one report for each group, which others may make for us.

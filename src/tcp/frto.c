@@ -7,12 +7,12 @@
  * path was slow for a moment. So on that ACK new data is sent instead, and the
  * one after it tells:
  *
- *	RTO            ACK below point           what was sent once is
- *acknowledged
- *	----> RESENT -----------------> NEW --------------------------->
- *spurious |                        | | no new data, or        | duplicates, or
- *SACKs of the new data v a duplicate (2.1 2a)   v OFF: the rest is sent again,
- *as after any timeout
+ *	RTO          ACK below point      what was sent once is acknowledged
+ *	----> RESENT ---------------> NEW ---------------------------> spurious
+ *	        |                      |
+ *	        | no new data, or      | duplicates, or SACKs of the new data
+ *	        v a duplicate (2.1 2a) v
+ *	       OFF: the rest is sent again, as after any timeout
  *
  * With SACK (3.1) each byte that was sent once, and is reported after the
  * timeout, was late, whichever ACK says so. Without (2.1), an ACK says

@@ -18,8 +18,8 @@
  * A black hole is a path that swallows large packets without a word: three
  * timeouts in a row for a segment that is larger than the base. Then the base
  * is used, and from there the search goes up again (RFC 4821 7.7). A connection
- *whose packets all get through is SETTLED, and costs one branch for each
- *segment.
+ * whose packets all get through is SETTLED, and costs one branch for each
+ * segment.
  *
  * Sizes are IP bytes. t->snd.mtu is what is used: no packet but a probe is
  * larger. t->mtu.high bounds the search; no packet above it is tried.

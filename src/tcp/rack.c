@@ -17,7 +17,7 @@
  * three duplicates of RFC 5681. From then on it is a quarter of the shortest
  * round trip, and a quarter more for each round in which the peer reports a
  * needless retransmission (D-SACK), for the next 16 recoveries. It never
- *exceeds the smoothed round trip.
+ * exceeds the smoothed round trip.
  *
  * The records that may be on their way are in a list in the order in which they
  * were sent (by_time), so a look ends at the first that is not overdue:

@@ -9,7 +9,7 @@
  *
  * The option is on SYN and SYN-ACK, on the first segment after that, and once
  * on the next when the program changes the value (RFC 5482 3.1). What a peer
- *asks for can only make us wait longer, and no longer than U_LIMIT.
+ * asks for can only make us wait longer, and no longer than U_LIMIT.
  */
 #include "tcp/tcp_private.h"
 

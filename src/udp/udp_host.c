@@ -2,8 +2,7 @@
 /*
  * UDP's memory and start, and its cache of paths.
  *
- *	| private | sockets | bound, connected buckets | loans | records |
- *faults |
+ *	| private | sockets | buckets of both | loans | records | faults |
  *
  * A path is looked up for each datagram, when it is built and when it leaves.
  * Most go where one went just before: a small table, direct-mapped by a keyed

@@ -8,7 +8,8 @@
  *	         2 a socket listens to a group, otherwise or no more
  *	         3 time passes
  *	how      what breaks the headers; which socket, group and filter; how
- *long length   then the message, or the sources
+ *	           long
+ *	length   then the message, or the sources
  *
  * What must hold, besides that nothing is read or written where it must not be:
  * messages are bounded and correct, each group and membership is free or in use
