@@ -290,7 +290,7 @@ help:
 #: make fuzz FUZZ_S=600    libFuzzer on each target, T= picks (needs clang)
 #: make bench              what bench/run needs
 #: make examples           the examples
-make packetdrill        build/<conf>/tow-packetdrill.so: docs/conformance.md
+#: make packetdrill        build/<conf>/tow-packetdrill.so: docs/conformance.md
 #:
 #: make install DESTDIR= PREFIX=/usr/local
 #: make clean
