@@ -294,9 +294,9 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		flight_sacked(t, seg, &news);
 	if (seq_after(ack, t->snd.una))
 		advance(t, seg, &news);
-	ecn_on_ack(t, seg, news.acked_bytes || news.sacked_bytes);
 	if (t->state == TOW_TCP_CLOSED)
-		return;
+		return; /* of our FIN: the record may be free already */
+	ecn_on_ack(t, seg, news.acked_bytes || news.sacked_bytes);
 	news.delivered_bytes =
 		news.acked_bytes + t->flight.sacked_bytes - sacked_bytes;
 	if (tcp_in_flight(t) == 0 && t->send.next == t->send.end)

@@ -202,6 +202,24 @@ TCP_TEST(echo_reduces_the_window_once_in_a_round_trip)
 	CHECK_EQ(info_of(r).ecn_marks_out, 2u);
 }
 
+/* RFC 9293 3.10.7.4, LAST-ACK: the record is gone, so nothing may react */
+TCP_TEST(echo_on_the_ack_that_ends_a_connection_is_ignored)
+{
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_CONGESTION, TOW_TCP_BBR),
+		 0);
+	inject(r, .flags = SYN | ECE | CWR, .mss = FULL);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 1);
+	tow_tcp_close(r->tcp);
+	r->tcp = NULL;
+	poll_until_quiet(r);
+	forget(r);
+	inject(r, .flags = ACK | ECE, .seq = 2, .ack = 2);
+	CHECK_EQ(waiting(r), 0u);
+}
+
 /* RFC 3168 6.1.5: a retransmission must not be ECN-capable */
 TCP_TEST(only_new_data_is_ecn_capable)
 {
