@@ -85,8 +85,8 @@ static void add_route(struct dhcp_host *dhcp, struct dhcp_client *c)
 static void remove_all(struct dhcp_host *dhcp, struct dhcp_client *c)
 {
 	remove_route(dhcp, c);
-	if (!tow_addr_is_any(&c->lease.addr))
-		net_addr_remove(dhcp->net, link_of(dhcp, c), &c->lease.addr);
+	/* Of an offer there is none yet, whatever address it names */
+	net_addr_unlease(dhcp->net, link_of(dhcp, c), &c->lease.addr);
 }
 
 static void set_times(struct dhcp_host *dhcp, struct dhcp_client *c)
@@ -271,7 +271,7 @@ static void look_at_address(struct dhcp_host *dhcp, struct dhcp_client *c)
 
 	if (c->state != DHCP_CHECKING && !holds_address(c))
 		return;
-	state = net_addr_state(dhcp->net, link_of(dhcp, c), &c->lease.addr);
+	state = net_lease_state(dhcp->net, link_of(dhcp, c), &c->lease.addr);
 	if (state == TOW_ADDR_DUPLICATE)
 		decline(dhcp, c);
 	else if (state == 0)

@@ -95,10 +95,30 @@ int net_addr_lease(struct net *net, unsigned link, const struct tow_addr *addr,
 	return claim_start(net, link, &wish);
 }
 
+/* Not an address that the program gave, and a server only speaks of. */
+static struct claim *find_lease(struct net *net, unsigned link,
+				const struct tow_addr *addr)
+{
+	struct claim *c = claim_find(net, link, addr);
+
+	return c && c->origin == TOW_ADDR_DHCP ? c : NULL;
+}
+
+void net_addr_unlease(struct net *net, unsigned link,
+		      const struct tow_addr *addr)
+{
+	struct claim *c = find_lease(net, link, addr);
+
+	if (!c)
+		return;
+	claim_drop(net, c);
+	auto_schedule(net);
+}
+
 void net_addr_prolong(struct net *net, unsigned link,
 		      const struct tow_addr *addr, uint64_t until_us)
 {
-	struct claim *c = claim_find(net, link, addr);
+	struct claim *c = find_lease(net, link, addr);
 
 	if (!c)
 		return;
@@ -135,10 +155,10 @@ static enum tow_addr_state state_shown(const struct net *net,
 						   : TOW_ADDR_DEPRECATED;
 }
 
-enum tow_addr_state net_addr_state(struct net *net, unsigned link,
-				   const struct tow_addr *addr)
+enum tow_addr_state net_lease_state(struct net *net, unsigned link,
+				    const struct tow_addr *addr)
 {
-	const struct claim *c = claim_find(net, link, addr);
+	const struct claim *c = find_lease(net, link, addr);
 
 	return c ? state_shown(net, c) : 0;
 }

@@ -168,15 +168,19 @@ int net_addr_remove(struct net *net, unsigned link,
 int net_addr_list(const struct net *net, unsigned link,
 		  struct tow_addr_info *out, int max);
 
-/* For the DHCP client: an address with an end, checked; @bits of 32. */
+/*
+ * For the DHCP client: an address with an end, checked; @bits of 32. Of an
+ * address that did not come by net_addr_lease() the others know nothing: they
+ * leave it alone, and its state is 0.
+ */
 int net_addr_lease(struct net *net, unsigned link, const struct tow_addr *addr,
 		   unsigned prefix_bits, uint64_t until_us);
 void net_addr_prolong(struct net *net, unsigned link,
 		      const struct tow_addr *addr, uint64_t until_us);
-
-/* Of an address that was claimed or leased; 0: it is not there. */
-enum tow_addr_state net_addr_state(struct net *net, unsigned link,
-				   const struct tow_addr *addr);
+void net_addr_unlease(struct net *net, unsigned link,
+		      const struct tow_addr *addr);
+enum tow_addr_state net_lease_state(struct net *net, unsigned link,
+				    const struct tow_addr *addr);
 
 /* A number that is another one when a state of an address is. */
 uint32_t net_addr_changes(const struct net *net);

@@ -370,6 +370,75 @@ TEST(nak_sends_back_to_the_start)
 	stack_host_close(&s);
 }
 
+static bool is_ours(const char *text)
+{
+	struct tow_addr addr = address(text);
+
+	return net_is_local(&s.stack->net, &addr);
+}
+
+/* Offers the address, and answers the request for it. */
+static void offer_and(uint8_t type)
+{
+	discover();
+	answer(DHCP_OFFER, 3600);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	answer(type, 3600);
+}
+
+/* An address that the program gave is not a server's to end */
+TEST(offer_of_a_given_address_does_not_take_it)
+{
+	struct tow_addr addr = address(OFFER);
+
+	start();
+	CHECK_EQ(tow_addr_add(s.stack, 0, &addr, 24), 0);
+	offer_and(DHCP_NAK);
+	CHECK(is_ours(OFFER));
+	offer_and(DHCP_ACK); /* it is there already: no lease of it */
+	CHECK(is_ours(OFFER));
+	CHECK(!info().bound);
+	stack_host_run(&s, 10 * S);
+	discover();
+	answer(DHCP_OFFER, 3600);
+	tow_dhcp_stop(s.stack, 0);
+	CHECK(is_ours(OFFER));
+	stack_host_close(&s);
+}
+
+/* Nor is one that the program claimed; it is no lease either */
+TEST(offer_of_a_claimed_address_does_not_take_it)
+{
+	struct tow_addr addr = address(OFFER);
+
+	start();
+	CHECK_EQ(tow_addr_claim(s.stack, 0, &addr, 24), 0);
+	stack_host_run(&s, 10 * S);
+	CHECK(is_ours(OFFER));
+	offer_and(DHCP_NAK);
+	CHECK(is_ours(OFFER));
+	offer_and(DHCP_ACK);
+	CHECK(is_ours(OFFER));
+	CHECK(!info().bound);
+	stack_host_close(&s);
+}
+
+/* The program took the leased address and gave it itself: the lease is over */
+TEST(leased_address_that_the_program_gives_itself_is_kept)
+{
+	struct tow_addr addr = address(OFFER);
+
+	start();
+	bind_for(3600);
+	CHECK_EQ(tow_addr_remove(s.stack, 0, &addr), 0);
+	CHECK_EQ(tow_addr_claim(s.stack, 0, &addr, 24), 0);
+	stack_host_run(&s, 10 * S);
+	CHECK(!info().bound);
+	CHECK(is_ours(OFFER));
+	stack_host_close(&s);
+}
+
 /* A server that only refuses is asked less and less often */
 TEST(storm_of_naks_slows_down)
 {
