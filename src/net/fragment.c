@@ -197,7 +197,7 @@ int fragment_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 		.v4 = net_is_v4(&path->dst),
 	};
 	struct tow_buf *fragment;
-	int result = 0, error;
+	int result = 0;
 
 	if (buf->bytes >
 	    (job.v4 ? IP4_PACKET_MAX - IP4_BYTES : IP6_PAYLOAD_MAX)) {
@@ -215,9 +215,12 @@ int fragment_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 		if (!make_one(&job))
 			return give_up(&job);
 	while ((fragment = take_first(&job)) != NULL) {
+		if (result) { /* without one of them the rest is of no use */
+			tow_buf_give(fragment);
+			continue;
+		}
 		net_count(net, TOW_COUNTER_FRAGMENTS_OUT);
-		error = ip_output(net, path, fragment);
-		result = result ? result : error;
+		result = ip_output(net, path, fragment);
 	}
 	tow_buf_give(buf);
 	return result;

@@ -28,7 +28,9 @@
  *    cannot evict the hosts that we talk to.
  *  - Asking everybody costs others: it is limited to so many per second, and
  *    for one address to one per RETRANS_TIMER.
- *  - A few datagrams wait for an answer, no more; the oldest goes first.
+ *  - A few datagrams wait for an answer, no more; the oldest goes first. A
+ *    large one is many fragments: they wait only while a quarter of all
+ *    transmit buffers is left for what can be sent.
  */
 #include "net/net_private.h"
 
@@ -38,8 +40,9 @@
 #define MULTICAST_TRIES 3	  /* MAX_MULTICAST_SOLICIT */
 #define UNICAST_TRIES	3	  /* MAX_UNICAST_SOLICIT */
 #define WAITING_MAX	4	  /* datagrams for one neighbour */
-#define SOLICIT_BURST	128	  /* questions to everybody at once, */
-#define SOLICIT_PER_S	256	  /* and per second */
+#define FRAGMENT_SHARE	4 /* of the transmit buffers; not for such that wait */
+#define SOLICIT_BURST	128 /* questions to everybody at once, */
+#define SOLICIT_PER_S	256 /* and per second */
 
 static struct neighbour **bucket_of(struct net *net, unsigned link,
 				    const struct tow_addr *addr)
@@ -279,11 +282,24 @@ static void solicit(struct net *net, struct neighbour *n)
 		nd_solicit(net, link, &n->addr, everybody ? NULL : n->mac);
 }
 
+/* What sends nothing leaves buffers to what does. */
+static bool may_wait(const struct net *net, const struct tow_buf *buf)
+{
+	const struct tow_pool *pool = &net->tx_pool;
+
+	return buf->owner_kind != BUF_OWNER_FRAGMENT ||
+	       pool->bufs_left > pool->bufs_total / FRAGMENT_SHARE;
+}
+
 /* RFC 4861 7.2.2: a small queue; when it overflows, the oldest goes. */
-static void wait(struct net *net, struct neighbour *n, struct tow_buf *buf)
+static int wait(struct net *net, struct neighbour *n, struct tow_buf *buf)
 {
 	bool more = n->waiting > 0 && are_of_one(n->wait_last, buf);
 
+	if (!more && !may_wait(net, buf)) {
+		net_refuse(net, buf, TOW_DROP_NEIGH_FULL);
+		return TOW_ENOBUFS;
+	}
 	while (!more && n->waiting == WAITING_MAX)
 		net_refuse(net, take_waiting(n), TOW_DROP_NEIGH_FULL);
 	buf->next = NULL;
@@ -293,6 +309,7 @@ static void wait(struct net *net, struct neighbour *n, struct tow_buf *buf)
 		n->wait_last->next = buf;
 	n->wait_last = buf;
 	n->waiting += !more;
+	return 0;
 }
 
 static uint16_t type_of(const struct neighbour *n)
@@ -326,6 +343,7 @@ int neighbour_output(struct net *net, struct net_path *path,
 {
 	unsigned link = path->link->number;
 	struct neighbour *n = path->neighbour;
+	int error;
 
 	if (UNLIKELY(!n || !is_entry_of(n, link, &path->next_hop)))
 		n = neighbour_find(net, link, &path->next_hop);
@@ -338,10 +356,10 @@ int neighbour_output(struct net *net, struct net_path *path,
 	path->neighbour = n;
 	touch(net, n);
 	if (UNLIKELY(n->state == NEIGH_INCOMPLETE)) {
-		wait(net, n, buf);
+		error = wait(net, n, buf);
 		if (!n->asking)
 			solicit(net, n);
-		return 0;
+		return error;
 	}
 	notice_use(net, n);
 	return link_output_to(net, path->link, n->mac, type_of(n), buf);

@@ -2,6 +2,7 @@
 /*
  * Datagrams that leave in fragments, and what fits through to a destination.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tow/place.h>
@@ -33,18 +34,24 @@ static const char *host(void)
 	return v4 ? "192.0.2.1" : "2001:db8::1";
 }
 
-static void open_host(bool ip4, uint32_t caps, uint32_t chunk_bytes)
+static void open_with(bool ip4, const struct tow_config *cfg, uint32_t caps)
 {
 	struct tow_endpoint any = { .port = 7 };
-	struct tow_config cfg;
 
 	v4 = ip4;
 	for (unsigned i = 0; i < sizeof(data); i++)
 		data[i] = (uint8_t)(i * 7 + i / 256);
+	stack_host_open_with(&s, cfg, caps);
+	CHECK_EQ(tow_udp_open(s.stack, &any, &udp), 0);
+}
+
+static void open_host(bool ip4, uint32_t caps, uint32_t chunk_bytes)
+{
+	struct tow_config cfg;
+
 	stack_host_config(&cfg);
 	cfg.chunk_bytes = chunk_bytes;
-	stack_host_open_with(&s, &cfg, caps);
-	CHECK_EQ(tow_udp_open(s.stack, &any, &udp), 0);
+	open_with(ip4, &cfg, caps);
 }
 
 static void close_host(void)
@@ -281,27 +288,63 @@ TEST_BOTH(fragments_wait_together_for_their_neighbour)
 	close_host();
 }
 
+static void ping(const char *from, uint32_t payload)
+{
+	uint32_t bytes;
+
+	frame_begin(&whole, from, host(), v4 ? NET_ICMP : NET_ICMP6);
+	frame_icmp(&whole, v4 ? (uint8_t)ICMP4_ECHO : (uint8_t)ICMP6_ECHO, 0,
+		   0x12345678);
+	frame_fill(&whole, payload);
+	frame_end(&whole);
+	bytes = fragment_payload(&whole);
+	for (uint32_t at = 0; at < bytes; at += 1448) {
+		fragment_cut(&part, &whole, 5, at,
+			     at + 1448 < bytes ? 1448 : bytes - at,
+			     at + 1448 < bytes);
+		fake_dev_put(&s.fake, part.data, part.bytes, 0);
+	}
+	stack_host_run(&s, 1000);
+}
+
+/* Answers to hosts that do not exist wait, but not with all buffers */
+TEST_BOTH(waiting_fragments_leave_buffers_to_what_can_be_sent)
+{
+	const struct tow_pool *pool;
+	struct tow_config cfg;
+	char from[40];
+
+	stack_host_config(&cfg);
+	cfg.chunk_bytes = 4096;
+	cfg.rx_bufs = cfg.rx_chunks = 1024;
+	open_with(ip4, &cfg, 0);
+	pool = &s.stack->net.tx_pool;
+	for (unsigned i = 0; i < 12; i++) {
+		snprintf(from, sizeof(from),
+			 ip4 ? "192.0.2.1%02u" : "2001:db8::1%02u", i);
+		ping(from, 60000);
+		CHECK_GT(pool->bufs_left, pool->bufs_total / 8);
+	}
+	CHECK_GT(stack_host_drops(&s, TOW_DROP_NEIGH_FULL), 0);
+	CHECK_EQ(stack_host_drops(&s, TOW_DROP_NO_BUFFERS), 0);
+	stack_host_sent(&s);
+	CHECK_EQ(transmit(100, false), 1);
+	CHECK_EQ(stack_host_sent(&s), 1);
+	stack_host_run(&s, 10000000);
+	close_host();
+}
+
 /* An echo larger than the MTU comes back as large, in fragments */
 TEST_BOTH(large_echo_is_answered_in_fragments)
 {
-	uint8_t type = ip4 ? (uint8_t)ICMP4_ECHO : (uint8_t)ICMP6_ECHO;
 	uint8_t reply =
 		ip4 ? (uint8_t)ICMP4_ECHO_REPLY : (uint8_t)ICMP6_ECHO_REPLY;
 	uint32_t at = 0, bytes, count;
 
 	open_host(ip4, 0, 4096);
-	frame_begin(&whole, peer(), host(), ip4 ? NET_ICMP : NET_ICMP6);
-	frame_icmp(&whole, type, 0, 0x12345678);
-	frame_fill(&whole, 30000);
-	frame_end(&whole);
 	stack_host_sent(&s);
+	ping(peer(), 30000);
 	bytes = fragment_payload(&whole);
-	for (uint32_t from = 0; from < bytes; from += 1000) {
-		fragment_cut(&part, &whole, 5, from,
-			     from + 1000 < bytes ? 1000 : bytes - from,
-			     from + 1000 < bytes);
-		fake_dev_put(&s.fake, part.data, part.bytes, 0);
-	}
 	count = stack_host_sent(&s);
 	CHECK_EQ(count, 21);
 	for (uint32_t i = 0; i < count; i++) {
