@@ -17,7 +17,7 @@
  * makes segments that fit. Fragments of IPv4 have no DF, so that routers may
  * cut them further; those of IPv6 fit what the path is known to take.
  */
-#include "buf/piece.h"
+#include "buf/slice.h"
 #include "net/net_private.h"
 #include "wire/wire_ip4.h"
 #include "wire/wire_ip6.h"
@@ -33,7 +33,7 @@ struct job {
 	bool v4;
 	uint32_t id, flow_label;
 	uint32_t each; /* bytes of a fragment's payload, a multiple of 8 */
-	struct pieces payload; /* of @buf */
+	struct slice payload; /* of @buf: what is not in a fragment yet */
 	struct tow_buf *first, **last;
 };
 
@@ -60,11 +60,11 @@ static bool fits_device(const struct job *job, uint32_t bytes)
 {
 	const struct tow_dev *dev = job->path->link->dev;
 	uint32_t max = dev ? MIN(dev->spans_max, TOW_BUF_SPANS) : TOW_BUF_SPANS;
-	struct pieces ahead = job->payload;
+	struct slice ahead = job->payload;
 	struct tow_span piece;
 	uint32_t spans = 1; /* the header */
 
-	for (; pieces_next(&ahead, bytes, &piece); spans++)
+	for (; next_piece(&ahead, bytes, &piece); spans++)
 		bytes -= (uint32_t)piece.len;
 	return spans <= max;
 }
@@ -79,7 +79,7 @@ static bool copy_payload(struct job *job, struct tow_buf *to, uint32_t bytes)
 		return false;
 	bytes = MIN(bytes, to->pool->chunk_bytes);
 	tow_buf_add_chunk(to, chunk, bytes);
-	for (; pieces_next(&job->payload, bytes, &piece); at += piece.len) {
+	for (; next_piece(&job->payload, bytes, &piece); at += piece.len) {
 		payload_copy(ledgers, TOW_COPY_TX_SHAPE, at, piece.ptr,
 			     piece.len);
 		bytes -= (uint32_t)piece.len;
@@ -89,12 +89,12 @@ static bool copy_payload(struct job *job, struct tow_buf *to, uint32_t bytes)
 
 static bool add_payload(struct job *job, struct tow_buf *to)
 {
-	uint32_t bytes = MIN(job->buf->bytes - job->payload.done, job->each);
+	uint32_t bytes = MIN((uint32_t)job->payload.left, job->each);
 	struct tow_span piece;
 
 	if (!fits_device(job, bytes))
 		return copy_payload(job, to, bytes);
-	for (; pieces_next(&job->payload, bytes, &piece);
+	for (; next_piece(&job->payload, bytes, &piece);
 	     bytes -= (uint32_t)piece.len)
 		buf_add_span(to, piece.ptr, (uint32_t)piece.len);
 	return true;
@@ -111,7 +111,7 @@ static uint8_t ttl_of(const struct job *job)
 
 static void push_ip4(const struct job *job, struct tow_buf *to, uint32_t offset)
 {
-	uint32_t more = job->payload.done < job->buf->bytes ? IP4_MF : 0;
+	uint32_t more = job->payload.left > 0 ? IP4_MF : 0;
 	struct wire_ip4 *ip = (void *)buf_push(to, IP4_BYTES);
 
 	ASSERT(ip);
@@ -122,7 +122,7 @@ static void push_ip4(const struct job *job, struct tow_buf *to, uint32_t offset)
 
 static void push_ip6(const struct job *job, struct tow_buf *to, uint32_t offset)
 {
-	uint32_t more = job->payload.done < job->buf->bytes ? IP6_MORE : 0;
+	uint32_t more = job->payload.left > 0 ? IP6_MORE : 0;
 	struct wire_ip6 *ip = (void *)buf_push(to, IP6_FRAGMENT_BYTES);
 	struct wire_ip6_fragment *fragment = (void *)(ip + 1);
 
@@ -138,7 +138,7 @@ static void push_ip6(const struct job *job, struct tow_buf *to, uint32_t offset)
 static bool make_one(struct job *job)
 {
 	struct tow_buf *to = tow_buf_take(&job->net->tx_pool);
-	uint32_t offset = job->payload.done, link;
+	uint32_t offset = job->buf->bytes - (uint32_t)job->payload.left, link;
 
 	if (!to)
 		return false;
@@ -209,9 +209,8 @@ int fragment_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	job.id = job.v4 ? ident4_next(net) : ident6_next(net);
 	job.flow_label = job.v4 ? 0 : path_flow_label(net, path, buf, protocol);
 	finish_csum(net, buf, protocol);
-	job.payload = (struct pieces){ .spans = buf->spans,
-				       .count = buf->span_count };
-	while (job.payload.done < buf->bytes)
+	job.payload = slice(buf->spans, 0, buf->bytes);
+	while (job.payload.left > 0)
 		if (!make_one(&job))
 			return give_up(&job);
 	while ((fragment = take_first(&job)) != NULL) {

@@ -24,7 +24,7 @@
  * new place lies at or before its old one. A train that would have to be moved
  * up is moved out into chunks first.
  */
-#include "udp/slice.h"
+#include "buf/slice.h"
 #include "udp/udp_private.h"
 
 /* The part that was not taken, for the ordinary queue. */
@@ -61,10 +61,10 @@ static bool fits(struct tow_udp *s, struct tow_buf *buf)
 static unsigned take_apart(const struct tow_buf *buf, uint32_t offset,
 			   uint32_t bytes, struct tow_span *pieces)
 {
-	struct slice at = slice(buf, offset, bytes);
+	struct slice at = slice(buf->spans, offset, bytes);
 	unsigned n = 0;
 
-	while (next_piece(&at, &pieces[n]))
+	while (next_piece(&at, SIZE_MAX, &pieces[n]))
 		n++;
 	return n;
 }
@@ -110,11 +110,11 @@ static bool gather(struct tow_udp *s, const struct tow_buf *buf,
 static void copy_header(struct tow_udp *s, const struct tow_buf *buf,
 			uint32_t offset, uint32_t bytes, uint8_t *to)
 {
-	struct slice at = slice(buf, offset, bytes);
+	struct slice at = slice(buf->spans, offset, bytes);
 	struct tow_span piece;
 
 	memset(to, 0, TOW_UDP_HEADER_MAX);
-	for (; next_piece(&at, &piece); to += piece.len)
+	for (; next_piece(&at, SIZE_MAX, &piece); to += piece.len)
 		payload_copy(udp_ledgers(s), TOW_COPY_RX_RECV, to, piece.ptr,
 			     piece.len);
 }

@@ -12,7 +12,7 @@
  * and are given back when nothing of them is unread or borrowed. What is
  * borrowed is counted per buffer, since a buffer is what can be given.
  */
-#include "udp/slice.h"
+#include "buf/slice.h"
 #include "udp/udp_private.h"
 
 /* What is read next: a datagram, or all that is left of a train. */
@@ -156,11 +156,11 @@ static void advance(struct tow_udp *s, bool borrowed)
 int udp_spans(const struct tow_buf *buf, uint32_t offset, uint32_t bytes,
 	      struct tow_span *out, int max)
 {
-	struct slice at = slice(buf, offset, bytes);
+	struct slice at = slice(buf->spans, offset, bytes);
 	struct tow_span piece;
 	int n = 0;
 
-	for (; next_piece(&at, &piece); n++) {
+	for (; next_piece(&at, SIZE_MAX, &piece); n++) {
 		if (n >= max)
 			return TOW_EMSGSIZE;
 		out[n] = piece;
@@ -190,8 +190,8 @@ int64_t tow_udp_recv(struct tow_udp *udp, void *out, size_t bytes,
 		return TOW_EAGAIN;
 	describe(udp, buf, from);
 	n = MIN(next_bytes(udp, buf), bytes);
-	for (at = slice(buf, udp_arrival_of(buf)->offset, n);
-	     next_piece(&at, &piece); done += piece.len)
+	for (at = slice(buf->spans, udp_arrival_of(buf)->offset, n);
+	     next_piece(&at, SIZE_MAX, &piece); done += piece.len)
 		payload_copy(udp_ledgers(udp), TOW_COPY_RX_RECV,
 			     (uint8_t *)out + done, piece.ptr, piece.len);
 	advance(udp, false);

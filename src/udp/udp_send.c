@@ -13,7 +13,7 @@
  * A message is taken whole or not at all: its frames are built in a list first,
  * and nothing is queued or on loan before the list is complete.
  */
-#include "buf/piece.h"
+#include "buf/slice.h"
 #include "base/csum.h"
 #include "udp/udp_private.h"
 
@@ -35,7 +35,7 @@ struct job {
 	enum tow_copy reason;
 	const struct udp_received *received; /* NULL, unless it is passed */
 
-	struct pieces payload; /* of the message */
+	struct slice payload; /* of the message: what is in no frame yet */
 	struct udp_queue frames;
 	uint32_t frame_count;
 	uint64_t copied, lent, touched;
@@ -60,8 +60,7 @@ static int count_bytes(struct job *job)
 	}
 	if (bytes > UDP_PAYLOAD_MAX)
 		return TOW_EMSGSIZE;
-	job->payload = (struct pieces){ .spans = m->spans,
-					.count = (unsigned)m->span_count };
+	job->payload = slice(m->spans, 0, bytes);
 	job->bytes = (uint32_t)bytes;
 	job->each = m->segment_bytes ? MIN(m->segment_bytes, job->bytes)
 				     : job->bytes;
@@ -246,13 +245,15 @@ static uint32_t frame_bytes_max(const struct job *job)
 static uint32_t bytes_in_spans(const struct job *job, uint32_t bytes,
 			       uint32_t max)
 {
-	struct pieces ahead = job->payload;
-	struct tow_span piece;
+	const struct tow_udp_message *m = job->message;
+	struct slice ahead = job->payload;
+	uint32_t begun = (uint32_t)(ahead.span - m->spans);
 	uint32_t n, left = bytes;
+	struct tow_span piece;
 
-	if (LIKELY(ahead.count - ahead.span <= max))
+	if (LIKELY((uint32_t)m->span_count - begun <= max))
 		return bytes;
-	for (n = 0; n < max && pieces_next(&ahead, left, &piece); n++)
+	for (n = 0; n < max && next_piece(&ahead, left, &piece); n++)
 		left -= (uint32_t)piece.len;
 	bytes -= left;
 	if (left == 0)
@@ -265,7 +266,7 @@ static void copy_pieces(struct job *job, uint8_t *to, uint32_t bytes)
 	struct tow_udp *s = job->socket;
 	struct tow_span piece;
 
-	while (pieces_next(&job->payload, bytes, &piece)) {
+	while (next_piece(&job->payload, bytes, &piece)) {
 		payload_copy(udp_ledgers(s), job->reason, to, piece.ptr,
 			     piece.len);
 		to += piece.len;
@@ -304,7 +305,7 @@ static void lend_payload(struct job *job, struct tow_buf *buf, uint32_t bytes)
 	struct tow_span piece;
 
 	job->lent += bytes;
-	while (pieces_next(&job->payload, bytes, &piece)) {
+	while (next_piece(&job->payload, bytes, &piece)) {
 		buf_add_span(buf, piece.ptr, (uint32_t)piece.len);
 		bytes -= (uint32_t)piece.len;
 	}
@@ -358,8 +359,7 @@ static void finish_frame(struct job *job, struct tow_buf *buf)
  */
 static uint32_t plan_frame(const struct job *job, bool *copy)
 {
-	uint32_t bytes =
-		MIN(job->bytes - job->payload.done, frame_bytes_max(job));
+	uint32_t bytes = MIN((uint32_t)job->payload.left, frame_bytes_max(job));
 	uint32_t spans = spans_max(job), fit;
 	struct tow_pool *pool = &job->socket->host->net->tx_pool;
 
@@ -480,7 +480,7 @@ static int build(struct job *job)
 
 	do {
 		error = make_frame(job);
-	} while (!error && job->payload.done < job->bytes);
+	} while (!error && job->payload.left > 0);
 	return error;
 }
 
