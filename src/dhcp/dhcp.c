@@ -18,7 +18,7 @@
  *
  * What a hostile or broken server can make us do is ask again, and not more
  * often than the waits here let us: each failure doubles the next wait up to
- * RETRY_MAX, a conflict counts as RFC 2131 3.1 (5) says.
+ * FAIL_S_MAX, a conflict counts as RFC 2131 3.1 (5) says.
  */
 #include "dhcp/dhcp_private.h"
 #include <tow/stack.h>
@@ -30,6 +30,7 @@
 #define REQUESTS_MAX  4		    /* then another offer is looked for */
 #define RENEW_US_MIN  (60 * DHCP_S) /* RFC 2131 4.4.5 */
 #define DECLINED_US   (10 * DHCP_S) /* RFC 2131 3.1 (5) */
+#define FAIL_S_MAX    64
 #define RELEASING_US  (DHCP_S / 5)
 #define NEVER	      UINT64_MAX
 
@@ -113,10 +114,10 @@ static void enter_init(struct dhcp_host *dhcp, struct dhcp_client *c,
 	wake_at(dhcp, c, dhcp->net->now_us + wait_us);
 }
 
-/* 1, 2, 4, ... 64 s after so many failures in a row. */
+/* 1, 2, 4, ... s after so many failures in a row. */
 static void fail(struct dhcp_host *dhcp, struct dhcp_client *c)
 {
-	uint64_t s = 1ull << MIN(c->failures, 6);
+	uint64_t s = MIN(1ull << MIN(c->failures, 8), FAIL_S_MAX);
 
 	c->failures = (uint8_t)MIN(c->failures + 1, UINT8_MAX);
 	enter_init(dhcp, c,
@@ -165,7 +166,9 @@ static void enter_checking(struct dhcp_host *dhcp, struct dhcp_client *c)
 	set_times(dhcp, c);
 	if (net_addr_lease(dhcp->net, link_of(dhcp, c), &c->lease.addr,
 			   c->lease.mask_bits, c->end_us) != 0) {
-		decline(dhcp, c); /* no address for us, or no room */
+		/* No address for a host, ours already, no room: nobody has it,
+		 * which is all that a decline could say */
+		fail(dhcp, c);
 		return;
 	}
 	wake_at(dhcp, c, c->end_us);

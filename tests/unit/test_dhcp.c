@@ -275,6 +275,32 @@ TEST(address_in_use_is_declined)
 	stack_host_close(&s);
 }
 
+/* RFC 2131 3.1 (5) is about an address that another one has, and none else */
+TEST(address_that_is_ours_is_not_declined_and_asked_for_less_often)
+{
+	struct tow_addr addr = address(OFFER);
+	unsigned discovers = 0, declines = 0;
+
+	start();
+	CHECK_EQ(tow_addr_add(s.stack, 0, &addr, 24), 0);
+	for (unsigned i = 0; i < 600; i++) {
+		stack_host_run(&s, S);
+		if (messages() == 0)
+			continue;
+		if (asked_type() == DHCP_DISCOVER) {
+			discovers++;
+			answer(DHCP_OFFER, 1000);
+			if (messages() > 0)
+				answer(DHCP_ACK, 1000);
+			declines += messages();
+		}
+	}
+	CHECK_EQ(declines, 0);
+	CHECK_LE(discovers, 16);
+	CHECK_GE(discovers, 8);
+	stack_host_close(&s);
+}
+
 /* RFC 5227 2.4 (b): defended once; a second conflict in ten seconds loses it */
 TEST(address_lost_to_a_conflict_is_declined)
 {
