@@ -175,6 +175,26 @@ static void refresh(struct net *net, struct claim *c, uint64_t preferred_us,
 	c->preferred_until_us =
 		MIN(c->preferred_until_us,
 		    c->made_us + TEMP_PREFERRED_US - c->desync_us);
+	/* What was over has begun anew, and will need a successor again */
+	if (c->preferred_until_us > net->now_us + REGEN_ADVANCE_US)
+		c->succeeded = false;
+}
+
+/* Is there no temporary address of the prefix for new flows, nor to be? */
+static bool lacks_temporary(const struct net *net, unsigned link,
+			    const struct tow_addr *prefix)
+{
+	const struct net_auto *a = &net->private->automatic;
+	const struct claim *c;
+
+	if (!a->links[link].temporary)
+		return false;
+	for (c = a->claims; c < a->claims + a->claim_max; c++)
+		if (c->origin == TOW_ADDR_TEMPORARY &&
+		    is_of_prefix(c, link, prefix) &&
+		    c->preferred_until_us > net->now_us)
+			return false;
+	return true;
 }
 
 /* An autonomous prefix (RFC 4862 5.5.3), for so long; NEVER is for ever. */
@@ -195,14 +215,16 @@ void slaac_prefix(struct net *net, unsigned link, const struct tow_addr *prefix,
 		refresh(net, c, preferred_us, valid_us);
 		claim_update(net, c);
 	}
-	if (known || valid_us == 0)
+	if (valid_us == 0)
 		return;
-	if (stable >= PREFIXES_MAX ||
-	    start_stable(net, link, prefix, preferred_us, valid_us) != 0) {
+	if (!known &&
+	    (stable >= PREFIXES_MAX ||
+	     start_stable(net, link, prefix, preferred_us, valid_us) != 0)) {
 		net_count(net, TOW_COUNTER_ROUTER_FULL);
 		return;
 	}
-	if (a->links[link].temporary)
+	/* Also later: a prefix may have been deprecated, and is no more */
+	if (lacks_temporary(net, link, prefix))
 		start_temporary(net, link, prefix, preferred_us, valid_us);
 }
 

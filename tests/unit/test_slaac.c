@@ -317,6 +317,49 @@ TEST(temporary_address_is_made_anew_each_day)
 	net_host_close(&h);
 }
 
+/* RFC 4862 5.5.4: one advertisement deprecates, the next one takes it back */
+TEST(temporary_address_that_was_deprecated_still_gets_a_successor)
+{
+	start_with(&private);
+	advertise(PREFIX, UINT32_MAX, UINT32_MAX);
+	net_host_run(&h, 3 * S);
+	advertise(PREFIX, UINT32_MAX, 0);
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 0).state, TOW_ADDR_DEPRECATED);
+	advertise(PREFIX, UINT32_MAX, UINT32_MAX);
+	CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 0).state, TOW_ADDR_PREFERRED);
+	net_host_run(&h, nth(TOW_ADDR_TEMPORARY, 0).preferred_us - 6 * S);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 1);
+	net_host_run(&h, 6 * S);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 2);
+	CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 1).state, TOW_ADDR_PREFERRED);
+	net_host_close(&h);
+}
+
+/* The same a day later, and for a prefix that was deprecated to begin with */
+TEST(prefix_that_is_preferred_again_has_a_temporary_address)
+{
+	start_with(&private);
+	advertise(PREFIX, UINT32_MAX, 0);
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 0);
+	advertise(PREFIX, UINT32_MAX, UINT32_MAX);
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 0).state, TOW_ADDR_PREFERRED);
+	advertise(PREFIX, UINT32_MAX, 0);
+	net_host_run(&h, 25 * HOUR);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 1);
+	for (unsigned i = 0; i < 3; i++) {
+		advertise(PREFIX, UINT32_MAX, UINT32_MAX);
+		net_host_run(&h, 3 * S);
+		CHECK_EQ(count(TOW_ADDR_TEMPORARY), 2);
+		CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 1).state, TOW_ADDR_PREFERRED);
+		advertise(PREFIX, UINT32_MAX, 0);
+		net_host_run(&h, HOUR);
+	}
+	net_host_close(&h);
+}
+
 /* RFC 8981 3.4: the prefix's lifetimes bound those of the temporary address */
 TEST(temporary_address_does_not_outlive_its_prefix)
 {
