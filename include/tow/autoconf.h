@@ -26,7 +26,8 @@ struct tow_stack;
  * have changed a TOW_EVENT_ADDRESS says so, and tow_addr_list() says how.
  *
  * How many there can be is addr_max, router_max and prefix_max of struct
- * tow_config; what is beyond that is ignored, and counted.
+ * tow_config; what is beyond that is ignored, and counted. Addresses of
+ * advertised prefixes, temporary ones too, take half of the room at most.
  */
 enum tow_addr_state {
 	TOW_ADDR_TENTATIVE = 1, /* being checked: not ours yet */

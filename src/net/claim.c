@@ -81,6 +81,26 @@ static uint32_t count_checking(const struct net *net)
 	return count;
 }
 
+static bool is_advertised(uint8_t origin)
+{
+	return origin == TOW_ADDR_STABLE || origin == TOW_ADDR_TEMPORARY;
+}
+
+/*
+ * Routers, or who plays one, get half of the table: what the program gives and
+ * what a DHCP server leases finds the other half.
+ */
+static bool is_half_advertised(const struct net *net)
+{
+	const struct net_auto *a = &net->private->automatic;
+	uint32_t i, count = 0;
+
+	for (i = 0; i < a->claim_max; i++)
+		count += a->claims[i].state != CLAIM_FREE &&
+			 is_advertised(a->claims[i].origin);
+	return count >= net->addr_max / 2;
+}
+
 static void forget(struct net *net, struct claim *c)
 {
 	struct net_addr *own = addr_of(net, c->link, &c->addr);
@@ -164,6 +184,8 @@ int claim_start(struct net *net, unsigned link, const struct claim_wish *wish)
 	if (!c || net->addr_count + count_checking(net) +
 				  (net->link_max - net->link_count) >=
 			  net->addr_max)
+		return TOW_ENOBUFS;
+	if (is_advertised(wish->origin) && is_half_advertised(net))
 		return TOW_ENOBUFS;
 	*c = (struct claim){
 		.addr = wish->addr,

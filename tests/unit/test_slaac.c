@@ -398,6 +398,34 @@ TEST(temporary_address_that_is_taken_is_tried_a_few_times)
 	net_host_close(&h);
 }
 
+/*
+ * ARP/ND poisoning and floods, DAD denial: more prefixes than there is room
+ * for leave half of it to the program and to DHCP.
+ */
+TEST(advertised_prefixes_take_half_of_the_addresses)
+{
+	struct tow_addr claimed = address("2001:db8::77");
+	struct tow_addr leased = address("10.0.0.50");
+	struct tow_addr given = address("10.0.0.51");
+	char name[40];
+
+	start_with(&private);
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "2001:db8:%x::", 0x100 + i);
+		advertise(name, 7 * 86400, 86400);
+	}
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(count(TOW_ADDR_STABLE) + count(TOW_ADDR_TEMPORARY),
+		 h.net.addr_max / 2);
+	CHECK_GT(h.net.stats.counters[TOW_COUNTER_ROUTER_FULL], 0);
+	CHECK_EQ(net_addr_claim(&h.net, 0, &claimed, 64), 0);
+	CHECK_EQ(net_addr_remove(&h.net, 0, &claimed), 0);
+	CHECK_EQ(net_addr_lease(&h.net, 0, &leased, 24, 100000 * S), 0);
+	CHECK_EQ(net_addr_remove(&h.net, 0, &leased), 0);
+	CHECK_EQ(net_addr_add(&h.net, 0, &given, 24), 0);
+	net_host_close(&h);
+}
+
 static void give(const char *text, unsigned bits)
 {
 	struct tow_addr addr = address(text);
