@@ -6,7 +6,8 @@
  *
  * Queries are believed from this link only, as far as that can be told: they
  * carry the Router Alert option, which routers do not forward unseen (RFC 3376
- * 9.1), but for those of version 1, which had none.
+ * 9.1). Those of version 1 had none, but they go to all hosts with a TTL of 1
+ * (RFC 1112 I), and no router forwards that.
  */
 #include "base/csum.h"
 #include "net/group.h"
@@ -109,7 +110,10 @@ static bool read_query(const struct net_packet *packet,
 static bool is_credible(const struct net_packet *packet,
 			const struct group_query *query)
 {
-	if (query->version > 1 && !has_alert(packet))
+	if (query->version == 1)
+		return ip4_is_all_hosts(&packet->dst) &&
+		       packet->ttl == IGMP_HOP_LIMIT;
+	if (!has_alert(packet))
 		return false;
 	return !net_is_any(&query->group) || !packet->group ||
 	       ip4_is_all_hosts(&packet->dst);

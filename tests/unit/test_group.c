@@ -584,6 +584,29 @@ TEST(older_routers_are_spoken_to_in_their_version)
 	}
 }
 
+/* RFC 1112 I: to all hosts, with a TTL of 1; else it may be from afar */
+TEST(query_of_igmp_version_1_is_believed_to_all_hosts_only)
+{
+	const char *const dsts[] = { ours[0], groups[0] };
+
+	open_all();
+	join(udp, 0);
+	stack_host_run(&s, 3000000);
+	for (unsigned i = 0; i < 2; i++) {
+		make_query(0, "::", 1, "", dsts[i]);
+		stack_host_receive(&s, &f);
+		CHECK_EQ(stack_host_drops(&s, TOW_DROP_GROUP_BAD), i + 1);
+	}
+	make_query(0, "::", 1, "", everybody[0]);
+	frame_ip(&f)[8] = 2;
+	frame_sum_ip(&f);
+	stack_host_receive(&s, &f);
+	CHECK_EQ(stack_host_drops(&s, TOW_DROP_GROUP_BAD), 3);
+	leave(udp, 0); /* is still told as in version 3 */
+	CHECK_TEXT(told(0), "TO_IN() TO_IN()");
+	close_all();
+}
+
 TEST(igmp_version_1_has_no_leave)
 {
 	open_all();
