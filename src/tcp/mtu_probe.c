@@ -179,6 +179,18 @@ static void fail(struct tow_tcp *t, uint32_t high)
 	t->mtu.probe = 0;
 }
 
+/*
+ * RFC 4821 7.6.4: a record goes again, in smaller packets. If the probe's data
+ * is in it, its ACK proves nothing about the probe's size any more; nor did its
+ * loss, or mtu_probe_lost() would have said so before.
+ */
+void mtu_probe_resent(struct tow_tcp *t, const struct sent *s)
+{
+	if (t->mtu.probe && seq_before(s->seq, t->mtu.probe_end) &&
+	    seq_after(sent_end(s), t->mtu.probe_seq))
+		t->mtu.probe = 0;
+}
+
 /* SND.UNA moved while a probe was out. */
 void mtu_on_ack(struct tow_tcp *t)
 {

@@ -477,6 +477,7 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 
 	if (!buf)
 		return false;
+	mtu_probe_resent(t, s);
 	data = MIN(s->bytes - (fin ? 1 : 0), segment_bytes_max(t, per_packet));
 	data = MIN(data, bytes_max);
 	if (t->send.records)

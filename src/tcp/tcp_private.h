@@ -703,6 +703,7 @@ uint32_t mtu_probe_bytes(struct tow_tcp *t, uint64_t queued, uint32_t window,
 void mtu_probe_sent(struct tow_tcp *t, const struct sent *s);
 void mtu_on_ack(struct tow_tcp *t);
 bool mtu_probe_lost(struct tow_tcp *t);
+void mtu_probe_resent(struct tow_tcp *t, const struct sent *s);
 bool mtu_probe_refused(struct tow_tcp *t, struct seq seq, uint32_t mtu);
 void mtu_on_timeout(struct tow_tcp *t);
 

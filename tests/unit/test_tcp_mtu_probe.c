@@ -137,6 +137,32 @@ TCP_TEST(lost_probe_is_no_congestion)
 	CHECK_EQ(info_of(r).mss, base_mss(r));
 }
 
+/* RFC 4821 7.6.4: lost beside another, its data goes again in pieces; that they
+ * arrive proves nothing about its size */
+TCP_TEST(probe_that_is_lost_with_others_proves_nothing)
+{
+	struct hole h = { .most = base_mss(r), .una = 1 };
+	const struct segment *s;
+
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_MTU_PROBE, 2), 0);
+	open_wide(r);
+	CHECK_EQ(app_lend(r, 2000000, 1, 0), 0);
+	/* the last one before the probe never gets an ACK */
+	while ((s = next(r))->bytes && s->bytes <= base_mss(r)) {
+		h.una = s->seq;
+		inject(r, .flags = ACK, .seq = 1, .ack = h.una);
+	}
+	CHECK_GT(s->bytes, base_mss(r));
+	run(r, &h, 200);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 1u);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_MTU_RAISED), 0u);
+	CHECK_EQ(info_of(r).mss, base_mss(r));
+	run(r, &h, 20000);
+	CHECK_EQ(loan_status(r, 1), 0);
+	CHECK_EQ(info_of(r).mss, base_mss(r));
+}
+
 /* RFC 1191 6.3, RFC 8201 4: after ten minutes larger ones are tried again */
 TCP_TEST(path_is_tried_larger_again_after_ten_minutes)
 {
