@@ -57,13 +57,17 @@ void user_timeout_heard(struct tow_tcp *t, const struct wire_tcp *seg)
 		t->user_timeout = seg->user_timeout;
 }
 
-/* 0: none, the number of retransmissions decides. */
+/*
+ * 0: none, the number of retransmissions decides. Before the handshake is
+ * complete the peer may be anybody, and is not heeded (RFC 5482 6).
+ */
 uint64_t user_timeout_us(const struct tow_tcp *t)
 {
 	uint64_t own_us = t->set.user_timeout_ms * 1000ull;
 	uint64_t both_s;
 
-	if (!t->user_timeout || !t->set.user_timeout_tell)
+	if (!t->user_timeout || !t->set.user_timeout_tell ||
+	    !tcp_synchronized(t))
 		return own_us;
 	both_s = MAX(decode_s(t->user_timeout), L_LIMIT_S);
 	both_s = MIN(MAX(both_s, own_us / 1000000), U_LIMIT_S);

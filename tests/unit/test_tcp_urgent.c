@@ -315,6 +315,18 @@ TCP_TEST(user_timeout_of_the_peer_counts_within_limits)
 	}
 }
 
+/* RFC 5482 6: a SYN may be forged, and holds its place no longer for it */
+TCP_TEST(user_timeout_on_a_syn_does_not_keep_it_half_open)
+{
+	listen_here(r, 4);
+	tow_listener_set(r->listener, TOW_TCP_USER_TIMEOUT_TELL, 1);
+	inject(r, .flags = SYN, .options = uto_max, .option_bytes = 4);
+	advance_ms(r, 200000);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_TIMEOUTS), 1u);
+	CHECK(next(r)->flags & SYN);
+	forget(r);
+}
+
 /* RFC 5482 3: nobody's option counts where the program did not ask for it */
 TCP_TEST(user_timeout_of_the_peer_is_ignored_by_default)
 {
