@@ -41,13 +41,19 @@ bool user_timeout_is_told(const struct tow_tcp *t)
 	return t->set.user_timeout_tell && t->set.user_timeout_ms;
 }
 
-/* The program's value goes with this segment, if it is to be told. */
+/*
+ * The program's value goes with this segment, if it is to be told and the other
+ * options leave room for it: timestamps and three SACK blocks do not.
+ */
 void user_timeout_tell(struct tow_tcp *t, struct wire_tcp *h)
 {
 	if (!user_timeout_is_told(t))
 		return;
 	h->user_timeout = encode(t->set.user_timeout_ms);
-	t->user_timeout_due = false;
+	if (wire_tcp_length(h) > TCP_HEADER_BYTES + TCP_OPTION_BYTES_MAX)
+		h->user_timeout = 0; /* the next one says it */
+	else
+		t->user_timeout_due = false;
 }
 
 /* An acceptable segment; RFC 5482 2: a value of 0 is to be ignored. */

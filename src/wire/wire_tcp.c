@@ -245,6 +245,7 @@ void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out)
 	uint32_t header_bytes = wire_tcp_length(tcp);
 	uint8_t *p = out + TCP_HEADER_BYTES;
 
+	ASSERT(header_bytes <= TCP_HEADER_BYTES + TCP_OPTION_BYTES_MAX);
 	wire_put16(out, tcp->source_port);
 	wire_put16(out + 2, tcp->destination_port);
 	wire_put32(out + 4, tcp->sequence);

@@ -315,6 +315,33 @@ TCP_TEST(user_timeout_of_the_peer_counts_within_limits)
 	}
 }
 
+/* RFC 9293 3.1: there are 40 bytes for options; SACK and time come first */
+TCP_TEST(user_timeout_waits_where_other_options_leave_no_room)
+{
+	static const uint8_t uto_60_s[] = { 28, 4, 0, 60 };
+
+	r->options.offer.ts = true;
+	r->options.offer.sack_ok = true;
+	handshake_passive(r);
+	r->expects_option = 28;
+	tow_tcp_set(r->tcp, TOW_TCP_USER_TIMEOUT_TELL, 1);
+	for (uint32_t seq = 1001; seq < 7000; seq += 2000)
+		inject(r, .flags = ACK, .seq = seq, .ack = 1, .bytes = FULL);
+	forget(r);
+	tow_tcp_set(r->tcp, TOW_TCP_USER_TIMEOUT_MS, 60000);
+	inject(r, .flags = ACK, .seq = 7001, .ack = 1, .bytes = FULL);
+	CHECK_EQ(peek(r)->sacks, 3u);
+	CHECK(!has_option(peek(r), uto_60_s));
+	CHECK(sends(r, ACK, 1, 1, 0));
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = FULL);
+	CHECK(!has_option(peek(r), uto_60_s));
+	CHECK(sends(r, ACK, 1, 2001, 0));
+	inject(r, .flags = ACK, .seq = 2001, .ack = 1, .bytes = FULL);
+	CHECK_EQ(peek(r)->sacks, 2u);
+	CHECK(has_option(peek(r), uto_60_s));
+	CHECK(sends(r, ACK, 1, 4001, 0));
+}
+
 /* RFC 5482 6: a SYN may be forged, and holds its place no longer for it */
 TCP_TEST(user_timeout_on_a_syn_does_not_keep_it_half_open)
 {
