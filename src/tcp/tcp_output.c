@@ -276,15 +276,15 @@ static struct wire_tcp syn_header(struct tow_tcp *t, bool answers, bool again)
  */
 static void attach_early(struct tow_tcp *t, struct tow_buf *buf, uint32_t most)
 {
-	uint32_t bytes = (uint32_t)MIN(t->send.end - t->send.next, most);
+	uint64_t queued = send_queue_record(t, t->send.cursor, t->send.next);
+	uint32_t bytes = (uint32_t)MIN(queued, most);
 	struct sent *s = bytes ? flight_append(t, bytes, 0) : NULL;
 
 	if (!s)
 		return;
 	s->bytes = send_queue_attach(t, buf, s->loan, s->offset, bytes);
 	t->snd.nxt = sent_end(s); /* what the device gathers */
-	t->send.next += s->bytes;
-	t->send.cursor = send_queue_find(t->send.cursor, t->send.next);
+	send_queue_sent(t, s->bytes);
 	note_data(t);
 }
 

@@ -436,6 +436,42 @@ TCP_TEST(lost_syn_with_data_is_sent_again_without_and_not_tried_for_a_while)
 	CHECK(sends(r, SYN, 0, 0, DATA));
 }
 
+/* tow/tcp.h TOW_TCP_EOR, tow/event.h: a SYN is a segment like the others */
+TCP_TEST(data_on_a_syn_ends_with_its_record_and_its_loan_says_when_it_left)
+{
+	struct tow_span first = { r->stream, 100 };
+	struct tow_span second = { r->stream + 100, DATA - 100 };
+	const struct tow_event *e;
+	uint64_t start;
+
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, 0);
+	tow_tcp_abort(r->tcp);
+	r->tcp = NULL;
+	poll_until_quiet(r);
+	forget(r);
+	r->peer_port++;
+	{
+		struct tow_endpoint remote = { r->peer, r->peer_port, 0 };
+		struct tow_endpoint local = { r->us, r->our_port, 0 };
+
+		CHECK_EQ(tow_tcp_connect(r->stack, &local, &remote, &r->tcp),
+			 0);
+	}
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_FAST_OPEN, 1), 0);
+	CHECK_EQ(tow_tcp_lend(r->tcp, &first, 1, 7, TOW_TCP_EOR), 0);
+	CHECK_EQ(tow_tcp_lend(r->tcp, &second, 1, 8, 0), 0);
+	start = r->now_us;
+	poll_until_quiet(r);
+	CHECK(sends(r, SYN, 0, 0, 100));
+	syn_ack_with(r, &request, 101);
+	CHECK(sends(r, ACK, 101, 1, DATA - 100));
+	CHECK_EQ(loan_status(r, 7), 0);
+	e = event_of(r, TOW_EVENT_LOAN);
+	CHECK_EQ(e->token, 7u);
+	CHECK_EQ(e->sent_us, start);
+}
+
 /* RFC 7413 4.1.3: loans go with a SYN as they do later */
 TCP_TEST(lent_data_goes_with_the_syn)
 {
