@@ -47,9 +47,11 @@ void urgent_expire(struct tow_tcp *t)
 /* The last byte queued is urgent, and all before it. */
 void urgent_send(struct tow_tcp *t)
 {
-	uint64_t unsent = t->send.end - t->send.next;
+	uint32_t unsent = (uint32_t)(t->send.end - t->send.next);
 
-	t->urgent.snd = seq_add(t->snd.nxt, (uint32_t)unsent);
+	if (seq_eq(t->snd.nxt, t->snd.iss))
+		unsent++; /* our SYN goes first, and has a number */
+	t->urgent.snd = seq_add(t->snd.nxt, unsent);
 	t->urgent_sends = true;
 }
 

@@ -96,6 +96,21 @@ TCP_TEST(urgent_byte_that_is_far_ahead_is_pointed_to_as_far_as_can_be)
 	forget(r);
 }
 
+/* RFC 6093 4: the same when it was queued before our SYN took its number */
+TCP_TEST(urgent_data_queued_before_the_syn_is_pointed_behind)
+{
+	struct tow_endpoint local = { r->us, r->our_port, 0 };
+	struct tow_endpoint remote = { r->peer, r->peer_port, 0 };
+
+	CHECK_EQ(tow_tcp_connect(r->stack, &local, &remote, &r->tcp), 0);
+	CHECK_EQ(queue(r, 10, TOW_TCP_URGENT), 10u);
+	poll_until_quiet(r);
+	CHECK(sends(r, SYN, 0, 0, 0));
+	syn_ack_arrives(r);
+	CHECK_EQ(peek(r)->urgent, 10u);
+	CHECK(sends(r, ACK | URG, 1, 1, 10));
+}
+
 /* MSG_EOR: no segment has bytes of two records, not even sent again */
 TCP_TEST(records_do_not_share_segments)
 {
