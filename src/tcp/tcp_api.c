@@ -547,11 +547,11 @@ void tow_tcp_close(struct tow_tcp *t)
 	table_free_ledger(t);
 	if (!t->send.finished)
 		finish_sending(t);
-	if (t->set.linger_s > 0 && t->state != TOW_TCP_TIME_WAIT)
+	if (t->state == TOW_TCP_FIN_WAIT_2)
+		tcp_await_fin(t); /* all has arrived: nothing to linger for */
+	else if (t->set.linger_s > 0 && t->state != TOW_TCP_TIME_WAIT)
 		timer_set(t, TIMER_LIFE,
 			  tcp_now(t) + (uint64_t)t->set.linger_s * 1000000);
-	else if (t->state == TOW_TCP_FIN_WAIT_2)
-		tcp_await_fin(t);
 	if (!tcp_owes_tokens(t))
 		list_remove(&t->ready);
 	if (t->state != TOW_TCP_TIME_WAIT && t->state != TOW_TCP_FIN_WAIT_2)

@@ -650,6 +650,23 @@ TCP_TEST(close_with_linger_ends_in_peace_when_acknowledged)
 	CHECK(sends_nothing(r));
 }
 
+/* RFC 9293 3.9.1: what waits for the peer's FIN alone has nothing to linger
+ * for, and waits as long as others */
+TCP_TEST(close_in_fin_wait_2_does_not_linger)
+{
+	handshake_passive(r);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_LINGER_S, 1000), 0);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	ack(r, 1, 2);
+	CHECK_EQ(state_of(r), TOW_TCP_FIN_WAIT_2);
+	app_close(r);
+	forget(r);
+	advance_ms(r, 61000);
+	inject(r, .flags = FIN | ACK, .seq = 1, .ack = 2);
+	CHECK(sends_reset(r, 2));
+}
+
 /* RFC 9293 3.6: shutting down the sending side reads on */
 TCP_TEST(shutdown_with_unread_bytes_is_a_fin)
 {
