@@ -824,17 +824,19 @@ static void bbr_on_ack(struct tow_tcp *t, uint32_t rtt_us)
 }
 
 /* OnEnterFastRecovery(), OnEnterRTO(): the window is not halved. */
-static uint32_t bbr_threshold(struct tow_tcp *t)
+static uint32_t bbr_threshold(struct tow_tcp *t, uint32_t flight_bytes)
 {
 	struct bbr *b = bbr_of(t);
 
+	(void)flight_bytes;
 	save_state_upon_loss(b);
 	b->in_recovery = true;
 	return MAX(b->cwnd, min_pipe_cwnd(t));
 }
 
-static uint32_t bbr_on_ecn(struct tow_tcp *t)
+static uint32_t bbr_on_ecn(struct tow_tcp *t, uint32_t flight_bytes)
 {
+	(void)flight_bytes;
 	note_loss(t);
 	return t->cc.cwnd;
 }

@@ -100,9 +100,9 @@ void congestion_after_idle(struct tow_tcp *t)
  * or less (RFC 8511), but there is nothing to repair. The caller sees to it
  * that this is done once for a window of data.
  */
-void congestion_on_ecn(struct tow_tcp *t)
+void congestion_on_ecn(struct tow_tcp *t, uint32_t flight_bytes)
 {
-	t->cc.ssthresh = congestion_ops(t)->on_ecn(t);
+	t->cc.ssthresh = congestion_ops(t)->on_ecn(t, flight_bytes);
 	t->cc.cwnd = MIN(t->cc.cwnd, t->cc.ssthresh);
 }
 
@@ -136,24 +136,25 @@ static void newreno_acked(struct tow_tcp *t, uint32_t acked_bytes)
 	}
 }
 
-static uint32_t reduce(struct tow_tcp *t, uint32_t percent)
+static uint32_t reduce(struct tow_tcp *t, uint32_t flight_bytes,
+		       uint32_t percent)
 {
-	uint64_t reduced = (uint64_t)tcp_in_flight(t) * percent / 100;
+	uint64_t reduced = (uint64_t)flight_bytes * percent / 100;
 
 	t->cc.bytes_acked = 0;
 	return MAX((uint32_t)reduced, 2u * t->snd.mss);
 }
 
 /* RFC 5681 3.1, equation (4) */
-static uint32_t newreno_threshold(struct tow_tcp *t)
+static uint32_t newreno_threshold(struct tow_tcp *t, uint32_t flight_bytes)
 {
-	return reduce(t, 50);
+	return reduce(t, flight_bytes, 50);
 }
 
 /* RFC 8511 3.1 */
-static uint32_t newreno_on_ecn(struct tow_tcp *t)
+static uint32_t newreno_on_ecn(struct tow_tcp *t, uint32_t flight_bytes)
 {
-	return reduce(t, 80);
+	return reduce(t, flight_bytes, 80);
 }
 
 static void newreno_undo(struct tow_tcp *t)

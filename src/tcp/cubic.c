@@ -138,10 +138,11 @@ static void cubic_acked(struct tow_tcp *t, uint32_t acked_bytes)
 }
 
 /* 4.6 and 4.7: multiplicative decrease, fast convergence. */
-static uint32_t reduce(struct tow_tcp *t, uint32_t percent)
+static uint32_t reduce(struct tow_tcp *t, uint32_t flight_bytes,
+		       uint32_t percent)
 {
 	struct congestion *cc = &t->cc;
-	uint32_t window = MIN(cc->cwnd, MAX(tcp_in_flight(t), t->snd.mss));
+	uint32_t window = MIN(cc->cwnd, MAX(flight_bytes, t->snd.mss));
 	uint64_t reduced = (uint64_t)window * percent / 100;
 
 	if (hystart_is_on(t))
@@ -156,14 +157,14 @@ static uint32_t reduce(struct tow_tcp *t, uint32_t percent)
 	return MAX((uint32_t)reduced, 2u * t->snd.mss);
 }
 
-static uint32_t cubic_threshold(struct tow_tcp *t)
+static uint32_t cubic_threshold(struct tow_tcp *t, uint32_t flight_bytes)
 {
-	return reduce(t, BETA_PERCENT);
+	return reduce(t, flight_bytes, BETA_PERCENT);
 }
 
-static uint32_t cubic_on_ecn(struct tow_tcp *t)
+static uint32_t cubic_on_ecn(struct tow_tcp *t, uint32_t flight_bytes)
 {
-	return reduce(t, BETA_ECN_PERCENT);
+	return reduce(t, flight_bytes, BETA_ECN_PERCENT);
 }
 
 /*

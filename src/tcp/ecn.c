@@ -162,11 +162,11 @@ void ecn_on_payload(struct tow_tcp *t, const struct wire_tcp *seg,
 /* -------------------------------------------------------------- as a sender */
 
 /* At most once in a round trip; a loss in the same one did it already. */
-static void react(struct tow_tcp *t)
+static void react(struct tow_tcp *t, const struct ack_news *news)
 {
 	t->ecn.reacted = t->snd.nxt;
 	if (t->recovery.state == RECOVERY_NONE)
-		congestion_on_ecn(t);
+		congestion_on_ecn(t, tcp_flight_before(t, news));
 }
 
 /*
@@ -174,26 +174,26 @@ static void react(struct tow_tcp *t)
  * The count may have gone round when it is for more than seven packets; that
  * there were marks at all is what we react to.
  */
-static void on_ace(struct tow_tcp *t, const struct wire_tcp *seg, bool news)
+static void on_ace(struct tow_tcp *t, const struct wire_tcp *seg,
+		   const struct ack_news *news)
 {
 	struct ecn *e = &t->ecn;
 	uint8_t more = (uint8_t)((ace_of(seg) - e->ace) & ACE_BITS);
+	bool is_new = news->acked_bytes || news->sacked_bytes;
 
-	if (e->skip_ack || e->deaf || !news || !more) {
+	if (e->skip_ack || e->deaf || !is_new || !more) {
 		e->skip_ack = false;
 		return;
 	}
 	e->ace = (e->ace + more) & ACE_BITS;
 	e->marks_out += more;
 	if (seq_after(seq_of(seg->acknowledgement), e->reacted))
-		react(t);
+		react(t, news);
 }
 
-/*
- * An acceptable acknowledgement, after it was entered: RFC 3168 6.1.2.
- * @news: it acknowledged something new
- */
-void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg, bool news)
+/* An acceptable acknowledgement, after it was entered: RFC 3168 6.1.2. */
+void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
+		const struct ack_news *news)
 {
 	struct ecn *e = &t->ecn;
 
@@ -208,7 +208,7 @@ void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg, bool news)
 		return;
 	e->marks_out++;
 	e->say_cwr = true;
-	react(t);
+	react(t, news);
 }
 
 /* The count; or in the first ACK of a client, what its SYN-ACK looked like. */

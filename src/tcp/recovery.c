@@ -72,7 +72,8 @@ static void enter_fast(struct tow_tcp *t, const struct ack_news *news)
 	tlp_reset(t);
 	r->state = RECOVERY_FAST;
 	r->point = t->snd.nxt;
-	t->cc.ssthresh = congestion_ops(t)->threshold(t);
+	t->cc.ssthresh =
+		congestion_ops(t)->threshold(t, tcp_flight_before(t, news));
 	if (!t->sack)
 		mark_first_lost(t);
 	prr_begin(t, news);
@@ -260,7 +261,8 @@ void recovery_on_timeout(struct tow_tcp *t)
 		undo_prepare(t);
 	/* Only the first timeout of a series says something about the path. */
 	if (r->state != RECOVERY_LOSS)
-		t->cc.ssthresh = congestion_ops(t)->threshold(t);
+		t->cc.ssthresh =
+			congestion_ops(t)->threshold(t, tcp_in_flight(t));
 	frto_begin(t, r->backoffs > 0);
 	tlp_reset(t);
 	timer_clear(t, TIMER_LOSS);

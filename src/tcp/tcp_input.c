@@ -296,7 +296,7 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		advance(t, seg, &news);
 	if (t->state == TOW_TCP_CLOSED)
 		return; /* of our FIN: the record may be free already */
-	ecn_on_ack(t, seg, news.acked_bytes || news.sacked_bytes);
+	ecn_on_ack(t, seg, &news);
 	news.delivered_bytes =
 		news.acked_bytes + t->flight.sacked_bytes - sacked_bytes;
 	if (tcp_in_flight(t) == 0 && t->send.next == t->send.end)

@@ -433,10 +433,13 @@ struct congestion_ops {
 	void (*acked)(struct tow_tcp *t, uint32_t acked_bytes);
 	/* Until now it was not the window that limited; NULL: no matter. */
 	void (*paused)(struct tow_tcp *t);
-	/* The slow start threshold after a loss, in bytes. */
-	uint32_t (*threshold)(struct tow_tcp *t);
+	/*
+	 * The slow start threshold after a loss, in bytes.
+	 * @flight_bytes: in flight before the ACK that tells: RFC 5681 3.1
+	 */
+	uint32_t (*threshold)(struct tow_tcp *t, uint32_t flight_bytes);
 	/* The same after a congestion experienced mark: RFC 8511. */
-	uint32_t (*on_ecn)(struct tow_tcp *t);
+	uint32_t (*on_ecn)(struct tow_tcp *t, uint32_t flight_bytes);
 	/* The last threshold() was wrong, there was no loss. */
 	void (*undo)(struct tow_tcp *t);
 	/* The connection was idle, or timed out: forget what grew. */
@@ -493,7 +496,7 @@ void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes,
 		       uint32_t rtt_us);
 void congestion_paused(struct tow_tcp *t);
 void congestion_after_idle(struct tow_tcp *t);
-void congestion_on_ecn(struct tow_tcp *t);
+void congestion_on_ecn(struct tow_tcp *t, uint32_t flight_bytes);
 void congestion_undo(struct tow_tcp *t, uint32_t cwnd, uint32_t ssthresh);
 
 /* ecn.c */
@@ -518,7 +521,8 @@ void ecn_learn_ack(struct tow_tcp *t, const struct wire_tcp *seg);
 void ecn_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg);
 void ecn_on_payload(struct tow_tcp *t, const struct wire_tcp *seg,
 		    uint32_t packets);
-void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg, bool news);
+void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
+		const struct ack_news *news);
 void ecn_mark(struct tow_tcp *t, struct wire_tcp *h, bool fresh);
 
 /*
@@ -1175,6 +1179,13 @@ static inline void mtu_note_acked(struct tow_tcp *t, uint32_t bytes)
 static inline uint32_t tcp_in_flight(const struct tow_tcp *t)
 {
 	return (uint32_t)seq_diff(t->snd.nxt, t->snd.una);
+}
+
+/* What was in flight when an ACK came: FlightSize of RFC 5681 2. */
+static inline uint32_t tcp_flight_before(const struct tow_tcp *t,
+					 const struct ack_news *news)
+{
+	return tcp_in_flight(t) + news->acked_bytes;
 }
 
 #endif

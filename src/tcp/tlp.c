@@ -101,9 +101,10 @@ void tlp_on_timeout(struct tow_tcp *t)
 }
 
 /* The probe was the repair of a loss: what recovery would have done. */
-static void react_to_loss(struct tow_tcp *t)
+static void react_to_loss(struct tow_tcp *t, const struct ack_news *news)
 {
-	t->cc.ssthresh = congestion_ops(t)->threshold(t);
+	t->cc.ssthresh =
+		congestion_ops(t)->threshold(t, tcp_flight_before(t, news));
 	t->cc.cwnd = MIN(t->cc.cwnd, t->cc.ssthresh);
 }
 
@@ -130,7 +131,7 @@ void tlp_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		p->out = false;
 	} else if (seq_after(seq_of(seg->acknowledgement), end)) {
 		p->out = false; /* only one of the two did */
-		react_to_loss(t);
+		react_to_loss(t, news);
 	} else if (news->repeats && seg->sack_count == 0) {
 		p->out = false; /* both did, and the peer has no D-SACK */
 	}

@@ -36,7 +36,8 @@ static void begin(struct bench *b, enum tow_tcp_congestion which,
 
 static void lose(struct bench *b)
 {
-	b->t.cc.ssthresh = congestion_ops(&b->t)->threshold(&b->t);
+	b->t.cc.ssthresh =
+		congestion_ops(&b->t)->threshold(&b->t, tcp_in_flight(&b->t));
 	b->t.cc.cwnd = b->t.cc.ssthresh;
 }
 
@@ -287,14 +288,14 @@ TEST(mark_reduces_the_window_by_less_than_a_loss)
 	struct bench b;
 
 	begin(&b, TOW_TCP_NEWRENO, 100);
-	congestion_on_ecn(&b.t);
+	congestion_on_ecn(&b.t, tcp_in_flight(&b.t));
 	CHECK_EQ(b.t.cc.cwnd, 80 * MSS);
 	CHECK_EQ(b.t.cc.ssthresh, 80 * MSS);
 	begin(&b, TOW_TCP_NEWRENO, 100);
 	lose(&b);
 	CHECK_EQ(b.t.cc.cwnd, 50 * MSS);
 	begin(&b, TOW_TCP_CUBIC, 100);
-	congestion_on_ecn(&b.t);
+	congestion_on_ecn(&b.t, tcp_in_flight(&b.t));
 	CHECK_EQ(b.t.cc.cwnd, 85 * MSS);
 	CHECK_EQ(b.t.cc.ssthresh, 85 * MSS);
 	begin(&b, TOW_TCP_CUBIC, 100);

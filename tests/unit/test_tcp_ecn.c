@@ -174,6 +174,19 @@ TCP_TEST(marks_on_bare_acks_and_outside_the_window_are_ignored)
 	CHECK_EQ(info_of(r).ecn_marks_in, 0u);
 }
 
+/* RFC 3168 6.1.2, RFC 8511 3.1: of what was in flight before the ACK */
+TCP_TEST(echo_with_the_last_ack_of_a_flight_reduces_the_window_as_any_other)
+{
+	accept_with_ecn(r);
+	CHECK_EQ(app_lend(r, 10 * FULL, 1, 0), 0);
+	CHECK_EQ(bytes_sent(r), 10 * FULL);
+	inject(r, .flags = ACK | ECE, .seq = 1, .ack = 1 + 10 * FULL);
+	CHECK_EQ(info_of(r).ecn_marks_out, 1u);
+	CHECK_EQ(info_of(r).ssthresh_bytes, 8500u);
+	CHECK_GE(info_of(r).cwnd_bytes, 8500u);
+	CHECK_LT(info_of(r).cwnd_bytes, 10 * FULL);
+}
+
 /* RFC 3168 6.1.2: as for a loss, once in a round trip; CWR on new data */
 TCP_TEST(echo_reduces_the_window_once_in_a_round_trip)
 {

@@ -148,6 +148,18 @@ TCP_TEST(probe_that_repaired_a_loss_reduces_the_window)
 	CHECK_LE(info_of(r).cwnd_bytes, 10 * FULL);
 }
 
+/* RFC 8985 7.4.2: one reduction, of what was in flight before the ACK */
+TCP_TEST(probe_that_repaired_a_loss_reduces_the_window_no_more_than_once)
+{
+	probe_the_last(r);
+	ack(r, AT(10));
+	CHECK_EQ(app_lend(r, 10 * FULL, 2, 0), 0);
+	advance_ms(r, RTT_MS);
+	ack(r, AT(20)); /* nothing is in flight any more */
+	CHECK_EQ(info_of(r).ssthresh_bytes, 7 * FULL);
+	CHECK_EQ(info_of(r).cwnd_bytes, 7 * FULL);
+}
+
 /* RFC 8985 7.4.2, case 1: both arrived, and the D-SACK says so */
 TCP_TEST(probe_that_came_twice_reduces_nothing)
 {
