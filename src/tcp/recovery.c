@@ -43,7 +43,7 @@ void recovery_sent(struct tow_tcp *t, uint32_t bytes, bool again)
 {
 	if (t->recovery.state == RECOVERY_FAST)
 		t->recovery.prr.out += bytes;
-	if (again && t->recovery.state != RECOVERY_NONE)
+	if (again && t->recovery.may_undo)
 		undo_note_resent(t, bytes);
 }
 

@@ -30,6 +30,7 @@ void undo_prepare(struct tow_tcp *t)
 	t->recovery.may_undo = true;
 }
 
+/* Also after the recovery: a D-SACK may come for that, too. */
 void undo_note_resent(struct tow_tcp *t, uint32_t bytes)
 {
 	if (!t->recovery.resent)

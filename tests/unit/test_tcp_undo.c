@@ -88,6 +88,26 @@ TCP_TEST(dsack_after_a_recovery_undoes_it)
 	CHECK_GE(info_of(r).cwnd_bytes, 10 * FULL);
 }
 
+/* RFC 3708 3: nor of a tail probe that was sent since, as needless as it was */
+TCP_TEST(dsack_of_a_probe_after_a_recovery_does_not_undo_it)
+{
+	uint32_t first_ts;
+
+	begin_recovery(r, 10, &first_ts);
+	advance_ms(r, RTT_MS);
+	ack(r, AT(10)); /* what was lost really was */
+	app_send(r, FULL, 0);
+	forget(r);
+	CHECK_NE(advance_to_segment(r, 10000000), UINT64_MAX);
+	CHECK(sends(r, ACK, AT(10), 1, FULL));
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_TAIL_PROBES), 1u);
+	ack(r, AT(11));
+	inject(r, .flags = ACK, .seq = 1, .ack = AT(11), .sacks = 1,
+	       .sack = { { AT(10), AT(11) } });
+	CHECK_EQ(undone(r), 0u);
+	CHECK_EQ(info_of(r).ssthresh_bytes, 7 * FULL);
+}
+
 /* RFC 3708 3: of one of two does not do */
 TCP_TEST(dsack_of_a_part_undoes_nothing)
 {
