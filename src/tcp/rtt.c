@@ -4,7 +4,9 @@
  *
  * Samples come from segments that were sent once only (Karn's algorithm), in
  * microseconds; the clock granularity G of the RFC is far below the minimum of
- * the timeout and drops out.
+ * the timeout and drops out. What was sent again is measured by the timestamp
+ * it echoes, in milliseconds: that is no more than an upper bound of a shorter
+ * round trip, so it never lowers the minimum.
  */
 #include "tcp/tcp_private.h"
 
@@ -33,6 +35,12 @@ void rtt_sample(struct rtt *rtt, uint64_t us)
 	rtt->rto_us = rtt->srtt_us + 4 * rtt->rttvar_us;
 	rtt->rto_us = MAX(rtt->rto_us, TCP_RTO_MIN_US);
 	rtt->rto_us = MIN(rtt->rto_us, TCP_RTO_MAX_US);
+}
+
+/* RFC 7323 4.1: by an echo, in ticks of a millisecond that may have begun. */
+void rtt_sample_echo(struct rtt *rtt, uint32_t ticks)
+{
+	rtt_sample(rtt, MAX(MAX(ticks, 1) * 1000ull, rtt->min_us));
 }
 
 /* 5.5: doubled for each expiry in a row. */

@@ -216,7 +216,7 @@ static void measure(struct tow_tcp *t, const struct wire_tcp *seg,
 		rtt_sample(&t->rtt, tcp_now(t) - news->rtt_sent_us);
 	else if (news->has_echo && !news->dsack &&
 		 ticks <= TCP_RTO_MAX_US / 1000)
-		rtt_sample(&t->rtt, ticks * 1000ull);
+		rtt_sample_echo(&t->rtt, ticks);
 	else
 		return;
 	t->tlp.stale = false;

@@ -642,6 +642,7 @@ struct rtt {
 
 void rtt_init(struct rtt *rtt);
 void rtt_sample(struct rtt *rtt, uint64_t us);
+void rtt_sample_echo(struct rtt *rtt, uint32_t ticks);
 uint32_t rtt_backed_off(const struct tow_tcp *t);
 
 /* ---------------------------------------------------- what holds us up */

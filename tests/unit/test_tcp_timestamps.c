@@ -189,6 +189,31 @@ TCP_TEST(unacceptable_segments_do_not_move_ts_recent)
 }
 
 /*
+ * RFC 7323 4.1: an echo counts milliseconds. On a path of less it says 0, which
+ * is no round trip; the shortest is known better.
+ */
+TCP_TEST(echo_in_the_same_millisecond_does_not_shorten_the_shortest_round_trip)
+{
+	uint32_t shortest;
+
+	handshake_passive(r);
+	app_send(r, 10, 0);
+	advance_us(r, 300);
+	inject(r, .flags = ACK, .seq = 1, .ack = 11);
+	shortest = info_of(r).min_rtt_us;
+	CHECK_GE(shortest, 300u);
+	CHECK_LE(shortest, 400u);
+	app_send(r, 10, 0);
+	forget(r);
+	CHECK_NE(advance_to_segment(r, 10000000), UINT64_MAX);
+	inject(r, .flags = ACK, .seq = 1, .ack = 21, .ts = true,
+	       .tsval = now_ts(r), .tsecr = last(r).tsval);
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
+	CHECK_EQ(info_of(r).in_flight_bytes, 0u);
+	CHECK_EQ(info_of(r).min_rtt_us, shortest);
+}
+
+/*
  * RFC 6298 3: a sample of a segment sent twice is right only by the echo. With
  * the first one's, the round trip was a second; or there is no sample.
  */
