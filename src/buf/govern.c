@@ -135,6 +135,16 @@ void borrower_leave(struct borrower *b)
 	list_remove(&b->waiting);
 }
 
+/* As costs are counted: buffers, and the chunks that belong to them. */
+static uint64_t refuge_used(const struct tow_owner *o)
+{
+	const struct tow_pool *pool = &o->refuge;
+	uint64_t chunks = pool->chunks_total - pool->chunks_left;
+	uint64_t bufs = pool->bufs_total - pool->bufs_left;
+
+	return (chunks << pool->chunk_shift) + bufs * sizeof(struct tow_buf);
+}
+
 uint64_t borrower_others(const struct borrower *b)
 {
 	const struct tow_owner *o = b->owner;
@@ -144,10 +154,7 @@ uint64_t borrower_others(const struct borrower *b)
 		return 0;
 	held = o->held - windowed(b);
 	if (o->has_refuge) /* UDP's are among them: no more than an estimate */
-		moved = ((uint64_t)(o->refuge.chunks_total -
-				    o->refuge.chunks_left)
-			 << o->refuge.chunk_shift) -
-			b->moved;
+		moved = refuge_used(o) - b->moved;
 	return held > moved ? held - moved : 0;
 }
 

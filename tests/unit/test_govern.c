@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Relief of a pool that is short, with more borrowers than get a turn in one
- * poll. What is done for each through packets is in test_owner.c.
+ * poll; and what an owner's members hold together. What is done for each
+ * through packets is in test_owner.c.
  */
 #include <stdlib.h>
 #include "buf/govern.h"
@@ -37,6 +38,12 @@ static const struct borrower_ops ops = {
 	.relieve = relieve,
 };
 
+static const struct borrower_ops window_ops = {
+	.held = held,
+	.relieve = relieve,
+	.has_window = true,
+};
+
 static void *open_pool(struct tow_pool *p, uint32_t n)
 {
 	size_t bytes = pool_need(n, n, CHUNK);
@@ -46,6 +53,18 @@ static void *open_pool(struct tow_pool *p, uint32_t n)
 	CHECK(memory);
 	pool_init(p, memory, n, n, CHUNK, &empty);
 	return memory;
+}
+
+static void open_owner(struct tow_owner *owner)
+{
+	*owner = (struct tow_owner){
+		.govern = &govern,
+		.has_refuge = true,
+		.open = true,
+	};
+	list_init(&owner->lending);
+	list_init(&owner->idle);
+	timer_init(&owner->timer, TIMER_OWNER);
 }
 
 /*
@@ -62,14 +81,7 @@ TEST(holders_that_cannot_be_moved_do_not_keep_relief_from_the_others)
 	memory[0] = open_pool(&pool, CHUNKS);
 	wheel_init(&wheel, 0);
 	govern_init(&govern, &pool, &wheel, &cfg, owners);
-	*owner = (struct tow_owner){
-		.govern = &govern,
-		.has_refuge = true,
-		.open = true,
-	};
-	list_init(&owner->lending);
-	list_init(&owner->idle);
-	timer_init(&owner->timer, TIMER_OWNER);
+	open_owner(owner);
 	memory[1] = open_pool(&owner->refuge, TOW_BUF_SPANS);
 	for (unsigned i = 0; i <= STUCK; i++) {
 		borrower_init(&borrowers[i], &govern, &ops);
@@ -88,6 +100,40 @@ TEST(holders_that_cannot_be_moved_do_not_keep_relief_from_the_others)
 	for (unsigned i = 0; i < CHUNKS - 4; i++)
 		tow_chunk_give(&pool, taken[i]);
 	for (unsigned i = 0; i <= STUCK; i++)
+		borrower_leave(&borrowers[i]);
+	pool_close(&pool);
+	pool_close(&owner->refuge);
+	free(memory[0]);
+	free(memory[1]);
+}
+
+/* A few bytes in the refuge lie in the room of a buffer, and in no chunk. */
+TEST(what_others_hold_is_not_hidden_by_a_few_bytes_that_were_moved)
+{
+	struct tow_config cfg = { .owner_max = 1 };
+	struct borrower *one = &borrowers[0], *other = &borrowers[1];
+	struct tow_owner *owner = &owners[0];
+	struct tow_buf *buf;
+	void *memory[2];
+
+	memory[0] = open_pool(&pool, CHUNKS);
+	wheel_init(&wheel, 0);
+	govern_init(&govern, &pool, &wheel, &cfg, owners);
+	open_owner(owner);
+	memory[1] = open_pool(&owner->refuge, TOW_BUF_SPANS);
+	for (unsigned i = 0; i < 2; i++) {
+		borrower_init(&borrowers[i], &govern, &window_ops);
+		CHECK_EQ(borrower_join(&borrowers[i], owner), 0);
+	}
+	CHECK_EQ(borrower_others(one), held(other));
+	buf = refuge_take(&owner->refuge, 1);
+	one->moved = buf_cost(buf);
+	CHECK_EQ(borrower_others(one), held(other));
+	CHECK_EQ(borrower_others(other), held(one) - one->moved);
+
+	tow_buf_give(buf);
+	one->moved = 0;
+	for (unsigned i = 0; i < 2; i++)
 		borrower_leave(&borrowers[i]);
 	pool_close(&pool);
 	pool_close(&owner->refuge);
