@@ -760,6 +760,7 @@ static int run(struct get *g)
 	status = node_attach(&g->node, &g->options.net, &addrs);
 	if (status != EXIT_OK) {
 		(void)output_abandon(&g->output);
+		node_abandon(&g->node);
 		return status;
 	}
 	g->now_us = g->began_us = tow_host_clock_us();

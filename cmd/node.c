@@ -215,6 +215,19 @@ void node_flush(struct node *node)
 		run_once(node, FLUSH_US / 10);
 }
 
+void node_abandon(struct node *node)
+{
+	uint64_t until_us = tow_host_clock_us() + FLUSH_US;
+	struct tow_event events[EVENTS_MAX];
+
+	if (!node->host)
+		return;
+	net_learn_stop(node->host);
+	while (!tow_idle(node->stack) && tow_host_clock_us() < until_us)
+		(void)tow_host_wait(node->host, events, EVENTS_MAX,
+				    FLUSH_US / 10);
+}
+
 void node_close(struct node *node)
 {
 	if (node->host)

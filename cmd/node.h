@@ -20,6 +20,7 @@
  *	node_attach   a device and its addresses, once for each
  *	node_run      rounds, until it is over
  *	node_flush    rounds, until the last segments have left
+ *	node_abandon  instead of these two, when what is between them failed
  *	node_save     statistics
  *	node_close    the devices are gone, memory that was lent is free
  *
@@ -91,6 +92,14 @@ int node_save(const struct node *node);
 
 /* Rounds until nothing is left to be sent, but not for long. */
 void node_flush(struct node *node);
+
+/*
+ * node_abandon() - what was leased is given back, and that gets time to leave
+ *
+ * For a command that could not begin: of @ops nothing is called, which may need
+ * what is not there. Whatever is watched must be open still.
+ */
+void node_abandon(struct node *node);
 
 /* What is open is gone, without a word. */
 void node_close(struct node *node);

@@ -448,6 +448,8 @@ int cmd_relay(int argc, char **argv)
 		end_everything(c);
 		if (node_save(&c->node) != EXIT_OK)
 			status = EXIT_FAILED;
+	} else {
+		node_abandon(&c->node);
 	}
 	tear_down(c);
 	return status;

@@ -613,6 +613,8 @@ int cmd_serve(int argc, char **argv)
 		end_connections(s);
 		if (node_save(&s->node) != EXIT_OK)
 			status = EXIT_FAILED;
+	} else {
+		node_abandon(&s->node);
 	}
 	tear_down(s);
 	return status;

@@ -125,6 +125,42 @@ test_address_that_the_kernel_has_is_declined()
 		fail "$(<"$work/serve.log")"
 }
 
+# What is wrong shows when there is an address already, which has to go back.
+serves_a_lease_and_has_it_back()
+{
+	dnsmasq_serves --dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,120
+	wait "$served" && fail "it went on: $(<"$work/serve.log")"
+	served=
+	grep -q "$1" "$work/serve.log" || fail "$(<"$work/serve.log")"
+	wait_for 5 grep -q DHCPRELEASE "$work/dnsmasq.log" ||
+		fail "not released: $(<"$work/dnsmasq.log")"
+	[[ ! -s $work/leases ]] || fail "$(<"$work/leases")"
+}
+
+test_lease_is_released_when_a_gateway_is_wrong()
+{
+	start --addr dhcp --gw nowhere
+	serves_a_lease_and_has_it_back "gw wants an address, not 'nowhere'"
+}
+
+test_lease_is_released_when_relay_cannot_listen()
+{
+	needs dnsmasq
+	"$TOW" relay "${peers[@]}" --addr dhcp 192.0.2.99:80 "$kernel4:80" \
+		>"$work/serve.log" 2>&1 &
+	served=$!
+	wait_for 5 ip addr show dev tow0 || fail "$(<"$work/serve.log")"
+	serves_a_lease_and_has_it_back 'listening on 192.0.2.99:80'
+}
+
+test_lease_is_released_when_the_router_is_not_waited_for()
+{
+	start --addr dhcp --addr auto
+	(wait_for 20 test -s "$work/leases" && sleep 8 &&
+		kill -TERM "$served") &
+	serves_a_lease_and_has_it_back 'before there was an address'
+}
+
 test_get_takes_its_addresses_from_both()
 {
 	needs dnsmasq python3
