@@ -4,10 +4,11 @@
  *
  * Checking an address takes its seconds (RFC 5227: four to seven), and a server
  * or a router may not be there yet, so there is patience for half a minute; a
- * signal ends it.
+ * signal to end ends it.
  */
 #include "net_learn.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <tow/autoconf.h>
@@ -121,6 +122,17 @@ static int complain(const char *command, const struct net_learn *learn,
 	return -1;
 }
 
+/* SIGUSR1 asks for statistics, and there is nothing to be counted yet. */
+static bool is_told_to_end(struct tow_host *host)
+{
+	int number;
+
+	do
+		number = tow_host_signal(host);
+	while (number == SIGUSR1);
+	return number != 0;
+}
+
 /* Returns: it is over, by a signal or because the device is gone. */
 static bool wait_a_little(struct tow_host *host)
 {
@@ -131,7 +143,7 @@ static bool wait_a_little(struct tow_host *host)
 	for (i = 0; i < count; i++)
 		if (events[i].type == TOW_EVENT_DEVICE)
 			return true;
-	return tow_host_signal(host) != 0;
+	return is_told_to_end(host);
 }
 
 int net_learn_wait(struct tow_host *host, int link,

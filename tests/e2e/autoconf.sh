@@ -69,6 +69,7 @@ test_address_by_dhcp_is_served_and_released()
 {
 	local url
 	start --addr dhcp --dev "pcap:file=$work/dhcp.pcapng:tap"
+	kill -USR1 "$served" # no reason not to wait for an address
 	dnsmasq_serves --dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,120
 	ready
 	url=$(url_of 192.0.2.1)
