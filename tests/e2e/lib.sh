@@ -46,6 +46,7 @@ enter_namespaces()
 {
 	local user=()
 	if [[ -n ${TOW_E2E_INSIDE:-} ]]; then
+		trap 'exit 143' INT TERM # else process 1 ignores them
 		ip link set lo up
 		return
 	fi
