@@ -53,6 +53,35 @@ static bool is_default(const struct learned *r)
 	return r->bits == 0;
 }
 
+static bool has_router(const struct net *net, unsigned link)
+{
+	const struct net_auto *a = &net->private->automatic;
+	uint32_t i;
+
+	for (i = 0; i < a->learned_max; i++)
+		if (a->learned[i].until_us != 0 && a->learned[i].link == link &&
+		    is_default(&a->learned[i]))
+			return true;
+	return false;
+}
+
+/*
+ * RFC 4861 6.3.5: its time is over, or it says so itself; when it was the last
+ * router others are asked for. Who comes and goes all the time does not make
+ * us ask more often than we do at first.
+ */
+static void lose(struct net *net, struct learned *r)
+{
+	struct auto_link *l = state_of(net, r->link);
+	uint64_t planned_us = MIN(l->solicit_us, net->now_us + IRT_US);
+
+	unlearn(net, r);
+	if (!is_default(r) || has_router(net, r->link))
+		return;
+	router_start(net, r->link);
+	l->solicit_us = MAX(l->solicit_us, planned_us);
+}
+
 static struct learned *find(struct net *net, const struct learned *wanted)
 {
 	struct net_auto *a = &net->private->automatic;
@@ -107,11 +136,13 @@ static void learn(struct net *net, const struct learned *wanted)
 {
 	struct learned *r = find(net, wanted);
 
-	if (r && (wanted->until_us <= net->now_us ||
-		  r->preference != wanted->preference))
-		unlearn(net, r);
-	if (wanted->until_us <= net->now_us)
+	if (wanted->until_us <= net->now_us) {
+		if (r)
+			lose(net, r);
 		return;
+	}
+	if (r && r->preference != wanted->preference)
+		unlearn(net, r);
 	if (r && r->until_us != 0) {
 		r->until_us = wanted->until_us;
 		return;
@@ -138,7 +169,7 @@ void router_is_host(struct net *net, unsigned link, const struct tow_addr *addr)
 
 	if (!r)
 		return;
-	unlearn(net, r);
+	lose(net, r);
 	auto_schedule(net);
 }
 
@@ -235,28 +266,6 @@ uint64_t router_next(const struct net *net)
 	return next_us;
 }
 
-static bool has_router(const struct net *net, unsigned link)
-{
-	const struct net_auto *a = &net->private->automatic;
-	uint32_t i;
-
-	for (i = 0; i < a->learned_max; i++)
-		if (a->learned[i].until_us != 0 && a->learned[i].link == link &&
-		    is_default(&a->learned[i]))
-			return true;
-	return false;
-}
-
-/* RFC 4861 6.3.5: a router whose time is over is none; ask for others. */
-static void expire(struct net *net, struct learned *r)
-{
-	bool router = is_default(r);
-
-	unlearn(net, r);
-	if (router && !has_router(net, r->link))
-		router_start(net, r->link);
-}
-
 void router_due(struct net *net)
 {
 	struct net_auto *a = &net->private->automatic;
@@ -265,7 +274,7 @@ void router_due(struct net *net)
 
 	for (r = a->learned; r < a->learned + a->learned_max; r++)
 		if (r->until_us != 0 && r->until_us <= net->now_us)
-			expire(net, r);
+			lose(net, r);
 	for (i = 0; i < net->link_count; i++)
 		if (a->links[i].running && a->links[i].solicits &&
 		    a->links[i].solicit_us <= net->now_us)

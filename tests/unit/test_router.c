@@ -175,6 +175,43 @@ TEST(router_that_says_zero_is_none_at_once)
 	CHECK_EQ(way_to(FAR), peer_mac[5]);
 	advertise(ROUTER, 0);
 	CHECK_EQ(net_host_send(&h, FAR, 0), TOW_ENETUNREACH);
+	net_host_run(&h, 6 * S);
+	CHECK_GE(count_solicits(), 1); /* another one is looked for */
+	net_host_close(&h);
+}
+
+/* Another one is there: nobody needs to be asked */
+TEST(router_that_says_zero_beside_another_is_not_missed)
+{
+	start();
+	net_host_run(&h, 6 * S);
+	advertise(ROUTER, 1800);
+	advertise(SECOND, 1800);
+	count_solicits();
+	advertise(ROUTER, 0);
+	net_host_run(&h, 60 * S);
+	CHECK_EQ(count_solicits(), 0);
+	CHECK_EQ(way_to(FAR), second_mac[5]);
+	net_host_close(&h);
+}
+
+/* One that comes and goes does not make us ask at its pace */
+TEST(router_that_flaps_is_asked_for_as_seldom_as_at_first)
+{
+	unsigned solicits = 0;
+
+	start();
+	net_host_run(&h, 6 * S);
+	count_solicits();
+	for (unsigned i = 0; i < 600; i++) {
+		advertise(ROUTER, 1800);
+		advertise(ROUTER, 0);
+		net_host_run(&h, S / 10);
+		solicits += count_solicits();
+	}
+	CHECK_LE(solicits, 60 / 4 + 1);
+	net_host_run(&h, 6 * S);
+	CHECK_GE(count_solicits(), 1);
 	net_host_close(&h);
 }
 
@@ -193,6 +230,8 @@ TEST(router_that_becomes_a_host_is_no_router)
 	frame_advert(&f, ROUTER, "ff02::1", 0, ROUTER, peer_mac);
 	receive();
 	CHECK_EQ(net_host_send(&h, FAR, 0), TOW_ENETUNREACH);
+	net_host_run(&h, 6 * S);
+	CHECK_GE(count_solicits(), 1); /* another one is looked for */
 	net_host_close(&h);
 }
 
