@@ -253,17 +253,35 @@ static bool has_news(const struct net_group *g)
 	return g->mode_left > 0 || g->change_count > 0;
 }
 
+static bool wants_nothing(const struct group_filter *filter)
+{
+	return filter->mode == TOW_FILTER_INCLUDE && filter->sources.count == 0;
+}
+
+/*
+ * Not only sources came or went. Older versions know of joining and leaving
+ * only, be it for some sources or for all.
+ */
+static bool is_told_whole(const struct net_group *g,
+			  const struct group_filter *before, unsigned version)
+{
+	return before->mode != g->filter.mode ||
+	       (version < 3 &&
+		wants_nothing(before) != wants_nothing(&g->filter));
+}
+
 /* What the interface wants of the group was @before, and now is g->filter. */
 void group_changed(struct net *net, struct net_group *g,
 		   const struct group_filter *before)
 {
+	const struct group_querier *q =
+		querier_of(net, g->link, net_is_v4(&g->addr));
 	bool include = g->filter.mode == TOW_FILTER_INCLUDE;
-	uint8_t times =
-		querier_of(net, g->link, net_is_v4(&g->addr))->robustness;
+	uint8_t times = q->robustness;
 
 	if (!is_told(&g->addr))
 		return;
-	if (before->mode != g->filter.mode) {
+	if (is_told_whole(g, before, version_of(net, q))) {
 		g->mode_left = times;
 		g->change_count = 0;
 	} else {
@@ -329,9 +347,9 @@ static void tell_change(struct net *net, const struct net_group *g)
 static void tell_change_old(struct net *net, struct net_group *g,
 			    unsigned version)
 {
-	if (g->members)
+	if (g->members && g->mode_left > 0)
 		send_old(net, g, false);
-	else if (version == 2 && g->last_reporter)
+	else if (!g->members && version == 2 && g->last_reporter)
 		send_old(net, g, true);
 	if (!g->members)
 		g->mode_left = 0;

@@ -584,6 +584,26 @@ TEST(older_routers_are_spoken_to_in_their_version)
 	}
 }
 
+/* RFC 2236 3, RFC 2710 4: for some sources it is joining all the same */
+TEST(older_routers_hear_twice_of_joining_for_some_sources)
+{
+	static const uint8_t report[] = { IGMP_REPORT_V2, MLD_REPORT_V1 };
+	static const uint8_t goodbye[] = { IGMP_LEAVE, MLD_DONE };
+	static const char *const all_routers[] = { "224.0.0.2", "ff02::2" };
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		open_all();
+		ask(v6, "::", 2, "");
+		listen_to(udp, v6, groups[v6], TOW_FILTER_INCLUDE, "a");
+		check_old(v6, report[v6], groups[v6], 11000000, 2);
+		listen_to(udp, v6, groups[v6], TOW_FILTER_INCLUDE, "ab");
+		check_old(v6, 0, groups[v6], 11000000, 0); /* sources: never */
+		leave(udp, v6);
+		check_old(v6, goodbye[v6], all_routers[v6], 11000000, 1);
+		close_all();
+	}
+}
+
 /* RFC 1112 I: to all hosts, with a TTL of 1; else it may be from afar */
 TEST(query_of_igmp_version_1_is_believed_to_all_hosts_only)
 {
