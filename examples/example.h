@@ -57,7 +57,7 @@ static inline struct tow_host *example_host(int argc, char **argv)
 	return host;
 }
 
-/* Two stacks on a simulated network that loses a frame now and then. */
+/* Two stacks on a gigabit network, simulated, that loses a frame now and then. */
 struct pair {
 	struct tow_sim *sim;
 	struct tow_stack *client, *server;
@@ -82,6 +82,7 @@ static inline struct tow_stack *pair_stack(struct pair *p, int segment,
 	must(tow_open(&stack, &cfg, p->memory[last_byte - 1], bytes), "stack");
 	tow_sim_port_default(&port);
 	port.caps |= TOW_DEV_PLACE;
+	port.up.bits_per_s = 1000000000;
 	port.up.delay_us = 100;
 	port.up.loss_ppm = 1000;
 	must(tow_sim_port_open(p->sim, segment, &port, &dev), "port");
