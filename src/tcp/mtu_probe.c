@@ -221,14 +221,22 @@ bool mtu_probe_lost(struct tow_tcp *t)
 	return true;
 }
 
-/* An ICMP error says that the packet at @seq was too big. */
+/*
+ * An ICMP error says that the packet at @seq was too big.
+ *
+ * Returns: true if that was the probe; there is nothing more to do.
+ */
 bool mtu_probe_refused(struct tow_tcp *t, struct seq seq, uint32_t mtu)
 {
+	struct sent *s = flight_at(t, seq);
+
 	if (!t->mtu.probe || !seq_eq(seq, t->mtu.probe_seq) ||
 	    mtu < t->snd.mtu || mtu >= t->mtu.probe)
 		return false;
+	if (s->flags & SENT_SACKED)
+		return true; /* a lie: the peer has it */
 	fail(t, mtu);
-	flight_mark(t, flight_at(t, seq), SENT_LOST, SENT_RETRANS);
+	flight_mark(t, s, SENT_LOST, SENT_RETRANS);
 	tcp_want_output(t);
 	return true;
 }

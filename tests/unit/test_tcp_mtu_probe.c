@@ -265,6 +265,36 @@ TCP_TEST(ttl_and_tos_are_the_programs)
 	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_TTL, 256), TOW_EINVAL);
 }
 
+/* attacks: ICMP attacks on TCP. The same of a probe that the peer SACKed */
+TCP_TEST(packet_too_big_about_a_probe_that_arrived_is_a_lie)
+{
+	struct hole h = { .most = 1500, .una = 1 };
+	const struct segment *s;
+	uint32_t probe, end, lost;
+
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_MTU_PROBE, 2), 0);
+	open_wide(r);
+	CHECK_EQ(app_lend(r, 2000000, 1, 0), 0);
+	while ((s = next(r))->bytes && s->bytes <= base_mss(r)) {
+		h.una = s->seq;
+		inject(r, .flags = ACK, .seq = 1, .ack = h.una);
+	}
+	probe = s->seq;
+	end = probe + s->bytes;
+	CHECK_GT(s->bytes, base_mss(r));
+	inject(r, .flags = ACK, .seq = 1, .ack = h.una, .sacks = 1,
+	       .sack = { { probe, end } });
+	lost = info_of(r).lost_bytes; /* what is before it, perhaps */
+	CHECK_EQ(info_of(r).sacked_bytes, end - probe);
+	inject_icmp(r, ICMP_TOO_BIG, base_mss(r) + headers(r), probe, 0);
+	CHECK_EQ(info_of(r).sacked_bytes, end - probe);
+	CHECK_EQ(info_of(r).lost_bytes, lost);
+	inject(r, .flags = ACK, .seq = 1, .ack = end);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_MTU_RAISED), 1u);
+	forget(r);
+}
+
 /* RFC 4821 7.6.4: ICMP about a probe bounds the search, and nothing else */
 TCP_TEST(packet_too_big_about_a_probe_bounds_the_search)
 {
