@@ -186,6 +186,22 @@ static uint32_t payload_max(const struct net *net, uint32_t mtu, bool v4)
 	return MIN(mtu - header, net->tx_pool.chunk_bytes) & ~7u;
 }
 
+/* Frames that net_send() makes of a datagram. */
+uint32_t fragment_count(const struct net *net, const struct net_path *path,
+			const struct tow_buf *buf)
+{
+	bool v4 = net_is_v4(&path->dst);
+	uint32_t mtu, each, header = v4 ? IP4_BYTES : IP6_BYTES;
+
+	if (buf->gso != TOW_GSO_NONE)
+		return 1;
+	mtu = net_path_mtu(net, path);
+	if (LIKELY(buf->bytes + header <= mtu))
+		return 1;
+	each = payload_max(net, mtu, v4);
+	return (buf->bytes + each - 1) / each;
+}
+
 int fragment_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 		  uint8_t protocol, uint32_t mtu)
 {

@@ -98,6 +98,21 @@ unsigned net_send_room(const struct net *net, const struct net_path *path)
 	return NET_TX_BATCH - link->tx_count;
 }
 
+bool net_has_room(struct net *net, const struct net_path *path,
+		  const struct tow_buf *datagram)
+{
+	unsigned room = net_send_room(net, path), frames;
+
+	if (room == 0)
+		return false;
+	frames = MIN(fragment_count(net, path, datagram), NET_TX_BATCH);
+	if (LIKELY(frames <= room))
+		return true;
+	if (path->link->dev)
+		push(net, path->link);
+	return frames <= net_send_room(net, path);
+}
+
 static int refuse_output(struct net *net, struct tow_buf *buf,
 			 enum tow_drop why, int error)
 {

@@ -308,6 +308,15 @@ int net_broadcast(struct net *net, struct net_link *link,
  */
 unsigned net_send_room(const struct net *net, const struct net_path *path);
 
+/*
+ * The same for one datagram of UDP or ICMP, with all fragments that it becomes:
+ * one that is missing makes the others useless. What is collected goes to the
+ * device, if that makes room. More fragments than a batch are believed to fit
+ * when it is empty.
+ */
+bool net_has_room(struct net *net, const struct net_path *path,
+		  const struct tow_buf *datagram);
+
 /* Hand the collected frames of all links to their devices, and flush them. */
 void net_flush(struct net *net);
 

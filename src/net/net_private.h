@@ -285,6 +285,8 @@ uint32_t ident6_next(struct net *net);
 /* --- fragment.c: as net_send(), in fragments of at most @mtu bytes */
 int fragment_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 		  uint8_t protocol, uint32_t mtu);
+uint32_t fragment_count(const struct net *net, const struct net_path *path,
+			const struct tow_buf *buf);
 
 /* --- ip6_extension.c: to the transport; NET_PASS, or why not */
 int ip6_walk(struct net *net, struct net_packet *packet);

@@ -7,7 +7,8 @@
  *	event LOAN <-- s->done <----------------- udp_sent() <-----+
  *
  * Sockets take turns of a few frames, so that none of them keeps the device
- * to itself. A socket whose device is full keeps its place for the next poll.
+ * to itself. A socket whose device is full keeps its place for the next poll; it
+ * is full when not all fragments of the next datagram find room.
  */
 #include "udp/udp_private.h"
 
@@ -127,7 +128,7 @@ static bool output_one(struct tow_udp *s)
 		drop_one(s, TOW_DROP_DEV_GONE, TOW_ENETDOWN);
 		return true;
 	}
-	if (net_send_room(s->host->net, path) == 0)
+	if (!net_has_room(s->host->net, path, buf))
 		return false;
 	send_one(s, path);
 	return true;

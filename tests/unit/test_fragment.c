@@ -266,6 +266,25 @@ TEST_BOTH(without_buffers_no_fragment_is_sent)
 	close_host();
 }
 
+/* A device that is full is waited for, not given the first few */
+TEST_BOTH(fragments_wait_for_room_for_all_of_them)
+{
+	open_host(ip4, 0, 4096);
+	s.fake.takes_max = 0;
+	for (unsigned i = 0; i < 40; i++)
+		CHECK_EQ(transmit(8, false), 1);
+	CHECK_EQ(transmit(60000, false), 1);
+	CHECK_EQ(stack_host_sent(&s), 0);
+	CHECK_EQ(tow_stats(s.stack)->counters[TOW_COUNTER_FRAGMENTS_OUT], 0);
+	s.fake.takes_max = FAKE_FRAMES;
+	stack_host_poll(&s);
+	CHECK_GT(s.fake.sent_count, 40);
+	fake_dev_forget(&s.fake, 40);
+	check_sent(60000);
+	CHECK_EQ(stack_host_drops(&s, TOW_DROP_DEV_FULL), 0);
+	close_host();
+}
+
 /* RFC 1122 2.3.2.2: all fragments of a datagram wait for the neighbour */
 TEST_BOTH(fragments_wait_together_for_their_neighbour)
 {
