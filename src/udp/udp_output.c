@@ -77,6 +77,21 @@ static bool fits_device(const struct net_path *path, const struct tow_buf *buf)
 	return !(buf->flags & TOW_BUF_CSUM_PARTIAL) || caps & TOW_DEV_TX_CSUM;
 }
 
+/* The path may have become smaller since. */
+static bool fits_path(const struct net *net, const struct net_path *path,
+		      struct tow_buf *buf)
+{
+	uint32_t bytes = tow_addr_is_v4(&path->dst) ? 20 : 40;
+
+	if (LIKELY(!udp_way_of(buf)->whole))
+		return true;
+	if (buf->gso == TOW_GSO_NONE)
+		bytes += buf->bytes;
+	else
+		bytes += buf->gso_bytes + UDP_BYTES;
+	return bytes <= net_path_mtu(net, path);
+}
+
 /* Copied payload counts until here, lent payload until it comes back. */
 static void send_one(struct tow_udp *s, struct net_path *path)
 {
@@ -126,6 +141,10 @@ static bool output_one(struct tow_udp *s)
 	}
 	if (!fits_device(path, buf)) {
 		drop_one(s, TOW_DROP_DEV_GONE, TOW_ENETDOWN);
+		return true;
+	}
+	if (!fits_path(s->host->net, path, buf)) {
+		drop_one(s, TOW_DROP_IP_MTU, TOW_EMSGSIZE);
 		return true;
 	}
 	if (!net_has_room(s->host->net, path, buf))

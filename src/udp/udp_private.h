@@ -191,6 +191,7 @@ struct udp_way {
 	uint16_t zone;
 	uint8_t ttl, tos; /* ttl 0: the stack's */
 	bool stays;	  /* sent to a group with TTL 0: for ourselves only */
+	bool whole;	  /* not to be fragmented */
 };
 
 /* Where a received one came from; in buf->notes. */

@@ -117,6 +117,8 @@ static int find_manner(struct job *job)
 		job->way.zone = o->group_zone;
 	job->way.ttl = m->with & TOW_UDP_WITH_TTL ? m->ttl : ttl;
 	job->way.stays = group && job->way.ttl == 0;
+	/* Datagrams of a train have to fit */
+	job->way.whole = job->bytes > job->each || o->dont_fragment;
 	job->way.tos = m->with & TOW_UDP_WITH_TOS ? m->tos : o->tos;
 	return 0;
 }
@@ -158,14 +160,10 @@ static bool is_large(const struct job *job)
 	       net_path_mtu(job->socket->host->net, job->path);
 }
 
-/* Datagrams of a train have to fit; a single one is fragmented, if it may be.
- */
+/* The path may shrink until it is sent: udp_output() looks again. */
 static int check_mtu(const struct job *job)
 {
-	bool whole =
-		job->bytes > job->each || job->socket->options.dont_fragment;
-
-	return whole && is_large(job) ? TOW_EMSGSIZE : 0;
+	return job->way.whole && is_large(job) ? TOW_EMSGSIZE : 0;
 }
 
 /*

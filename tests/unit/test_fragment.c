@@ -532,6 +532,39 @@ TEST(quoted_flow_label_proves_a_packet_too_big)
 	close_host();
 }
 
+static void is_dropped_when_the_path_shrinks(uint32_t segment_bytes)
+{
+	struct tow_span span = { data, segment_bytes ? 2800 : 1400 };
+	struct tow_udp_message m = {
+		.peer = endpoint(peer(), 9),
+		.spans = &span,
+		.span_count = 1,
+		.segment_bytes = segment_bytes,
+	};
+	struct tow_event event;
+
+	CHECK_EQ(frames_of(1400), 1);
+	CHECK_EQ(tow_udp_set(udp, TOW_UDP_DONT_FRAGMENT, !segment_bytes), 0);
+	CHECK_EQ(tow_udp_lend(udp, &m, 1), 1);
+	too_big(1300, 0);
+	CHECK_EQ(stack_host_sent(&s), 0);
+	event = stack_host_event(&s);
+	CHECK_EQ(event.type, TOW_EVENT_LOAN);
+	CHECK_EQ(event.status, TOW_EMSGSIZE);
+}
+
+/* RFC 8899 3: also when the path shrinks while they wait for the device */
+TEST(queued_datagrams_that_must_not_be_fragmented_never_are)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		open_host(false, i == 2 ? TOW_DEV_USO | TOW_DEV_TX_CSUM : 0,
+			  4096);
+		is_dropped_when_the_path_shrinks(i ? 1400 : 0);
+		CHECK_EQ(stack_host_drops(&s, TOW_DROP_IP_MTU), i == 1 ? 2 : 1);
+		close_host();
+	}
+}
+
 /* RFC 8201 4: not below 1280; never up; fragments can be too big as well */
 TEST(path_mtu_has_a_floor_and_never_grows_by_icmp)
 {
