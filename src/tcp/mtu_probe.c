@@ -201,9 +201,15 @@ void mtu_on_ack(struct tow_tcp *t)
 	tcp_count(t, TOW_COUNTER_TCP_MTU_RAISED);
 }
 
+/* RFC 4821 7.6.4: then nobody knows what the reason was. */
+static bool others_are_lost(const struct tow_tcp *t, const struct sent *s)
+{
+	return t->flight.lost_bytes > (s->flags & SENT_LOST ? s->bytes : 0);
+}
+
 /*
- * Loss was found. If it is the probe's, that says nothing about congestion:
- * only its data is sent again, in pieces.
+ * Loss was found. If it is the probe's alone, that says nothing about
+ * congestion: only its data is sent again, in pieces (RFC 4821 7.6.2).
  *
  * Returns: true if it was that.
  */
@@ -211,7 +217,8 @@ bool mtu_probe_lost(struct tow_tcp *t)
 {
 	struct sent *s = flight_first(t);
 
-	if (!t->mtu.probe || !s || !seq_eq(s->seq, t->mtu.probe_seq))
+	if (!t->mtu.probe || !s || !seq_eq(s->seq, t->mtu.probe_seq) ||
+	    others_are_lost(t, s))
 		return false;
 	fail(t, t->mtu.probe - 1u);
 	flight_mark(t, s, SENT_LOST, SENT_RETRANS);

@@ -63,13 +63,12 @@ static void enter_fast(struct tow_tcp *t, const struct ack_news *news)
 {
 	struct recovery *r = &t->recovery;
 
-	if (t->mtu.probe && mtu_probe_lost(t)) {
-		r->may_undo = false;
-		tlp_reset(t);
-		return;
-	}
 	undo_prepare(t);
 	tlp_reset(t);
+	if (t->mtu.probe && mtu_probe_lost(t)) {
+		r->may_undo = false;
+		return;
+	}
 	r->state = RECOVERY_FAST;
 	r->point = t->snd.nxt;
 	t->cc.ssthresh =
@@ -256,11 +255,12 @@ void recovery_on_timeout(struct tow_tcp *t)
 {
 	struct recovery *r = &t->recovery;
 	bool scarce = flight_records_are_scarce(t);
+	bool first = r->state != RECOVERY_LOSS || r->backoffs == 0;
 
-	if (r->state == RECOVERY_NONE)
-		undo_prepare(t);
 	/* Only the first timeout of a series says something about the path. */
-	if (r->state != RECOVERY_LOSS)
+	if (first && r->state != RECOVERY_FAST)
+		undo_prepare(t);
+	if (first)
 		t->cc.ssthresh =
 			congestion_ops(t)->threshold(t, tcp_in_flight(t));
 	frto_begin(t, r->backoffs > 0);

@@ -137,6 +137,58 @@ TCP_TEST(lost_probe_is_no_congestion)
 	CHECK_EQ(info_of(r).mss, base_mss(r));
 }
 
+/* A search from the base: what is out up to the first probe is acknowledged. */
+static struct segment wait_for_probe(struct rig *r)
+{
+	const struct segment *s;
+
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_MTU_PROBE, 2), 0);
+	open_wide(r);
+	CHECK_EQ(app_lend(r, 2000000, 1, 0), 0);
+	while ((s = next(r))->bytes && s->bytes <= base_mss(r))
+		inject(r, .flags = ACK, .seq = 1, .ack = s->seq + s->bytes);
+	CHECK_GT(s->bytes, base_mss(r));
+	return *s;
+}
+
+/* What follows the probe arrives, but @holes segments. */
+static void lose_probe(struct rig *r, const struct segment *probe,
+		       uint32_t holes)
+{
+	uint32_t from = probe->seq + probe->bytes + holes * base_mss(r);
+
+	forget(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = probe->seq, .sacks = 1,
+	       .sack = { { from, from + 3 * base_mss(r) } });
+}
+
+/* RFC 4821 7.6.4: what is lost with it may be, and then the window shrinks */
+TCP_TEST(segment_that_is_lost_behind_a_probe_is_congestion)
+{
+	struct segment probe = wait_for_probe(r);
+
+	lose_probe(r, &probe, 1);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 1u);
+	CHECK_LT(info_of(r).ssthresh_bytes, 1u << 30);
+}
+
+/* RFC 5681 3.1: a timeout after that is one all the same */
+TCP_TEST(timeout_after_a_lost_probe_reduces_the_slow_start_threshold)
+{
+	struct segment probe = wait_for_probe(r);
+	uint32_t flight;
+
+	lose_probe(r, &probe, 0);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 0u);
+	CHECK_GE(info_of(r).ssthresh_bytes, 1u << 30);
+	flight = info_of(r).in_flight_bytes;
+	advance_ms(r, 400);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 1u);
+	CHECK_LE(info_of(r).ssthresh_bytes, flight);
+	CHECK_GE(info_of(r).ssthresh_bytes, flight / 2);
+}
+
 /* RFC 4821 7.6.4: lost beside another, its data goes again in pieces; that they
  * arrive proves nothing about its size */
 TCP_TEST(probe_that_is_lost_with_others_proves_nothing)
