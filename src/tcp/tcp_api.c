@@ -591,7 +591,7 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 		break;
 	case TOW_TCP_NODELAY: /* sends what waits, as in Linux; even if corked
 			       */
-		t->send.waited = value && t->send.next < t->send.end;
+		t->send.hurried = value && t->send.next < t->send.end;
 		tcp_want_output(t);
 		break;
 	case TOW_TCP_CORK:

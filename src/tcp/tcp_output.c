@@ -452,7 +452,8 @@ static uint8_t payload_flags(const struct tow_tcp *t, const struct tow_buf *buf,
 
 	if (fin)
 		flags |= TH_FIN;
-	/* RFC 9293 3.9.1.2: the end of what was queued is pushed. */
+	/* RFC 9293 3.9.1.2: the end of what was queued is pushed, unless more
+	 * was announced, which did not come in time. */
 	if (bytes && end == t->send.end && (!t->send.more || t->send.waited))
 		flags |= TH_PSH;
 	if (bytes && t->send.records && ends_record(buf, end))
@@ -551,7 +552,8 @@ static bool may_send_short(struct tow_tcp *t)
 {
 	if (t->send.finished)
 		return true;
-	if ((t->send.more || t->set.cork) && !t->send.waited) {
+	if ((t->send.more || t->set.cork) && !t->send.waited &&
+	    !t->send.hurried) {
 		if (!t->deadlines_ms[TIMER_MORE])
 			timer_set(t, TIMER_MORE, tcp_now(t) + TCP_MORE_US);
 		return false;
@@ -649,7 +651,7 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
 	recovery_sent(t, bytes, false);
 	tlp_schedule(t);
 	h = header(t, payload_flags(t, buf, t->send.next, bytes, fin));
-	t->send.waited = false;
+	t->send.waited = t->send.hurried = false;
 	h.sequence = s->seq.n;
 	if (t->urgent_sends)
 		urgent_mark(t, &h);

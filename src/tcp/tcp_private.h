@@ -206,6 +206,7 @@ struct send_queue {
 	bool finished; /* FIN follows the last byte */
 	bool more;     /* the last bytes were queued with TOW_TCP_MORE */
 	bool waited;   /* long enough for more: a short segment goes */
+	bool hurried;  /* it goes now, although more was announced */
 };
 
 bool send_queue_room(const struct tow_tcp *t);

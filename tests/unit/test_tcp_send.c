@@ -162,6 +162,18 @@ TCP_TEST(setting_nodelay_sends_what_a_cork_holds)
 	CHECK(sends(r, ACK, 1, 1, 40));
 }
 
+/* The same of TOW_TCP_MORE; but the program did not say that it is all */
+TCP_TEST(setting_nodelay_sends_what_more_holds_and_does_not_push_it)
+{
+	handshake_passive(r);
+	app_send(r, 40, TOW_TCP_MORE);
+	CHECK(sends_nothing(r));
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_NODELAY, 1), 0);
+	poll_until_quiet(r);
+	CHECK(!peek(r)->push);
+	CHECK(sends(r, ACK, 1, 1, 40));
+}
+
 /* tow/tcp.h: tow_tcp_send takes what fits, then says EAGAIN, then WRITABLE */
 TCP_TEST(full_send_buffer_says_again_and_then_writable)
 {
