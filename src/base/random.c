@@ -175,6 +175,15 @@ uint64_t random_u64(struct random *random)
 	return low | (uint64_t)random_u32(random) << 32;
 }
 
+struct sip_key random_key(struct random *random)
+{
+	struct sip_key key;
+
+	key.k0 = random_u64(random);
+	key.k1 = random_u64(random);
+	return key;
+}
+
 /*
  * Lemire, "Fast random integer generation in an interval", 2019: the high half
  * of a product is uniform once the few low halves that make it uneven, fewer

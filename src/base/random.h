@@ -30,6 +30,7 @@ struct random {
 void random_init(struct random *random, const uint8_t secret[32]);
 uint32_t random_u32(struct random *random);
 uint64_t random_u64(struct random *random);
+struct sip_key random_key(struct random *random);
 
 /* Uniform in 0..bound-1, without bias; bound >= 1. */
 uint32_t random_below(struct random *random, uint32_t bound);

@@ -37,8 +37,7 @@ static uint32_t next_of(struct net *net, struct ident *ident,
 			unsigned half_bits)
 {
 	if (ident->counter == 0) {
-		ident->key.k0 = random_u64(&net->random);
-		ident->key.k1 = random_u64(&net->random);
+		ident->key = random_key(&net->random);
 	}
 	return permute(&ident->key, ident->counter, half_bits);
 }

@@ -68,15 +68,6 @@ size_t net_need(const struct tow_config *cfg)
 	return lay_out(cfg).end;
 }
 
-static struct sip_key draw_key(struct random *random)
-{
-	struct sip_key key;
-
-	key.k0 = random_u64(random);
-	key.k1 = random_u64(random);
-	return key;
-}
-
 static void init_tables(struct net *net, const struct tow_config *cfg,
 			uint8_t *memory)
 {
@@ -127,13 +118,13 @@ void net_init(struct net *net, const struct tow_config *cfg, void *memory)
 	memset(&net->stats, 0, sizeof(net->stats));
 	wheel_init(&net->wheel, 0);
 	random_init(&net->random, cfg->secret);
-	net->key = draw_key(&net->random);
+	net->key = random_key(&net->random);
 
 	init_tables(net, cfg, memory);
 	init_loopback(net);
-	net->private->flow_key = draw_key(&net->random);
-	net->private->error_key = draw_key(&net->random);
-	net->private->neighbour_key = draw_key(&net->random);
+	net->private->flow_key = random_key(&net->random);
+	net->private->error_key = random_key(&net->random);
+	net->private->neighbour_key = random_key(&net->random);
 	neighbour_init(net, cfg);
 	reassembly_init(net, cfg, (uint8_t *)memory + lay_out(cfg).reassembly);
 	pmtu_init(net, cfg, (uint8_t *)memory + lay_out(cfg).pmtus);

@@ -46,8 +46,7 @@ void pmtu_init(struct net *net, const struct tow_config *cfg, void *memory)
 {
 	net->private->pmtus = memory;
 	net->private->pmtu_mask = sets_of(cfg) - 1;
-	net->private->pmtu_key.k0 = random_u64(&net->random);
-	net->private->pmtu_key.k1 = random_u64(&net->random);
+	net->private->pmtu_key = random_key(&net->random);
 	net->pmtus_until_us = 0;
 }
 

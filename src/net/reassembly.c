@@ -95,8 +95,7 @@ void reassembly_init(struct net *net, const struct tow_config *cfg,
 		list_append(&r->free, &r->datagrams[i].age);
 	}
 	r->source_max = MIN(SOURCE_SHARE, MAX(cfg->reassembly_max / 2, 1));
-	r->key.k0 = random_u64(&net->random);
-	r->key.k1 = random_u64(&net->random);
+	r->key = random_key(&net->random);
 }
 
 /* ----------------------------------------------------------- the datagrams */

@@ -40,24 +40,18 @@
 
 /* ------------------------------------------------------------------ server */
 
-static void draw_key(struct tcp_host *host, struct sip_key *key)
-{
-	key->k0 = random_u64(&host->net->random);
-	key->k1 = random_u64(&host->net->random);
-}
-
 void fast_open_init(struct tcp_host *host)
 {
-	draw_key(host, &host->fast_open.keys[0]);
-	draw_key(host, &host->fast_open.keys[1]);
+	host->fast_open.keys[0] = random_key(&host->net->random);
+	host->fast_open.keys[1] = random_key(&host->net->random);
 }
 
-static void push_key(struct tcp_host *host, const struct sip_key *key)
+static void push_key(struct tcp_host *host, struct sip_key key)
 {
 	struct fast_open *f = &host->fast_open;
 
 	f->keys[1] = f->keys[0];
-	f->keys[0] = *key;
+	f->keys[0] = key;
 }
 
 /* Keys of our own age; one that the program gave stays. */
@@ -65,16 +59,12 @@ static void turn_keys(struct tcp_host *host)
 {
 	struct fast_open *f = &host->fast_open;
 	uint64_t age_us = host->net->now_us - f->key_us;
-	struct sip_key key;
 
 	if (f->key_given || age_us < KEY_US)
 		return;
-	if (age_us >= 2 * KEY_US) { /* the last one is too old, too */
-		draw_key(host, &key);
-		push_key(host, &key);
-	}
-	draw_key(host, &key);
-	push_key(host, &key);
+	if (age_us >= 2 * KEY_US) /* the last one is too old, too */
+		push_key(host, random_key(&host->net->random));
+	push_key(host, random_key(&host->net->random));
 	f->key_us = host->net->now_us;
 }
 
@@ -87,7 +77,7 @@ int tow_tcp_fast_open_key(struct tow_stack *stack, const uint8_t key[16])
 		given.k0 |= (uint64_t)key[i] << 8 * i;
 		given.k1 |= (uint64_t)key[8 + i] << 8 * i;
 	}
-	push_key(host, &given);
+	push_key(host, given);
 	host->fast_open.key_given = true;
 	return 0;
 }

@@ -58,20 +58,13 @@ _Static_assert(sizeof(struct sealed) == 48, "a hash must see no padding");
 
 void cookie_init(struct tcp_host *host)
 {
-	struct cookies *c = &host->cookies;
-
-	for (unsigned i = 0; i < 2; i++) {
-		c->keys[i].k0 = random_u64(&host->net->random);
-		c->keys[i].k1 = random_u64(&host->net->random);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		host->cookies.keys[i] = random_key(&host->net->random);
 }
 
 static void new_key(struct tcp_host *host, uint64_t period)
 {
-	struct sip_key *key = &host->cookies.keys[period & 1];
-
-	key->k0 = random_u64(&host->net->random);
-	key->k1 = random_u64(&host->net->random);
+	host->cookies.keys[period & 1] = random_key(&host->net->random);
 }
 
 /* The keys are those of this period and the one before. */

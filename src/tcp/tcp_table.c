@@ -42,12 +42,6 @@ static void *carve(uint8_t **memory, size_t bytes)
 	return at;
 }
 
-static void derive_key(struct net *net, struct sip_key *key)
-{
-	key->k0 = random_u64(&net->random);
-	key->k1 = random_u64(&net->random);
-}
-
 void tcp_init(struct tcp_host *host, struct net *net,
 	      const struct tow_config *cfg, void *memory)
 {
@@ -76,9 +70,9 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	memset(host->buckets, 0, buckets * sizeof(struct tow_tcp *));
 	memset(host->listeners, 0,
 	       cfg->listener_max * sizeof(struct tow_listener));
-	derive_key(net, &host->table_key);
-	derive_key(net, &host->isn_key);
-	derive_key(net, &host->timestamp_key);
+	host->table_key = random_key(&net->random);
+	host->isn_key = random_key(&net->random);
+	host->timestamp_key = random_key(&net->random);
 	cookie_init(host);
 	fast_open_init(host);
 	list_init(&host->ready);

@@ -61,8 +61,7 @@ static void init_private(struct udp_host *udp, const struct tow_config *cfg,
 	uint32_t i;
 
 	udp->private = private;
-	private->table_key.k0 = random_u64(&udp->net->random);
-	private->table_key.k1 = random_u64(&udp->net->random);
+	private->table_key = random_key(&udp->net->random);
 	private->bound = (void *)(memory + l->bound);
 	private->connected = (void *)(memory + l->connected);
 	private->bucket_mask = l->buckets - 1;

@@ -76,8 +76,8 @@ uint32_t wire_tcp_length(const struct wire_tcp *tcp);
 
 /*
  * Write the header, checksum field zero, in wire_tcp_length() bytes. Options in
- * the order MSS, SACK permitted, timestamps, NOP, window scale, Fast Open,
- * SACK.
+ * the order MSS, SACK permitted, timestamps, NOP, window scale, user timeout,
+ * Fast Open, SACK.
  */
 void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out);
 
