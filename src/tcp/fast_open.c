@@ -22,7 +22,9 @@
  * has to say so (TOW_TCP_FAST_OPEN, off by default), and its program must be
  * able to get a request twice (6.3.2). Who has a cookie can spoof only its own
  * address; a limit of connections that were opened so, and of which nothing
- * was heard since, bounds what that can do (5.1).
+ * was heard since, bounds what that can do (5.1). Those that were reset count
+ * for another minute or two: with the cookies of others, that is the answer of
+ * who never asked.
  *
  * A client keeps cookies by destination, with the MSS, for a bounded number of
  * them. Something on the path may drop such SYNs: a SYN that has to be sent
@@ -34,6 +36,7 @@
 
 #define KEY_US	       3600000000ull /* a key of our own */
 #define COOKIE_BYTES   8
+#define RESET_US       60000000ull /* at least so long a RST counts; as Linux */
 #define PAUSE_FIRST_US 60000000ull /* after a SYN with data was lost, */
 #define LOSSES_MAX     8	   /* twice as long each time, up to 4 h */
 #define OPTIONS_ROOM   40 /* the SYN's options may take so much of its MSS */
@@ -112,6 +115,25 @@ static bool holds(const struct wire_tcp *seg,
 	return seg->cookie_bytes == COOKIE_BYTES && !differs;
 }
 
+/* What was reset in the period before this one is as good as forgotten. */
+static void age_resets(struct tow_listener *l)
+{
+	uint64_t age_us = l->host->net->now_us - l->fast_reset_us;
+
+	if (age_us < RESET_US)
+		return;
+	l->fast_resets[1] = age_us < 2 * RESET_US ? l->fast_resets[0] : 0;
+	l->fast_resets[0] = 0;
+	l->fast_reset_us = l->host->net->now_us;
+}
+
+static bool has_place(struct tow_listener *l)
+{
+	age_resets(l);
+	return (uint64_t)l->fast_opens + l->fast_resets[0] + l->fast_resets[1] <
+	       l->set.fast_open;
+}
+
 /*
  * A SYN for a listener that does it, of which @t was made: 4.2. Notes which
  * cookie the SYN-ACK has to have.
@@ -138,7 +160,7 @@ bool fast_open_accept(struct tow_tcp *t, const struct wire_tcp *seg)
 		tcp_count(t, TOW_COUNTER_TCP_FAST_OPEN_BAD);
 	return false;
 good:
-	if (l->fast_opens >= l->set.fast_open) { /* 5.1 */
+	if (!has_place(l)) { /* 5.1 */
 		tcp_count(t, TOW_COUNTER_TCP_FAST_OPEN_FULL);
 		return false;
 	}
@@ -160,7 +182,7 @@ void fast_open_cookie(const struct tow_tcp *t, struct wire_tcp *h)
 		  h->cookie);
 }
 
-/* Something was heard of it, or it is over. */
+/* Something was heard of it, or it is over: by a RST, perhaps (5.1). */
 void fast_open_settle(struct tow_tcp *t)
 {
 	struct tcp_host *host = t->host;
@@ -171,8 +193,12 @@ void fast_open_settle(struct tow_tcp *t)
 	for (uint32_t i = 0; i < host->cfg.listener_max; i++) {
 		struct tow_listener *l = &host->listeners[i];
 
-		if (l->open && l->number == t->parent && l->fast_opens > 0)
-			l->fast_opens--;
+		if (!l->open || l->number != t->parent || !l->fast_opens)
+			continue;
+		l->fast_opens--;
+		age_resets(l);
+		if (t->error == TOW_ECONNRESET)
+			l->fast_resets[0]++;
 	}
 }
 

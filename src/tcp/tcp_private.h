@@ -967,8 +967,10 @@ struct tow_listener {
 	struct tow_owner *owner; /* of its children; NULL: none */
 	uint32_t half_open_count, accept_count, backlog;
 	uint32_t number; /* which one it is of all there ever were, from 1 */
-	uint32_t fast_opens; /* opened by Fast Open, not heard of since */
-	uint64_t cookie_us;  /* when a SYN cookie was sent last; 0: never */
+	uint32_t fast_opens;	 /* opened by Fast Open, not heard of since */
+	uint32_t fast_resets[2]; /* of those that were reset, this period */
+	uint64_t fast_reset_us;	 /* began then, and the one before */
+	uint64_t cookie_us;	 /* when a SYN cookie was sent last; 0: never */
 	bool open, pending;
 };
 

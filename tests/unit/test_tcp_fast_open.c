@@ -284,6 +284,29 @@ TCP_TEST(fast_open_that_ends_unheard_frees_its_place)
 	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
 }
 
+/* RFC 7413 5.1: with cookies of others, their RSTs free no place at once */
+TCP_TEST(fast_opens_that_were_reset_count_for_another_minute)
+{
+	struct cookie c;
+
+	listen_fast(r, 2);
+	c = get_cookie(r);
+	for (unsigned i = 0; i < 2; i++, r->peer_port++) {
+		syn_with(r, &c, DATA);
+		CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+		inject(r, .flags = RST, .seq = 1 + DATA);
+	}
+	advance_ms(r, 50000);
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_FULL), 1u);
+	inject(r, .flags = RST, .seq = 1); /* it was none: it does not count */
+	r->peer_port++;
+	advance_ms(r, 75000);
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+}
+
 /* attacks: data on SYN. What is beyond the window is not taken. */
 TCP_TEST(data_on_a_syn_beyond_the_window_is_cut)
 {
