@@ -121,7 +121,7 @@ struct quote {
 	struct tow_addr src, dst;
 	const uint8_t *transport; /* QUOTED_TRANSPORT bytes at least */
 	uint32_t total;		  /* bytes of the packet when it was whole */
-	uint32_t flow_label;	  /* IPv6 */
+	uint32_t secret, secret_mask; /* flow label, or IPv4's ID of UDP */
 	uint8_t protocol;
 };
 
@@ -151,6 +151,8 @@ static bool read_quote4(const struct net_packet *packet, struct quote *q)
 	q->src = wire_get_addr4(ip->src);
 	q->dst = wire_get_addr4(ip->dst);
 	q->total = wire_get16(ip->total);
+	q->secret = wire_get16(ip->id);
+	q->secret_mask = 0xffff;
 	q->protocol = ip->protocol;
 	q->transport = (const uint8_t *)ip + header;
 	return true;
@@ -178,7 +180,8 @@ static bool read_quote6(const struct net_packet *packet, struct quote *q)
 	q->src = wire_get_addr6(ip->src);
 	q->dst = wire_get_addr6(ip->dst);
 	q->total = IP6_BYTES + wire_get16(ip->payload);
-	q->flow_label = wire_get32(ip->flow) & 0xfffff;
+	q->secret = wire_get32(ip->flow) & 0xfffff;
+	q->secret_mask = 0xfffff;
 	q->transport = (const uint8_t *)ip + header;
 	return !net_is_v4(&q->src) && !net_is_v4(&q->dst);
 }
@@ -338,15 +341,19 @@ static void fill_error(const struct net_packet *packet, const struct quote *q,
 }
 
 /*
- * The label of what we send is a secret of the flow: who quotes it has seen
- * the packet. So this is believed whoever sent it, also by no socket.
+ * The flow label of what we send, and the ID of IPv4's UDP, is a secret of the
+ * flow: who quotes it has seen the packet. So this is believed whoever sent
+ * it, also by no socket. Of a train cut by its device the first has that ID.
  */
-static void heed_label(struct net *net, const struct quote *q,
-		       const struct net_error *e)
+static void heed_secret(struct net *net, const struct quote *q,
+			const struct net_error *e)
 {
-	if (e->mtu > 0 && !net_is_v4(&q->dst) && q->protocol != NET_TCP &&
-	    q->flow_label == flow_label(net, &q->src, &q->dst, q->transport,
-					q->protocol))
+	uint32_t label;
+
+	if (e->mtu == 0 || q->protocol == NET_TCP)
+		return;
+	label = flow_label(net, &q->src, &q->dst, q->transport, q->protocol);
+	if (q->secret == (label & q->secret_mask))
 		net_path_shrunk(net, &q->dst, e->mtu);
 }
 
@@ -372,7 +379,7 @@ static enum net_verdict error_input(struct net *net,
 	e->offender = packet->src;
 	e->type = icmp->type;
 	e->code = icmp->code;
-	heed_label(net, &q, e);
+	heed_secret(net, &q, e);
 	net_count(net, TOW_COUNTER_ICMP_IN);
 	tow_buf_give(buf);
 	return NET_ERROR;

@@ -7,13 +7,15 @@
  * the link's batch. It looks nothing up.
  *
  *  - IPv4 packets of transports have DF set: the transports know the path's
- *    MTU and adapt (RFC 1191). Such packets are atomic, and their ID means
- *    nothing (RFC 6864 4.1): it is 0, which tells nothing and needs no counter.
- *    ICMP may be fragmented on its way, and has IDs from ident.c.
+ *    MTU and adapt (RFC 1191). Such packets are atomic, and their ID may be
+ *    anything (RFC 6864 4.1). TCP's is 0, which tells nothing and needs no
+ *    counter. UDP's is a secret of the flow: an ICMP error that quotes it is
+ *    from somebody who has seen the datagram (icmp_input.c). ICMP may be
+ *    fragmented on its way, and has IDs from ident.c.
  *  - What the path does not take is fragmented here (fragment.c), but for TCP,
  *    which makes segments that fit.
  *  - The IPv6 flow label is a keyed hash of the flow (RFC 6437 3), made once
- *    per path.
+ *    per path. The ID of IPv4 UDP is its lower half.
  *  - A large segment has the length of the whole in its IP header; the device
  *    writes the lengths of the pieces.
  */
@@ -48,12 +50,25 @@ uint32_t path_flow_label(struct net *net, struct net_path *path,
 	return path->flow_label;
 }
 
-static bool push_ip4(struct net *net, const struct net_path *path,
+static uint16_t choose_id(struct net *net, struct net_path *path,
+			  const struct tow_buf *buf, uint8_t protocol)
+{
+	switch (protocol) {
+	case NET_TCP:
+		return 0;
+	case NET_UDP:
+		return (uint16_t)path_flow_label(net, path, buf, protocol);
+	default:
+		return ident4_next(net);
+	}
+}
+
+static bool push_ip4(struct net *net, struct net_path *path,
 		     struct tow_buf *buf, uint8_t protocol)
 {
 	uint32_t total = buf->bytes + IP4_BYTES;
 	bool whole = protocol != NET_ICMP;
-	uint16_t id = whole ? 0 : ident4_next(net);
+	uint16_t id = choose_id(net, path, buf, protocol);
 	struct wire_ip4 *ip = (void *)buf_push(buf, IP4_BYTES);
 
 	if (UNLIKELY(!ip))

@@ -91,8 +91,9 @@ struct net_path {
 	struct tow_addr src, dst, next_hop;
 	uint32_t mtu; /* IP bytes that the link takes: see net_path_mtu() */
 	uint32_t generation;
-	uint32_t flow_label : 20; /* IPv6; 0 until the first packet */
-	bool to_group : 1; /* multicast or broadcast: nobody to resolve */
+	uint32_t
+		flow_label : 20; /* IPv4: ID of UDP; 0 until the first packet */
+	bool to_group : 1;	 /* multicast or broadcast: nobody to resolve */
 	uint16_t zone;
 	uint8_t ttl, tos; /* 0: the stack's, 0 */
 };

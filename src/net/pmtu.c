@@ -6,7 +6,8 @@
  * Routers say it by ICMP, which anybody can forge. So an entry is made only
  * from an error that proved to be about a packet of ours: TCP knows by its
  * sequence number, a connected UDP socket by its addresses and ports, and
- * IPv6 by the flow label of the packet quoted, which is a secret of that flow.
+ * any UDP by the flow label of the packet quoted, in IPv4 by its ID, which is a
+ * secret of that flow.
  * What is said below the least MTU that a path may have is not believed, and
  * an error never raises anything.
  *

@@ -10,8 +10,9 @@
  *	            not: a queue of who said what about which destination
  *
  * Whoever wants to lie to a connected socket has to guess both ports; to one
- * that is not, its own. So the second kind never makes a call fail, and tells
- * the path's MTU to nobody. Records come from one pool, limited for a socket
+ * that is not, its own. So the second kind never makes a call fail, and what it
+ * says of the path's MTU counts only if it quotes the flow's secret, which the
+ * network layer looks at (icmp_input.c). Records come from one pool, limited for a socket
  * and for all; what finds none is dropped and counted.
  */
 #include "udp/udp_private.h"

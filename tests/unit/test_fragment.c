@@ -496,17 +496,24 @@ TEST_BOTH(fragment_ids_do_not_repeat_and_have_no_pattern)
  * Path MTUs: RFC 1191, RFC 8201.
  */
 
-/* An IPv6 router far away says what fits, quoting the last frame sent. */
-static void too_big(uint32_t mtu, uint32_t label_error)
+/*
+ * A router far away says what fits, quoting the last frame sent; but for an
+ * error in its flow label, or ID.
+ */
+static void too_big(uint32_t mtu, uint32_t secret_error)
 {
 	static uint8_t quote[1200];
 	uint32_t bytes = s.fake.sent[0].bytes - ETH_BYTES;
 
-	bytes = bytes < sizeof(quote) ? bytes : (uint32_t)sizeof(quote);
+	bytes = MIN(bytes, v4 ? 500 : (uint32_t)sizeof(quote));
 	memcpy(quote, s.fake.sent[0].data + ETH_BYTES, bytes);
-	quote[3] ^= (uint8_t)label_error;
-	frame_begin(&f, "2001:db8::ff", host(), NET_ICMP6);
-	frame_icmp(&f, ICMP6_TOO_BIG, 0, mtu);
+	quote[v4 ? 5 : 3] ^= (uint8_t)secret_error;
+	frame_begin(&f, v4 ? "192.0.2.9" : "2001:db8::ff", host(),
+		    v4 ? NET_ICMP : NET_ICMP6);
+	if (v4)
+		frame_icmp(&f, ICMP4_UNREACHABLE, ICMP4_TOO_BIG, mtu);
+	else
+		frame_icmp(&f, ICMP6_TOO_BIG, 0, mtu);
 	frame_add(&f, quote, bytes);
 	frame_end(&f);
 	stack_host_receive(&s, &f);
@@ -529,6 +536,31 @@ TEST(quoted_flow_label_proves_a_packet_too_big)
 	CHECK_EQ(frames_of(1400), 2);
 	CHECK_EQ(s.fake.sent[0].bytes, ETH_BYTES + 1296);
 	CHECK_EQ(frames_of(1300 - V6_HEADERS), 1);
+	close_host();
+}
+
+/*
+ * RFC 1191 3, RFC 6864 4.1: the same of IPv4, whose ID tells; datagrams that
+ * fit go on with DF
+ */
+TEST(quoted_id_proves_a_packet_too_big)
+{
+	uint32_t id;
+
+	open_host(true, 0, 4096);
+	CHECK_EQ(frames_of(1400), 1);
+	CHECK(look(&s.fake.sent[0]).df);
+	id = look(&s.fake.sent[0]).id;
+	too_big(1300, 1);
+	CHECK_EQ(frames_of(1400), 1);
+	CHECK_EQ(look(&s.fake.sent[0]).id, id);
+	too_big(1300, 0);
+	CHECK_EQ(frames_of(1400), 2);
+	CHECK_EQ(s.fake.sent[0].bytes, ETH_BYTES + 1300);
+	CHECK(!look(&s.fake.sent[0]).df);
+	CHECK_EQ(frames_of(1300 - V4_HEADERS), 1);
+	CHECK(look(&s.fake.sent[0]).df);
+	CHECK_EQ(look(&s.fake.sent[0]).id, id);
 	close_host();
 }
 

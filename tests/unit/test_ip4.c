@@ -359,10 +359,11 @@ TEST(truncated_frame_is_dropped)
  * What is sent.
  */
 
-/* RFC 1191 3, RFC 6864 4.1: DF is set, and then the ID tells nothing */
-TEST(sent_packet_has_df_and_no_id)
+/* RFC 1191 3, RFC 6864 4.1: DF is set, and the ID may be the flow's secret */
+TEST(sent_packet_has_df_and_the_id_of_its_flow)
 {
 	struct wire_ip4 *ip;
+	uint16_t id;
 
 	net_host_open(&h);
 	net_host_meet(&h, "192.0.2.2");
@@ -371,12 +372,19 @@ TEST(sent_packet_has_df_and_no_id)
 	frame_read(&f, &h.fake.sent[0]);
 	ip = (void *)frame_ip(&f);
 	CHECK_EQ(wire_get16(ip->fragment), IP4_DF);
-	CHECK_EQ(wire_get16(ip->id), 0);
 	CHECK_EQ(ip->ttl, 64);
 	CHECK_EQ(f.bytes, 14 + 20 + 8 + 100);
 	CHECK_MEM(f.data, peer_mac, 6);
 	CHECK_EQ(h.fake.sent[0].header_bytes, 14 + 20 + 8);
 	CHECK_EQ(h.fake.sent[0].csum_start, 14 + 20);
+	id = wire_get16(ip->id);
+	CHECK_EQ(net_host_send(&h, "192.0.2.2", 10), 0);
+	CHECK_EQ(net_host_sent(&h), 1);
+	CHECK_EQ(wire_get16(h.fake.sent[0].data + 14 + 4), id);
+	net_host_meet(&h, "192.0.2.3");
+	CHECK_EQ(net_host_send(&h, "192.0.2.3", 10), 0);
+	CHECK_EQ(net_host_sent(&h), 1);
+	CHECK(wire_get16(h.fake.sent[0].data + 14 + 4) != id);
 	net_host_close(&h);
 }
 
