@@ -11,7 +11,8 @@
  *    anything (RFC 6864 4.1). TCP's is 0, which tells nothing and needs no
  *    counter. UDP's is a secret of the flow: an ICMP error that quotes it is
  *    from somebody who has seen the datagram (icmp_input.c). ICMP may be
- *    fragmented on its way, and has IDs from ident.c.
+ *    fragmented on its way, and so may all to where less fits than we believe
+ *    (pmtu.c); they have IDs from ident.c.
  *  - What the path does not take is fragmented here (fragment.c), but for TCP,
  *    which makes segments that fit.
  *  - The IPv6 flow label is a keyed hash of the flow (RFC 6437 3), made once
@@ -50,30 +51,36 @@ uint32_t path_flow_label(struct net *net, struct net_path *path,
 	return path->flow_label;
 }
 
-static uint16_t choose_id(struct net *net, struct net_path *path,
+/* Never to be fragmented: with DF. */
+static bool is_atomic(const struct net *net, const struct net_path *path,
+		      uint8_t protocol)
+{
+	if (UNLIKELY(net->now_us < net->pmtus_cut_until_us) && !path->whole &&
+	    pmtu_cuts(net, &path->dst))
+		return false;
+	return protocol != NET_ICMP;
+}
+
+static uint16_t atomic_id(struct net *net, struct net_path *path,
 			  const struct tow_buf *buf, uint8_t protocol)
 {
-	switch (protocol) {
-	case NET_TCP:
+	if (protocol == NET_TCP)
 		return 0;
-	case NET_UDP:
-		return (uint16_t)path_flow_label(net, path, buf, protocol);
-	default:
-		return ident4_next(net);
-	}
+	return (uint16_t)path_flow_label(net, path, buf, protocol);
 }
 
 static bool push_ip4(struct net *net, struct net_path *path,
 		     struct tow_buf *buf, uint8_t protocol)
 {
 	uint32_t total = buf->bytes + IP4_BYTES;
-	bool whole = protocol != NET_ICMP;
-	uint16_t id = choose_id(net, path, buf, protocol);
+	bool atomic = is_atomic(net, path, protocol);
+	uint16_t id =
+		atomic ? atomic_id(net, path, buf, protocol) : ident4_next(net);
 	struct wire_ip4 *ip = (void *)buf_push(buf, IP4_BYTES);
 
 	if (UNLIKELY(!ip))
 		return false;
-	ip4_build(ip, path->tos, total, id, whole ? IP4_DF : 0,
+	ip4_build(ip, path->tos, total, id, atomic ? IP4_DF : 0,
 		  path->ttl ? path->ttl : net->ttl, protocol, &path->src,
 		  &path->dst);
 	return true;

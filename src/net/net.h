@@ -76,7 +76,8 @@ struct net {
 	struct neighbour *neighbours;
 	uint32_t neighbour_max;
 	uint32_t generation;	 /* changes with addresses, routes, links */
-	uint64_t pmtus_until_us; /* the last entry of pmtu.c is forgotten */
+	uint64_t pmtus_until_us; /* the last entry of pmtu.c is forgotten, */
+	uint64_t pmtus_cut_until_us; /* the last that is below the floor */
 
 	struct net_private *private; /* what only src/net looks at */
 };
@@ -91,9 +92,9 @@ struct net_path {
 	struct tow_addr src, dst, next_hop;
 	uint32_t mtu; /* IP bytes that the link takes: see net_path_mtu() */
 	uint32_t generation;
-	uint32_t
-		flow_label : 20; /* IPv4: ID of UDP; 0 until the first packet */
-	bool to_group : 1;	 /* multicast or broadcast: nobody to resolve */
+	uint32_t flow_label : 20; /* or UDP's ID; 0 until the first packet */
+	bool to_group : 1; /* multicast or broadcast: nobody to resolve */
+	bool whole : 1;	   /* DF, whatever is known of the path */
 	uint16_t zone;
 	uint8_t ttl, tos; /* 0: the stack's, 0 */
 };
@@ -270,7 +271,9 @@ static inline uint32_t net_path_mtu(const struct net *net,
 						 : path->mtu;
 }
 
-void net_path_shrunk(struct net *net, const struct tow_addr *dst, uint32_t mtu);
+/* Returns: that was news. */
+bool net_path_shrunk(struct net *net, const struct tow_addr *dst,
+		     uint32_t told);
 
 /*
  * Send one packet: puts the IP and link headers in front of the transport

@@ -277,6 +277,7 @@ uint32_t flow_label(struct net *net, const struct tow_addr *src,
 /* --- pmtu.c */
 size_t pmtu_need(const struct tow_config *cfg);
 void pmtu_init(struct net *net, const struct tow_config *cfg, void *memory);
+bool pmtu_cuts(const struct net *net, const struct tow_addr *dst);
 
 /* --- ident.c */
 uint16_t ident4_next(struct net *net);

@@ -8,8 +8,9 @@
  * sequence number, a connected UDP socket by its addresses and ports, and
  * any UDP by the flow label of the packet quoted, in IPv4 by its ID, which is a
  * secret of that flow.
- * What is said below the least MTU that a path may have is not believed, and
- * an error never raises anything.
+ * An error never raises anything, and nothing goes below a floor. A path of
+ * IPv4 that is said to be below it has packets without DF: routers may cut them
+ * then (RFC 1191 3), and a lie makes nobody send tiny ones.
  *
  * A path may get better: an entry is forgotten after ten minutes, and tried
  * anew. Entries are in sets of four, by a hash of the destination; a new one
@@ -27,6 +28,7 @@ struct pmtu {
 	struct tow_addr dst;
 	uint64_t until_us; /* the future: in use */
 	uint32_t mtu;
+	bool cuts; /* it is below the floor: without DF */
 };
 
 static uint32_t sets_of(const struct tow_config *cfg)
@@ -48,7 +50,7 @@ void pmtu_init(struct net *net, const struct tow_config *cfg, void *memory)
 	net->private->pmtus = memory;
 	net->private->pmtu_mask = sets_of(cfg) - 1;
 	net->private->pmtu_key = random_key(&net->random);
-	net->pmtus_until_us = 0;
+	net->pmtus_until_us = net->pmtus_cut_until_us = 0;
 }
 
 static struct pmtu *set_of(const struct net *net, const struct tow_addr *dst)
@@ -87,16 +89,28 @@ uint32_t pmtu_of(const struct net *net, const struct net_path *path)
 	return p ? MIN(p->mtu, path->mtu) : path->mtu;
 }
 
-void net_path_shrunk(struct net *net, const struct tow_addr *dst, uint32_t mtu)
+bool pmtu_cuts(const struct net *net, const struct tow_addr *dst)
 {
+	const struct pmtu *p = find(net, dst);
+
+	return p && p->cuts;
+}
+
+bool net_path_shrunk(struct net *net, const struct tow_addr *dst, uint32_t told)
+{
+	bool v4 = net_is_v4(dst), cuts = v4 && told < V4_MIN;
+	uint32_t mtu = MAX(told, v4 ? V4_MIN : V6_MIN);
 	struct pmtu *p = find(net, dst);
 
-	mtu = MAX(mtu, net_is_v4(dst) ? V4_MIN : V6_MIN);
-	if (p && mtu >= p->mtu)
-		return;
+	if (p && mtu >= p->mtu && cuts <= p->cuts)
+		return false;
 	if (!p)
 		p = make(net, dst);
 	p->mtu = mtu;
+	p->cuts = cuts;
 	p->until_us = net->now_us + EXPIRES_US;
 	net->pmtus_until_us = p->until_us;
+	if (cuts)
+		net->pmtus_cut_until_us = p->until_us;
+	return true;
 }

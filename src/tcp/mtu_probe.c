@@ -115,11 +115,16 @@ void mtu_lower(struct tow_tcp *t, uint32_t mtu)
 	tcp_want_output(t);
 }
 
-/* An ICMP error said so, and is believed: others may know it too. */
-void mtu_believe(struct tow_tcp *t, uint32_t mtu)
+/*
+ * An ICMP error said so, and is believed: others may know it too. Below the
+ * floor packets become no smaller, but the network layer leaves DF off.
+ */
+void mtu_believe(struct tow_tcp *t, uint32_t told)
 {
-	net_path_shrunk(tcp_net(t), &t->path.dst, mtu);
-	mtu_lower(t, mtu);
+	uint32_t mtu = MAX(told, mtu_floor(t));
+
+	if (net_path_shrunk(tcp_net(t), &t->path.dst, told) || mtu < t->snd.mtu)
+		mtu_lower(t, MIN(mtu, t->snd.mtu));
 }
 
 /* ----------------------------------------------------------------- probing */

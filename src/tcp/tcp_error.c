@@ -10,7 +10,7 @@
  *	soft (net, host, time)  is remembered: if the connection times out, it
  *	                        is the reason that the program hears
  *	packet too big          lowers the path MTU, never raises it, not below
- *	                        the floor; and if packets of that size were
+ *	                        the floor (then DF is left off); and if packets of that size were
  *	                        acknowledged before, only once a timeout says
  *	                        that they arrive no longer (RFC 5927 7.2)
  *
@@ -35,10 +35,10 @@ static bool is_doubtful(const struct tow_tcp *t, uint32_t mtu)
 /* RFC 1191 6.3, RFC 8201 5.2 */
 static void on_too_big(struct tow_tcp *t, const struct net_error *error)
 {
-	uint32_t mtu = MAX(error->mtu, mtu_floor(t));
+	uint32_t mtu = error->mtu;
 
 	if (!tcp_synchronized(t) ||
-	    mtu_probe_refused(t, seq_of(error->sequence), error->mtu) ||
+	    mtu_probe_refused(t, seq_of(error->sequence), mtu) ||
 	    mtu >= t->snd.mtu)
 		return;
 	if (is_doubtful(t, mtu)) {

@@ -703,7 +703,7 @@ uint32_t mtu_floor(const struct tow_tcp *t);
 uint32_t mtu_payload(const struct tow_tcp *t, uint32_t mtu);
 void mtu_begin(struct tow_tcp *t);
 void mtu_lower(struct tow_tcp *t, uint32_t mtu);
-void mtu_believe(struct tow_tcp *t, uint32_t mtu);
+void mtu_believe(struct tow_tcp *t, uint32_t told);
 uint32_t mtu_probe_bytes(struct tow_tcp *t, uint64_t queued, uint32_t window,
 			 uint32_t cwnd);
 void mtu_probe_sent(struct tow_tcp *t, const struct sent *s);

@@ -103,6 +103,7 @@ static void send_one(struct tow_udp *s, struct net_path *path)
 		s->tx_cost -= buf->loan_bytes;
 	path->ttl = udp_way_of(buf)->ttl;
 	path->tos = udp_way_of(buf)->tos;
+	path->whole = udp_way_of(buf)->whole;
 	net_count(s->host->net, TOW_COUNTER_UDP_OUT);
 	if (UNLIKELY(path->to_group))
 		udp_group_loop(s, path, buf);

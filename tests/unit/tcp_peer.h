@@ -69,6 +69,7 @@ struct segment {
 	struct tow_addr src, dst;
 	uint8_t ttl;
 	uint8_t tos;
+	bool df; /* IPv4 */
 
 	int mss;    /* -1: option absent */
 	int wscale; /* -1: absent */

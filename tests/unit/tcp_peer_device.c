@@ -262,7 +262,7 @@ static void record_ip4(struct rig *r, const struct tow_buf *buf,
 {
 	const uint8_t *ip = frame + ETH_BYTES;
 	uint32_t header = (ip[0] & 15u) * 4, total = get16(ip + 2);
-	struct segment s = { .ttl = ip[8], .tos = ip[1] };
+	struct segment s = { .ttl = ip[8], .tos = ip[1], .df = ip[6] & 0x40 };
 
 	if (ip[0] >> 4 != 4 || header < 20 || total != frame_bytes - ETH_BYTES)
 		malformed(r, "IPv4 header");

@@ -10,6 +10,7 @@
 #include "stack/stack_private.h"
 #include "stack_host.h"
 #include "test.h"
+#include "wire/wire_arp.h"
 #include "wire/wire_icmp.h"
 #include "wire/wire_ip4.h"
 #include "wire/wire_ip6.h"
@@ -561,6 +562,35 @@ TEST(quoted_id_proves_a_packet_too_big)
 	CHECK_EQ(frames_of(1300 - V4_HEADERS), 1);
 	CHECK(look(&s.fake.sent[0]).df);
 	CHECK_EQ(look(&s.fake.sent[0]).id, id);
+	close_host();
+}
+
+/* RFC 1191 3: what is said to be below the floor is sent without DF */
+TEST(path_below_the_floor_has_packets_that_may_be_cut)
+{
+	uint32_t id;
+
+	open_host(true, 0, 4096);
+	CHECK_EQ(frames_of(1400), 1);
+	too_big(296, 0);
+	CHECK_EQ(frames_of(500), 1);
+	CHECK(!look(&s.fake.sent[0]).df);
+	id = look(&s.fake.sent[0]).id;
+	CHECK_EQ(frames_of(500), 1);
+	CHECK(look(&s.fake.sent[0]).id != id);
+	CHECK_EQ(frames_of(552 - V4_HEADERS + 1), 2);
+	CHECK_EQ(tow_udp_set(udp, TOW_UDP_DONT_FRAGMENT, 1), 0);
+	CHECK_EQ(frames_of(500), 1);
+	CHECK(look(&s.fake.sent[0]).df);
+	s.now_us += 600000000;
+	CHECK_EQ(tow_udp_set(udp, TOW_UDP_DONT_FRAGMENT, 0), 0);
+	stack_host_poll(&s);
+	frame_arp(&f, ARP_REPLY, peer_mac, peer(), host());
+	frames_of(500);
+	stack_host_receive(&s, &f);
+	stack_host_sent(&s);
+	CHECK_EQ(frames_of(500), 1);
+	CHECK(look(&s.fake.sent[0]).df);
 	close_host();
 }
 

@@ -97,6 +97,27 @@ TCP_TEST(packet_too_big_has_a_floor)
 	}
 }
 
+/* RFC 1191 3: and DF is left off, once only whatever comes again */
+TCP_TEST(packet_too_big_below_the_floor_leaves_df_off)
+{
+	bool v4 = r->options.family == IPV4;
+	const struct segment *s;
+
+	fly(r);
+	inject_icmp(r, ICMP_TOO_BIG, 1280, 1, 0);
+	CHECK_EQ(next(r)->df, v4);
+	forget(r);
+	inject_icmp(r, ICMP_TOO_BIG, 296, 1, 0);
+	CHECK_EQ(waiting(r) > 0, v4);
+	while (waiting(r)) {
+		s = next(r);
+		CHECK(!s->df);
+		CHECK_LE(s->bytes, 552 - headers(r));
+	}
+	inject_icmp(r, ICMP_TOO_BIG, 68, 1, 0);
+	CHECK_EQ(waiting(r), 0);
+}
+
 /* attacks: never larger than it is */
 TCP_TEST(packet_too_big_never_raises_the_mtu)
 {
