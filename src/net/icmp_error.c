@@ -3,8 +3,10 @@
  * ICMP errors that we send, and when we do not: RFC 1122 3.2.2, RFC 4443 2.4.
  *
  * Never about an ICMP error, nor about a packet whose source is not one host.
- * About a packet to a group only where RFC 4443 2.4 (e.3) says so. (Fragments
- * never get here.)
+ * About a packet to a group only where RFC 4443 2.4 (e.3) says so. Of later
+ * fragments, which may be an ICMP error's, IPv6 reports what is impossible about
+ * them (RFC 8200 4.5); else it is whole datagrams, or a fragment zero whose rest
+ * never came.
  *
  * Two limits apply (RFC 4443 2.4 (f), RFC 1812 4.3.2.8): one for each
  * destination, one for all together. The stack as a whole must not be a
@@ -96,7 +98,7 @@ static bool may_answer(const struct net *net, const struct net_packet *packet,
 		return false;
 	if (!net_is_unicast(net, &packet->src))
 		return false;
-	/* Before the transport was found, ip6_input.c has looked itself */
+	/* Before the transport was found, ip6_extension.c has looked, if it can */
 	return packet->network_bytes == 0 || !is_icmp_error(packet);
 }
 

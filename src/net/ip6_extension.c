@@ -202,33 +202,36 @@ static int walk_routing(struct walk *w)
 	return NET_PASS;
 }
 
-/*
- * RFC 8200 4.5, RFC 7112: fragment zero has all headers, the transport's with
- * them. One so short that they are elsewhere would hide them from filters.
- */
-static bool has_all_headers(const struct tow_buf *buf, uint32_t at,
-			    uint8_t next)
+static uint32_t transport_bytes(uint8_t protocol)
 {
-	uint32_t transport;
-
-	while (peek_next(buf, &at, &next))
-		if (at > buf->bytes)
-			return false;
-	if (is_extension(next))
-		return false;
-	switch (next) {
+	switch (protocol) {
 	case NET_TCP:
-		transport = TCP_HEADER_BYTES;
-		break;
+		return TCP_HEADER_BYTES;
 	case NET_UDP:
 	case NET_ICMP6:
-		transport = 8;
-		break;
+		return 8;
 	default:
-		transport = 0;
-		break;
+		return 0;
 	}
-	return at + transport <= buf->bytes;
+}
+
+/*
+ * RFC 8200 4.5, RFC 7112: fragment zero has all headers, the transport's with
+ * them. One so short that they are elsewhere would hide them from filters. One
+ * with more of them than EXTENSIONS_MAX will not be walked when it is whole.
+ */
+static int check_headers(struct walk *w, uint32_t at, uint8_t next)
+{
+	const struct tow_buf *buf = w->packet->buf;
+	unsigned headers = 0;
+
+	while (at <= buf->bytes && peek_next(buf, &at, &next))
+		if (headers++ == EXTENSIONS_MAX)
+			return TOW_DROP_IP_EXTENSION;
+	if (!is_extension(next) && at + transport_bytes(next) <= buf->bytes)
+		return NET_PASS;
+	return refuse(w, ICMP6_INCOMPLETE_CHAIN, 0, false,
+		      TOW_DROP_IP_FRAGMENT);
 }
 
 /* To the source of a fragment that is impossible, also of a later one. */
@@ -262,11 +265,8 @@ static int check_fragment(struct walk *w, const struct fragment *f,
 			w->at + (uint32_t)offsetof(struct wire_ip6_fragment,
 						   offset),
 			TOW_DROP_IP_LENGTH);
-	if (f->offset == 0 &&
-	    !has_all_headers(w->packet->buf, f->header_bytes, next))
-		return refuse(w, ICMP6_INCOMPLETE_CHAIN, 0, false,
-			      TOW_DROP_IP_FRAGMENT);
-	return NET_PASS;
+	return f->offset == 0 ? check_headers(w, f->header_bytes, next)
+			      : NET_PASS;
 }
 
 /*

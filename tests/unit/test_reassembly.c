@@ -253,6 +253,31 @@ TEST(tiny_first_ip6_fragment_is_reported)
 	end();
 }
 
+/* RFC 8504 5.3: the same limit as for headers in front of a fragment */
+TEST(first_ip6_fragment_with_too_many_headers_is_dropped)
+{
+	static const uint8_t destination[8] = { IP6_DESTINATION, 0, 1, 4 };
+	static const uint8_t last[8] = { NET_UDP, 0, 1, 4 };
+
+	for (unsigned headers = 8; headers <= 9; headers++) {
+		begin(false, 1000);
+		frame_begin(&whole, peer(), "2001:db8::1", IP6_DESTINATION);
+		for (unsigned i = 1; i < headers; i++)
+			frame_add(&whole, destination, 8);
+		frame_add(&whole, last, 8);
+		frame_udp(&whole, 1000, 7);
+		frame_fill(&whole, 100);
+		frame_end(&whole);
+		whole.transport = whole.ip + IP6_BYTES;
+		whole.protocol = IP6_DESTINATION;
+		if (headers <= 8)
+			CHECK_EQ(put(0, 96, true), NET_DONE);
+		else
+			refuses(0, 96, true, TOW_DROP_IP_EXTENSION);
+		end();
+	}
+}
+
 /* tiny first fragment, RFC 791 3.2: every link carries 8 bytes of payload */
 TEST(tiny_first_ip4_fragment_is_taken)
 {
