@@ -165,16 +165,22 @@ void route_remove(struct net *net, unsigned link, const struct tow_addr *dest,
 	net->generation++;
 }
 
+/* "any" is also how people write 0.0.0.0/0: the gateway tells. */
+static struct tow_addr destination(const struct tow_addr *dest,
+				   const struct tow_addr *gateway)
+{
+	if (net_is_v4(gateway) && net_is_any(dest))
+		return tow_addr_v4(0, 0, 0, 0);
+	return *dest;
+}
+
 int net_route_add(struct net *net, unsigned link, const struct tow_addr *dest,
 		  unsigned prefix_bits, const struct tow_addr *gateway)
 {
 	bool v4 = net_is_v4(gateway);
-	struct tow_addr to = *dest;
+	struct tow_addr to = destination(dest, gateway);
 	unsigned bits = prefix_bits;
 
-	/* "any" is also how people write 0.0.0.0/0: the gateway tells */
-	if (v4 && net_is_any(dest))
-		to = tow_addr_v4(0, 0, 0, 0);
 	if (v4)
 		bits += V4_BITS_BEFORE;
 	if (prefix_bits > 128 || bits > 128 || !net_link_at(net, link))
@@ -196,11 +202,12 @@ void net_route_remove(struct net *net, unsigned link,
 		      const struct tow_addr *dest, unsigned prefix_bits,
 		      const struct tow_addr *gateway)
 {
+	struct tow_addr to = destination(dest, gateway);
 	unsigned bits = prefix_bits;
 
 	if (net_is_v4(gateway))
 		bits += V4_BITS_BEFORE;
-	route_remove(net, link, dest, bits, gateway);
+	route_remove(net, link, &to, bits, gateway);
 }
 
 /* The link of a destination that has a meaning on its link only. */

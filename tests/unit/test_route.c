@@ -241,6 +241,8 @@ TEST(dead_gateway_is_replaced_by_another)
 /* The default routes of the families do not take each other's packets */
 TEST(families_have_routes_of_their_own)
 {
+	struct tow_addr gateway;
+
 	net_host_open(&h);
 	CHECK_EQ(add_route(0, "::", 0, "2001:db8::99"), 0);
 	CHECK_EQ(find("8.8.8.8"), TOW_ENETUNREACH);
@@ -248,6 +250,10 @@ TEST(families_have_routes_of_their_own)
 	CHECK(is(&path.next_hop, "2001:db8::99"));
 	CHECK_EQ(add_route(0, "::", 0, "192.0.2.9"), 0); /* "any", by IPv4 */
 	CHECK_EQ(find("8.8.8.8"), 0);
+	gateway = address("192.0.2.9");
+	net_route_remove(&h.net, 0, &any, 0, &gateway); /* the same words */
+	CHECK_EQ(find("8.8.8.8"), TOW_ENETUNREACH);
+	CHECK_EQ(find("2600::1"), 0);
 	CHECK_EQ(add_route(0, "10.0.0.0", 8, "2001:db8::9"), TOW_EINVAL);
 	CHECK_EQ(add_route(0, "10.0.0.0", 8, "224.0.0.1"), TOW_EINVAL);
 	CHECK_EQ(add_route(0, "10.0.0.0", 8, "192.0.2.1"), TOW_EINVAL);
