@@ -79,6 +79,70 @@ struct tow_sim_wire {
 	uint32_t burst_begin_ppm;
 	uint32_t burst_end_ppm;
 	uint32_t burst_loss_ppm;
+
+	/*
+	 * Congestion said rather than met by loss (RFC 3168 5): packets that
+	 * allow it are marked, by chance, and when so many bytes wait in front
+	 * of them; 0: never.
+	 */
+	uint32_t mark_ppm;
+	uint32_t mark_bytes;
+
+	/*
+	 * Which way this is. When it is another number, packets go another way
+	 * from then on, and may overtake what is still on the old one.
+	 */
+	uint32_t path;
+};
+
+/* Options of TCP that a middlebox takes out; see struct tow_sim_box. */
+enum tow_sim_strip {
+	TOW_SIM_STRIP_MSS = 1 << 0,
+	TOW_SIM_STRIP_SCALE = 1 << 1,	/* window scale */
+	TOW_SIM_STRIP_SACK_OK = 1 << 2, /* SACK-permitted, of SYNs */
+	TOW_SIM_STRIP_SACK = 1 << 3,	/* the blocks themselves */
+	TOW_SIM_STRIP_TIMESTAMPS = 1 << 4,
+	TOW_SIM_STRIP_OTHER = 1 << 5, /* all that are younger than those */
+};
+
+/*
+ * A middlebox between a port's wires and its segment: it meddles with TCP, as
+ * boxes in the Internet do that mean well, or know an older TCP. All zero is
+ * none. What goes up comes out of the port's stack. Whatever it changes, it
+ * never changes a byte of payload, leaves right checksums, and lets packets
+ * pass as they are whose checksums are wrong.
+ */
+struct tow_sim_box {
+	/* Replaced by no-operations: enum tow_sim_strip. */
+	uint32_t strip_up, strip_down;
+	uint16_t mss_max; /* the MSS option says no more; 0: as it is */
+
+	bool bleach; /* ECT and CE become Not-ECT, in all IP packets */
+	bool no_ecn; /* AE, CWR and ECE of SYNs are cleared */
+
+	bool syn_data_cut;     /* SYNs lose their payload */
+	bool syn_data_drop;    /* SYNs with payload are dropped */
+	bool syn_options_drop; /* SYNs with a TOW_SIM_STRIP_OTHER option are */
+
+	/*
+	 * Windows of segments without SYN: told smaller by so many bits, but
+	 * not as 0; and now and then as 0, for up to so long.
+	 */
+	uint8_t window_shift;
+	uint32_t window_close_ppm;
+	uint32_t window_close_us;
+
+	/* Data is sent on in two segments, or together with what follows. */
+	uint32_t split_ppm;
+	uint32_t join_us;    /* it waits so long for that; 0: no joining */
+	uint32_t join_bytes; /* IP bytes of what is joined, at most */
+
+	/*
+	 * Sequence numbers of what goes up are moved, and acknowledgements of
+	 * what goes down moved back; SACK blocks too, if it knows of them.
+	 */
+	uint32_t sequence_shift;
+	bool sequence_sack;
 };
 
 /*
@@ -141,6 +205,7 @@ struct tow_sim_port {
 
 	struct tow_sim_wire up;	  /* from the port to the segment */
 	struct tow_sim_wire down; /* from the segment to the port */
+	struct tow_sim_box box;	  /* where these wires meet the segment */
 };
 
 /* Why frames did not arrive, or arrived otherwise. */
@@ -173,7 +238,12 @@ struct tow_sim_port {
 	X(HINT_MOVED, "hint_moved",                                           \
 	  "packets that others of the flow overtook")                         \
 	X(HINT_FOREIGN, "hint_foreign",                                       \
-	  "frames of other flows in posted memory")
+	  "frames of other flows in posted memory")                           \
+	X(MARKED, "marked", "packets that met congestion, and were told so")  \
+	X(BOX_CHANGED, "box_changed", "packets changed by a middlebox")       \
+	X(BOX_DROPPED, "box_dropped", "packets dropped by a middlebox")       \
+	X(BOX_SPLIT, "box_split", "segments sent on in two")                  \
+	X(BOX_JOINED, "box_joined", "segments joined with the one before")
 
 #define TOW_SIM_FATE_ID(id, name, text) TOW_SIM_##id,
 enum tow_sim_fate { TOW_SIM_FATES(TOW_SIM_FATE_ID) TOW_SIM_FATE_COUNT };
@@ -233,6 +303,9 @@ TOW_API struct tow_sim_wire *tow_sim_wire_down(struct tow_dev *dev);
 
 /* The same for what goes wrong with placement; flows stays as it was. */
 TOW_API struct tow_sim_place *tow_sim_place(struct tow_dev *dev);
+
+/* The same for the middlebox. */
+TOW_API struct tow_sim_box *tow_sim_box(struct tow_dev *dev);
 
 /*
  * tow_sim_vanish() - the device is torn out when the clock shows @at_us

@@ -85,13 +85,13 @@ static struct event take_event(struct tow_sim *sim)
 	}
 }
 
-static void happen(struct tow_sim *sim, const struct event *event)
+static void happen(const struct event *event)
 {
 	struct port *port = event->port;
 
 	switch (event->what) {
 	case AT_SEGMENT:
-		sim_forward(sim, port, event->packet);
+		box_carry_up(port, event->packet);
 		break;
 	case AT_PORT:
 		port_receive(port, event->packet);
@@ -101,6 +101,9 @@ static void happen(struct tow_sim *sim, const struct event *event)
 		break;
 	case SLOT:
 		port->slots_used--;
+		break;
+	case BOX:
+		box_release(port, event->packet);
 		break;
 	case WAKE:
 		break;
@@ -115,7 +118,7 @@ static void happen_until_now(struct tow_sim *sim)
 	while (sim->event_count && sim->events[0].at_us <= sim->now_us) {
 		struct event event = take_event(sim);
 
-		happen(sim, &event);
+		happen(&event);
 	}
 }
 
@@ -135,7 +138,7 @@ static void flood(struct tow_sim *sim, struct port *from, struct packet *packet)
 {
 	for (struct port *port = sim->ports; port; port = port->next)
 		if (port->segment == from->segment && port != from)
-			wire_carry_down(port, packet_ref(packet));
+			box_carry_down(port, packet_ref(packet));
 	packet_give(sim, packet);
 }
 
@@ -149,7 +152,7 @@ void sim_forward(struct tow_sim *sim, struct port *from, struct packet *packet)
 	if (!to)
 		flood(sim, from, packet);
 	else if (to != from)
-		wire_carry_down(to, packet);
+		box_carry_down(to, packet);
 	else
 		packet_give(sim, packet);
 }
@@ -196,6 +199,7 @@ static void unplug_all(struct tow_sim *sim)
 
 		sim->ports = port->next;
 		port_unplug(port);
+		box_empty(port);
 		port->sim = NULL;
 		if (port->closed)
 			port_free(port);

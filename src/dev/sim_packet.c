@@ -33,28 +33,6 @@
 #define ICMP4_QUOTE    548u  /* of the packet in question: RFC 1812 4.3.2.3 */
 #define ICMP6_QUOTE    1232u /* so that 1280 are not exceeded: RFC 4443 3.2 */
 
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, uint32_t value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, value >> 16);
-	put16(p + 2, value);
-}
-
 /* Memory of packets. */
 
 static struct packet *packet_new(uint32_t room)
@@ -105,6 +83,17 @@ struct packet *packet_copy(struct tow_sim *sim, const struct packet *packet)
 		return NULL;
 	memcpy(copy->data, packet->data, packet->bytes);
 	copy->intact = packet->intact;
+	return copy;
+}
+
+struct packet *packet_own(struct tow_sim *sim, struct packet *packet)
+{
+	struct packet *copy;
+
+	if (packet->refs == 1)
+		return packet;
+	copy = packet_copy(sim, packet);
+	packet_give(sim, packet);
 	return copy;
 }
 
@@ -179,8 +168,8 @@ static bool shape_ipv4(struct shape *shape, const uint8_t *ip, uint32_t bytes)
 
 	if (bytes < 20 || ip[0] >> 4 != 4 || header < 20 || header > bytes)
 		return false;
-	total = get16(ip + 2);
-	if (total < header || total > bytes || (get16(ip + 6) & 0x3fff))
+	total = packet_get16(ip + 2);
+	if (total < header || total > bytes || (packet_get16(ip + 6) & 0x3fff))
 		return false;
 	shape->protocol = ip[9];
 	shape->transport_at = ETHERNET_BYTES + header;
@@ -203,7 +192,7 @@ static bool shape_ipv6(struct shape *shape, const uint8_t *ip, uint32_t bytes)
 
 	if (bytes < IPV6_BYTES || ip[0] >> 4 != 6)
 		return false;
-	total = IPV6_BYTES + get16(ip + 4);
+	total = IPV6_BYTES + packet_get16(ip + 4);
 	if (total > bytes)
 		return false;
 	for (next = ip[6]; is_extension(next); at += (ip[at + 1] + 1u) * 8) {
@@ -243,7 +232,7 @@ struct shape packet_shape(const uint8_t *frame, uint32_t bytes)
 
 	if (bytes < ETHERNET_BYTES + 20)
 		return shape;
-	type = get16(frame + 12);
+	type = packet_get16(frame + 12);
 	if (type == ETHERTYPE_IPV4)
 		shape.ip = shape_ipv4(&shape, ip, bytes - ETHERNET_BYTES);
 	else if (type == ETHERTYPE_IPV6)
@@ -305,9 +294,9 @@ bool packet_transport_sum_ok(const uint8_t *frame, const struct shape *shape)
 		return true;
 	if (bytes < packet_sum_offset(shape) + 2)
 		return false;
-	if (shape->protocol == UDP && !shape->v6 && get16(from + 6) == 0)
+	if (shape->protocol == UDP && !shape->v6 && packet_get16(from + 6) == 0)
 		return true; /* RFC 768: the sender made none */
-	if (shape->protocol == UDP && get16(from + 4) != bytes)
+	if (shape->protocol == UDP && packet_get16(from + 4) != bytes)
 		return false; /* not a sum that a card would vouch for */
 	return csum_finish(csum_bytes(pseudo_sum(shape), from, bytes)) == 0;
 }
@@ -316,7 +305,7 @@ static void write_network_sum(uint8_t *ip)
 {
 	uint16_t sum;
 
-	put16(ip + 10, 0);
+	packet_put16(ip + 10, 0);
 	sum = csum_finish(csum_bytes(0, ip, (ip[0] & 15) * 4u));
 	memcpy(ip + 10, &sum, sizeof(sum));
 }
@@ -327,7 +316,7 @@ static void write_transport_sum(uint8_t *frame, const struct shape *shape)
 	uint32_t offset = packet_sum_offset(shape);
 	uint16_t sum;
 
-	put16(from + offset, 0);
+	packet_put16(from + offset, 0);
 	sum = csum_finish(csum_bytes(pseudo_sum(shape), from,
 				     shape->end - shape->transport_at));
 	if (sum == 0 && shape->protocol == UDP)
@@ -343,6 +332,47 @@ void packet_write_sums(uint8_t *frame, const struct shape *shape)
 		write_transport_sum(frame, shape);
 }
 
+/* Explicit congestion notification. */
+
+static uint16_t ethertype(const struct packet *packet)
+{
+	return packet->bytes < ETHERNET_BYTES + 20
+		       ? 0
+		       : packet_get16(packet->data + 12);
+}
+
+unsigned packet_ecn(const struct packet *packet)
+{
+	const uint8_t *ip = packet->data + ETHERNET_BYTES;
+
+	switch (ethertype(packet)) {
+	case ETHERTYPE_IPV4:
+		return ip[1] & 3u;
+	case ETHERTYPE_IPV6:
+		return ip[1] >> 4 & 3u;
+	default:
+		return 0;
+	}
+}
+
+/* RFC 1624: the header's sum changes with it, also where it is not right. */
+void packet_set_ecn(struct packet *packet, unsigned ecn)
+{
+	uint8_t *ip = packet->data + ETHERNET_BYTES;
+	uint32_t old = packet_get16(ip), sum;
+
+	if (ethertype(packet) == ETHERTYPE_IPV6) {
+		ip[1] = (uint8_t)((ip[1] & ~0x30u) | ecn << 4);
+		return;
+	}
+	ip[1] = (uint8_t)((ip[1] & ~3u) | ecn);
+	sum = (uint16_t)~packet_get16(ip + 10);
+	sum += (uint16_t)~old + packet_get16(ip);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	packet_put16(ip + 10, ~sum);
+}
+
 /* Cutting and merging. */
 
 static void write_ip_length(uint8_t *frame, const struct shape *shape,
@@ -351,9 +381,14 @@ static void write_ip_length(uint8_t *frame, const struct shape *shape,
 	uint8_t *ip = frame + ETHERNET_BYTES;
 
 	if (shape->v6)
-		put16(ip + 4, bytes - ETHERNET_BYTES - IPV6_BYTES);
+		packet_put16(ip + 4, bytes - ETHERNET_BYTES - IPV6_BYTES);
 	else
-		put16(ip + 2, bytes - ETHERNET_BYTES);
+		packet_put16(ip + 2, bytes - ETHERNET_BYTES);
+}
+
+void packet_write_length(struct packet *packet, const struct shape *shape)
+{
+	write_ip_length(packet->data, shape, packet->bytes);
 }
 
 /* The first piece has CWR, the last FIN and PSH, none what is not its own. */
@@ -362,7 +397,7 @@ static void write_tcp_piece(uint8_t *tcp, unsigned piece, uint32_t offset,
 {
 	uint8_t flags = tcp[TCP_FLAGS_AT];
 
-	put32(tcp + 4, get32(tcp + 4) + offset);
+	packet_put32(tcp + 4, packet_get32(tcp + 4) + offset);
 	if (piece > 0)
 		flags &= (uint8_t)~FLAG_CWR;
 	if (!last)
@@ -377,7 +412,7 @@ struct shape packet_shape_of_headers(uint8_t *headers, uint32_t bytes)
 
 	if (bytes < ETHERNET_BYTES + 20)
 		return shape;
-	shape.v6 = get16(headers + 12) == ETHERTYPE_IPV6;
+	shape.v6 = packet_get16(headers + 12) == ETHERTYPE_IPV6;
 	if (!shape.v6 || bytes >= ETHERNET_BYTES + IPV6_BYTES)
 		write_ip_length(headers, &shape, bytes);
 	return packet_shape(headers, bytes);
@@ -393,13 +428,13 @@ void packet_write_piece(uint8_t *frame, const struct shape *large,
 	shape.end = bytes;
 	write_ip_length(frame, &shape, bytes);
 	if (!shape.v6)
-		put16(ip + 4, get16(ip + 4) + piece);
+		packet_put16(ip + 4, packet_get16(ip + 4) + piece);
 	if (shape.protocol == TCP)
 		write_tcp_piece(frame + shape.transport_at, piece, offset,
 				last);
 	else
-		put16(frame + shape.transport_at + 4,
-		      bytes - shape.transport_at);
+		packet_put16(frame + shape.transport_at + 4,
+			     bytes - shape.transport_at);
 	packet_write_sums(frame, &shape);
 }
 
@@ -446,8 +481,9 @@ static bool segment_follows(const struct packet *first, const struct shape *a,
 			    uint32_t bytes)
 {
 	return is_plain_data(first->data, a) && is_plain_data(next->data, b) &&
-	       get32(next->data + b->transport_at + 4) ==
-		       get32(first->data + a->transport_at + 4) + bytes &&
+	       packet_get32(next->data + b->transport_at + 4) ==
+		       packet_get32(first->data + a->transport_at + 4) +
+			       bytes &&
 	       same_tcp(first->data + a->transport_at,
 			next->data + b->transport_at,
 			a->payload_at - a->transport_at);
@@ -457,7 +493,7 @@ static bool segment_follows(const struct packet *first, const struct shape *a,
 static bool is_plain_datagram(const uint8_t *frame, const struct shape *shape)
 {
 	return shape->end > shape->payload_at &&
-	       get16(frame + shape->transport_at + 4) ==
+	       packet_get16(frame + shape->transport_at + 4) ==
 		       shape->end - shape->transport_at;
 }
 
@@ -470,7 +506,7 @@ static bool datagram_follows(const struct packet *first, const struct shape *a,
 
 	return is_plain_datagram(first->data, a) &&
 	       is_plain_datagram(next->data, b) && memcmp(ua, ub, 4) == 0 &&
-	       !get16(ua + 6) == !get16(ub + 6);
+	       !packet_get16(ua + 6) == !packet_get16(ub + 6);
 }
 
 bool packet_follows(const struct packet *first, const struct shape *a,
@@ -501,7 +537,7 @@ void packet_write_merged(uint8_t *headers, const struct shape *shape,
 	if (shape->protocol == TCP)
 		transport[TCP_FLAGS_AT] |= last_flags & FLAG_PSH;
 	else
-		put16(transport + 4, 8 + payload_bytes);
+		packet_put16(transport + 4, 8 + payload_bytes);
 	if (!shape->v6)
 		write_network_sum(headers + ETHERNET_BYTES);
 }
@@ -512,7 +548,7 @@ static void write_ethernet(uint8_t *frame, const uint8_t *about, uint16_t type)
 {
 	memcpy(frame, about + 6, 6);
 	memcpy(frame + 6, about, 6);
-	put16(frame + 12, type);
+	packet_put16(frame + 12, type);
 }
 
 static void write_too_big4(uint8_t *ip, const uint8_t *about, uint32_t quote,
@@ -522,14 +558,14 @@ static void write_too_big4(uint8_t *ip, const uint8_t *about, uint32_t quote,
 
 	memset(ip, 0, 20 + ICMP_BYTES);
 	ip[0] = 0x45;
-	put16(ip + 2, 20 + ICMP_BYTES + quote);
+	packet_put16(ip + 2, 20 + ICMP_BYTES + quote);
 	ip[8] = 64;
 	ip[9] = ICMP;
 	memcpy(ip + 12, about + 16, 4);
 	memcpy(ip + 16, about + 12, 4);
 	icmp[0] = 3;
 	icmp[1] = 4;
-	put16(icmp + 6, mtu);
+	packet_put16(icmp + 6, mtu);
 	memcpy(icmp + ICMP_BYTES, about, quote);
 }
 
@@ -540,13 +576,13 @@ static void write_too_big6(uint8_t *ip, const uint8_t *about, uint32_t quote,
 
 	memset(ip, 0, IPV6_BYTES + ICMP_BYTES);
 	ip[0] = 0x60;
-	put16(ip + 4, ICMP_BYTES + quote);
+	packet_put16(ip + 4, ICMP_BYTES + quote);
 	ip[6] = ICMP6;
 	ip[7] = 64;
 	memcpy(ip + 8, about + 24, 16);
 	memcpy(ip + 24, about + 8, 16);
 	icmp[0] = 2;
-	put32(icmp + 4, mtu);
+	packet_put32(icmp + 4, mtu);
 	memcpy(icmp + ICMP_BYTES, about, quote);
 }
 

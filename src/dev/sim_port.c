@@ -329,6 +329,7 @@ static void port_init(struct port *port, const struct tow_sim_port *how)
 	port->down = (struct wire){ .how = how->down };
 	port->down.dice.state = dice_throw(&dice);
 	port->place_dice.state = dice_throw(&dice);
+	port->box_dice.state = dice_throw(&dice);
 	port->tx_last = &port->tx_first;
 }
 
@@ -375,6 +376,11 @@ struct tow_sim_wire *tow_sim_wire_down(struct tow_dev *dev)
 struct tow_sim_place *tow_sim_place(struct tow_dev *dev)
 {
 	return &port_of(dev)->how.place;
+}
+
+struct tow_sim_box *tow_sim_box(struct tow_dev *dev)
+{
+	return &port_of(dev)->how.box;
 }
 
 int tow_sim_vanish(struct tow_dev *dev, uint64_t at_us)

@@ -7,6 +7,7 @@
  *
  *	sim_network.c  the clock, the events, the stacks, the segments
  *	sim_wire.c     what a wire does to a packet
+ *	sim_box.c      what a middlebox does to TCP
  *	sim_port.c     the device: its rings, completions, coming and going
  *	sim_send.c     from a frame of the stack to packets
  *	sim_receive.c  from packets to a frame for the stack
@@ -59,7 +60,14 @@ struct wire {
 	struct dice dice;
 	uint64_t free_ns; /* when the last bit of what it carries is sent */
 	uint64_t last_us; /* when the last packet arrives that kept order */
+	uint32_t path;	  /* that packet's */
 	bool bad;	  /* in a burst */
+};
+
+/* One direction of a middlebox. */
+struct box_way {
+	struct packet *held; /* waits to be joined, or NULL */
+	uint64_t closed_us;  /* windows are told as 0 until then */
 };
 
 enum happening {
@@ -67,6 +75,7 @@ enum happening {
 	AT_PORT,    /* ... of a down wire */
 	FETCH,	    /* the device reads the next frame of its ring */
 	SLOT,	    /* a slot of the transmit ring is free again */
+	BOX,	    /* what a middlebox holds has waited long enough */
 	WAKE,	    /* something is due that the stack's poll takes care of */
 	VANISH,
 };
@@ -143,6 +152,8 @@ struct port {
 	bool closed; /* by its stack; freed with the simulator */
 
 	struct wire up, down;
+	struct box_way box_up, box_down;
+	struct dice box_dice;
 
 	/* Transmit. */
 	struct tow_buf *tx_first, **tx_last; /* to be fetched, in order */
@@ -197,6 +208,13 @@ static inline void port_count(struct port *port, enum tow_sim_fate fate)
 	port->stats.fates[fate]++;
 }
 
+/* sim_box.c: all take the packet. */
+void box_carry_up(struct port *port, struct packet *packet);
+void box_carry_down(struct port *port, struct packet *packet);
+/* It was held for long enough, if it still is. */
+void box_release(struct port *port, struct packet *packet);
+void box_empty(struct port *port);
+
 /* sim_wire.c: both take the packet. */
 void wire_carry_up(struct port *port, struct packet *packet);
 void wire_carry_down(struct port *port, struct packet *packet);
@@ -230,6 +248,8 @@ void place_look(struct port *port, struct tow_buf *buf,
 struct packet *packet_take(struct tow_sim *sim, uint32_t bytes);
 struct packet *packet_ref(struct packet *packet);
 struct packet *packet_copy(struct tow_sim *sim, const struct packet *packet);
+/* To be written to: takes it, and returns it, or a copy if others have it. */
+struct packet *packet_own(struct tow_sim *sim, struct packet *packet);
 void packet_give(struct tow_sim *sim, struct packet *packet);
 void packets_free(struct packet *list);
 
@@ -246,6 +266,11 @@ struct shape packet_shape_of_headers(uint8_t *headers, uint32_t bytes);
 bool packet_network_sum_ok(const uint8_t *frame, const struct shape *shape);
 bool packet_transport_sum_ok(const uint8_t *frame, const struct shape *shape);
 void packet_write_sums(uint8_t *frame, const struct shape *shape);
+/* The lowest two bits of IP's traffic class (RFC 3168 5); 0 if it is not IP. */
+unsigned packet_ecn(const struct packet *packet);
+void packet_set_ecn(struct packet *packet, unsigned ecn);
+/* The length that IP says is that of the frame; the sums are not right yet. */
+void packet_write_length(struct packet *packet, const struct shape *shape);
 
 /* The value that TOW_BUF_CSUM_PARTIAL has in the checksum field. */
 uint16_t packet_partial_sum(const struct shape *shape);
@@ -268,6 +293,28 @@ bool packet_follows(const struct packet *first, const struct shape *a,
 void packet_write_merged(uint8_t *headers, const struct shape *shape,
 			 uint32_t payload_bytes, uint8_t last_flags);
 uint8_t packet_tcp_flags(const uint8_t *frame, const struct shape *shape);
+
+static inline uint16_t packet_get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t packet_get32(const uint8_t *p)
+{
+	return (uint32_t)packet_get16(p) << 16 | packet_get16(p + 2);
+}
+
+static inline void packet_put16(uint8_t *p, uint32_t value)
+{
+	p[0] = (uint8_t)(value >> 8);
+	p[1] = (uint8_t)value;
+}
+
+static inline void packet_put32(uint8_t *p, uint32_t value)
+{
+	packet_put16(p, value >> 16);
+	packet_put16(p + 2, value);
+}
 
 /* ICMP "too big" about @packet, addressed to who sent it; NULL if none is. */
 struct packet *packet_too_big(struct tow_sim *sim, const struct packet *packet,

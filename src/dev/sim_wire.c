@@ -6,10 +6,12 @@
  * to be sent, travels, and arrives. The wire keeps one number for the first
  * two, the moment at which it will be free; the length of the queue follows
  * from it. Jitter stretches the way without letting packets overtake; one
- * that is reordered leaves the row and comes when it comes.
+ * that is reordered leaves the row and comes when it comes. Another path begins
+ * another row.
  *
  * Faults, in this order: too long, queue full, lost in a burst, lost, damaged,
- * reordered, duplicated. What is lost has used up its time on the wire.
+ * reordered, duplicated. What is lost has used up its time on the wire; what is
+ * not may be marked (RFC 3168 5).
  *
  * Damage is a run of up to 15 flipped bits in an IP packet: as if a router's
  * memory had failed, because on the wire itself the frame check sequence would
@@ -20,6 +22,7 @@
 #include "dev/sim_private.h"
 
 #define DAMAGE_BITS_MAX 15u
+#define ECN_CE		3u /* RFC 3168 5; 1 and 2 are ECT, 0 is neither */
 
 /* Nanoseconds that @bytes take at this rate. */
 static uint64_t sending_ns(const struct tow_sim_wire *how, uint64_t bytes)
@@ -38,6 +41,31 @@ static bool has_room(const struct wire *wire, uint64_t now_ns, uint32_t bytes)
 {
 	return wire->how.queue_bytes == 0 ||
 	       waiting_bytes(wire, now_ns) + bytes <= wire->how.queue_bytes;
+}
+
+/* Whether the queue is to mark what comes next, if that allows it. */
+static bool is_congested(struct wire *wire, uint64_t now_ns)
+{
+	const struct tow_sim_wire *how = &wire->how;
+
+	return dice_hit(&wire->dice, how->mark_ppm) ||
+	       (how->mark_bytes &&
+		waiting_bytes(wire, now_ns) >= how->mark_bytes);
+}
+
+/* Takes the packet, and returns it, marked if it allows that. */
+static struct packet *mark(struct port *port, struct packet *packet)
+{
+	unsigned ecn = packet_ecn(packet);
+
+	if (ecn == 0 || ecn == ECN_CE)
+		return packet;
+	packet = packet_own(port->sim, packet);
+	if (packet) {
+		packet_set_ecn(packet, ECN_CE);
+		port_count(port, TOW_SIM_MARKED);
+	}
+	return packet;
 }
 
 /* Gilbert and Elliott: two states, and each packet may change the state. */
@@ -85,6 +113,9 @@ static uint64_t arrival_us(struct wire *wire, bool held_back)
 
 	if (held_back)
 		return at_us + 1 + dice_up_to(&wire->dice, how->reorder_us);
+	if (wire->path != how->path)
+		wire->last_us = 0;
+	wire->path = how->path;
 	wire->last_us = MAX(wire->last_us, at_us);
 	return wire->last_us;
 }
@@ -139,6 +170,7 @@ static enum tow_sim_fate fate_of(struct wire *wire, uint64_t now_ns,
 	return TOW_SIM_SENT;
 }
 
+/* Takes the packet. */
 static void carry(struct port *port, struct wire *wire, struct packet *packet,
 		  enum happening where, enum tow_sim_fate fate)
 {
@@ -176,21 +208,29 @@ static void record(const struct port *port, const struct packet *packet,
 
 void wire_carry_up(struct port *port, struct packet *packet)
 {
-	enum tow_sim_fate fate =
-		fate_of(&port->up, port->sim->now_us * 1000, packet);
+	uint64_t now_ns = port->sim->now_us * 1000;
+	bool congested = is_congested(&port->up, now_ns);
+	enum tow_sim_fate fate = fate_of(&port->up, now_ns, packet);
 
 	port_count(port, TOW_SIM_SENT);
 	if (port->sim->capture)
 		record(port, packet, fate);
 	if (fate == TOW_SIM_TOO_LONG)
 		tell_too_long(port, packet);
-	carry(port, &port->up, packet, AT_SEGMENT, fate);
+	if (congested && fate == TOW_SIM_SENT)
+		packet = mark(port, packet);
+	if (packet)
+		carry(port, &port->up, packet, AT_SEGMENT, fate);
 }
 
 void wire_carry_down(struct port *port, struct packet *packet)
 {
-	enum tow_sim_fate fate =
-		fate_of(&port->down, port->sim->now_us * 1000, packet);
+	uint64_t now_ns = port->sim->now_us * 1000;
+	bool congested = is_congested(&port->down, now_ns);
+	enum tow_sim_fate fate = fate_of(&port->down, now_ns, packet);
 
-	carry(port, &port->down, packet, AT_PORT, fate);
+	if (congested && fate == TOW_SIM_SENT)
+		packet = mark(port, packet);
+	if (packet)
+		carry(port, &port->down, packet, AT_PORT, fate);
 }
