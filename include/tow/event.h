@@ -16,9 +16,9 @@ struct tow_stack;
  *
  * Readiness (ACCEPT, READABLE, WRITABLE) is edge-like: reported when the
  * condition begins, or begins anew because more arrived; a program should go
- * on until TOW_EAGAIN. LOAN comes exactly once for each token. An event for
- * a closed handle is not reported, except LOAN and POST, which then have a NULL
- * object.
+ * on until TOW_EAGAIN. LOAN and STAMP come exactly once for each token. An event
+ * for a closed handle is not reported, except LOAN, STAMP and POST, which then
+ * have a NULL object.
  * But of events that were taken by one call, a later one may be about a handle
  * that the program closed at an earlier one, READABLE and CLOSED for instance:
  * take them one by one, or keep in what user points to, until all of them were
@@ -41,12 +41,14 @@ enum tow_event_type {
 	TOW_EVENT_ADDRESS,  /* stack: a link's addresses are others; token is
 			     * its number; see tow/autoconf.h */
 	TOW_EVENT_URGENT,   /* tcp: a mark in the stream: tow_tcp_urgent() */
+	TOW_EVENT_STAMP,    /* tcp, udp: when something left, and arrived:
+			     * tow_tcp_stamp(), TOW_UDP_WITH_STAMP */
 };
 
 struct tow_event {
 	enum tow_event_type type;
 	/*
-	 * LOAN: 0 acknowledged by the peer (UDP: left the device);
+	 * LOAN, STAMP: 0 acknowledged by the peer (UDP: left the device);
 	 * TOW_ECONNRESET, TOW_ETIMEDOUT, TOW_ENETDOWN, TOW_ECONNABORTED (we
 	 * aborted): how many of the bytes arrived is unknown.
 	 * POST: 0; or why it came back before it was full, bytes holds all the
@@ -55,11 +57,13 @@ struct tow_event {
 	int status;
 	void *object;	/* struct tow_listener, tow_tcp or tow_udp */
 	void *user;	/* what tow_*_set_user() left there, also when closed */
-	uint64_t token; /* LOAN, POST: as given to lend, post */
+	uint64_t token; /* LOAN, STAMP, POST: as given to lend, stamp, post */
 
 	/*
-	 * LOAN of tcp: when the last byte went to the device first, and when
-	 * the poll began that took its acknowledgement; 0: it did not happen.
+	 * LOAN, STAMP: when the poll began in which the last byte went to the
+	 * device first; and for tcp, when the one began that took its
+	 * acknowledgement, or its last frame from the device if that came
+	 * later. 0: it did not happen.
 	 */
 	uint64_t sent_us, acked_us;
 

@@ -61,13 +61,13 @@ struct tow_config {
 	uint32_t rx_bufs;     /* received frames held; rather above rx_chunks */
 	uint32_t tx_chunks;   /* payload that send copies */
 	uint32_t tx_bufs;     /* frames being sent */
-	uint32_t loans;	      /* spans queued for sending, lent or copied */
-	uint32_t segments;    /* segments in flight, of all connections */
-	uint32_t posts;	      /* posted buffers of all connections, not of
+	uint32_t loans; /* spans queued for sending, lent or copied; stamps */
+	uint32_t segments; /* segments in flight, of all connections */
+	uint32_t posts;	   /* posted buffers of all connections, not of
 			       * UDP sockets; may be 0 */
-	uint32_t ledgers;     /* connections that have one of their own, as
+	uint32_t ledgers;  /* connections that have one of their own, as
 			       * tow_tcp_ledger() gives it; may be 0 */
-	uint32_t paced;	      /* connections with TOW_TCP_BBR or
+	uint32_t paced;	   /* connections with TOW_TCP_BBR or
 			       * TOW_TCP_PACING_RATE; may be 0 */
 
 	uint32_t send_bytes;	 /* per connection: queued before EAGAIN */

@@ -262,6 +262,23 @@ TOW_API int tow_tcp_lend(struct tow_tcp *tcp, const struct tow_span *spans,
 			 unsigned flags) TOW_MUST_USE;
 
 /*
+ * tow_tcp_stamp() - ask when what was queued so far leaves, and arrives
+ * @token: comes back as TOW_EVENT_STAMP, exactly once, when the last byte that
+ *         is queued now was acknowledged, or the connection ended
+ *
+ * However it was queued: sent, lent or passed. The event says when that byte
+ * went to the device first, and when it was acknowledged: tow/event.h. Ask
+ * before the next tow_poll(), which may send it. A stamp changes nothing about
+ * what is sent, and takes one of tow_config.loans.
+ *
+ * Returns: 0
+ *          TOW_EINVAL   nothing waits to be sent
+ *          TOW_ENOBUFS  no record is left (counted as "no_loans")
+ *          TOW_EPIPE, TOW_ECONNRESET, …, as tow_tcp_send()
+ */
+TOW_API int tow_tcp_stamp(struct tow_tcp *tcp, uint64_t token) TOW_MUST_USE;
+
+/*
  * tow_tcp_urgent() - how far is the urgent byte?
  *
  * Urgent data stays in the stream (RFC 6093 4.1). TOW_EVENT_URGENT says that

@@ -49,7 +49,8 @@ struct tow_udp_message {
 	 * whole at most 65507 bytes and 64 datagrams (as UDP_SEGMENT).
 	 */
 	uint16_t segment_bytes;
-	uint64_t token; /* lend: comes back as TOW_EVENT_LOAN */
+	uint64_t token; /* lend: comes back as TOW_EVENT_LOAN; send: with
+			 * TOW_UDP_WITH_STAMP, as TOW_EVENT_STAMP */
 	size_t bytes;	/* recv, borrow: length of the datagram */
 
 	/*
@@ -65,11 +66,12 @@ struct tow_udp_message {
 
 #define TOW_UDP_LINK_SELF UINT16_MAX /* it came from this stack */
 
-/* Which fields of a message count when it is sent. */
+/* Which fields of a message count when it is sent, and whether it is stamped. */
 enum tow_udp_with {
 	TOW_UDP_WITH_TTL = 1 << 0,
 	TOW_UDP_WITH_TOS = 1 << 1,
 	TOW_UDP_WITH_LINK = 1 << 2,
+	TOW_UDP_WITH_STAMP = 1 << 3, /* send: an event says when it left */
 };
 
 enum tow_udp_option {
@@ -158,6 +160,10 @@ TOW_API int tow_udp_connect(struct tow_udp *udp,
  *
  * A datagram larger than its path takes leaves in IP fragments. What fits is
  * better: one lost fragment loses all (RFC 8900).
+ *
+ * The event of a loan says when the message, of a train the last of it, went to
+ * the device; so does TOW_EVENT_STAMP for a copy that was sent with
+ * TOW_UDP_WITH_STAMP, which takes a record as a loan does.
  *
  * Returns: how many messages were taken, at least 1; the first error when
  *          none was: TOW_EAGAIN (TOW_EVENT_WRITABLE follows), TOW_EMSGSIZE

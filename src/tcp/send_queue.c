@@ -16,6 +16,10 @@
  *
  * When the connection is over, everything that is left takes its status; loans
  * that a device still refers to wait for it all the same.
+ *
+ * A stamp is a record without bytes: a place in the stream, at which the program
+ * wants to know the times. It is done with the bytes in front of it, and no
+ * frame ever refers to it.
  */
 #include "tcp/held.h"
 
@@ -216,6 +220,24 @@ static uint32_t append_behind(struct tow_tcp *t, struct loan *closed,
 	loan->bytes = bytes;
 	enqueue(t, loan);
 	return bytes;
+}
+
+/* A place in the stream. It takes over the free end of a chunk before it. */
+static struct loan *new_stamp(struct tow_tcp *t, uint64_t token)
+{
+	struct loan *loan = loan_new(t->host), *tail = t->send.tail;
+
+	if (!loan)
+		return NULL;
+	loan->flags = LOAN_STAMP | LOAN_TOKEN;
+	loan->token = token;
+	if (tail->flags & LOAN_COPIED && tail->room > 0) {
+		loan->flags |= LOAN_COPIED;
+		loan->ptr = tail->ptr + tail->bytes;
+		loan->room = tail->room;
+		tail->flags &= (uint8_t)~LOAN_COPIED;
+	}
+	return loan;
 }
 
 /* Fill the free end of the last chunk: small writes share one. */
@@ -436,6 +458,22 @@ bool send_queue_pass(struct tow_tcp *t, struct tow_buf *buf, uint32_t bytes)
 	return true;
 }
 
+int send_queue_stamp(struct tow_tcp *t, uint64_t token)
+{
+	struct loan *loan;
+
+	if (t->send.next == t->send.end)
+		return TOW_EINVAL;
+	if (!may_take_loans(t, 1)) {
+		tcp_count(t, TOW_COUNTER_NO_LOANS);
+		return TOW_ENOBUFS;
+	}
+	loan = new_stamp(t, token);
+	ASSERT(loan); /* we looked before */
+	enqueue(t, loan);
+	return 0;
+}
+
 /* All bytes from that record to the end, which were passed, have that sum. */
 void send_queue_note_sum(struct tow_tcp *t, struct loan *loan, uint16_t sum)
 {
@@ -562,16 +600,17 @@ uint32_t send_queue_attach(struct tow_tcp *t, struct tow_buf *buf,
 	buf->owner_kind = BUF_OWNER_TCP;
 	buf->loan_first = loan;
 	buf->loan_start = offset;
-	while (attached < bytes) {
+	for (; attached < bytes; loan = loan->next) {
 		uint64_t into = offset + attached - loan->start;
 		uint64_t here = MIN(loan->bytes - into, bytes - attached);
 
+		if (loan->flags & LOAN_STAMP)
+			continue;
 		if (!attach_piece(buf, spans_max, attached == 0,
 				  loan->ptr + into, (size_t)here))
 			break;
 		loan->frames++;
 		attached += (uint32_t)here;
-		loan = loan->next;
 	}
 	buf->loan_bytes = attached;
 	buf->bytes += attached;
@@ -586,6 +625,8 @@ void send_queue_detach(struct tow_tcp *t, struct tow_buf *buf)
 	uint64_t end = buf->loan_start + buf->loan_bytes;
 
 	for (; loan && loan->start < end; loan = loan->next) {
+		if (loan->flags & LOAN_STAMP)
+			continue;
 		ASSERT(loan->frames > 0);
 		loan->frames--;
 	}

@@ -29,7 +29,8 @@ static bool take_loan(struct tow_tcp *t, struct tow_event *out)
 		return false;
 	t->send.done = loan->next;
 	*out = (struct tow_event){
-		.type = TOW_EVENT_LOAN,
+		.type = loan->flags & LOAN_STAMP ? TOW_EVENT_STAMP
+						 : TOW_EVENT_LOAN,
 		.status = loan->status,
 		.object = t->app_closed ? NULL : t,
 		.user = t->user,
@@ -398,6 +399,13 @@ int tow_tcp_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 	if (r == 0)
 		note_queued(t);
 	return r;
+}
+
+int tow_tcp_stamp(struct tow_tcp *t, uint64_t token)
+{
+	int r = may_queue(t);
+
+	return r < 0 ? r : send_queue_stamp(t, token);
 }
 
 uint64_t tow_tcp_send_room(const struct tow_tcp *t)

@@ -158,9 +158,10 @@ enum loan_flag {
 	LOAN_TOKEN = 1 << 0,  /* the token comes back after this span */
 	LOAN_COPIED = 1 << 1, /* the bytes are in a chunk of ours */
 	LOAN_PASSED =
-		1 << 2,	   /* they are in a received buffer, which it holds */
-	LOAN_SUM = 1 << 3, /* LOAN_PASSED: the sum of some bytes is known */
-	LOAN_EOR = 1 << 4, /* a record ends here: no segment goes on behind */
+		1 << 2,	     /* they are in a received buffer, which it holds */
+	LOAN_SUM = 1 << 3,   /* LOAN_PASSED: the sum of some bytes is known */
+	LOAN_EOR = 1 << 4,   /* a record ends here: no segment goes on behind */
+	LOAN_STAMP = 1 << 5, /* no bytes, a place in the stream */
 };
 
 /* One span in the send queue, from being queued until it is done. */
@@ -218,6 +219,7 @@ int send_queue_lend(struct tow_tcp *t, const struct tow_span *spans, int count,
 uint32_t send_queue_append(struct tow_tcp *t, const uint8_t *data,
 			   uint32_t bytes, enum tow_copy why);
 bool send_queue_pass(struct tow_tcp *t, struct tow_buf *buf, uint32_t bytes);
+int send_queue_stamp(struct tow_tcp *t, uint64_t token);
 void send_queue_note_sum(struct tow_tcp *t, struct loan *loan, uint16_t sum);
 bool send_queue_sum(const struct tow_buf *buf, uint16_t *sum);
 void send_queue_note(struct tow_tcp *t, unsigned flags);

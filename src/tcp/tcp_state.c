@@ -196,7 +196,7 @@ static void check_send_queue(const struct tow_tcp *t)
 
 	ASSERT(q->acked <= q->next && q->next <= q->end);
 	for (const struct loan *l = q->head; l; l = l->next) {
-		ASSERT(l->bytes > 0);
+		ASSERT((l->bytes > 0) == !(l->flags & LOAN_STAMP));
 		ASSERT(!last || last->start + last->bytes == l->start);
 		check_passed_loan(l);
 		saw_cursor |= l == q->cursor;

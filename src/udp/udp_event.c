@@ -31,6 +31,8 @@ static void fill(const struct tow_udp *s, struct tow_event *event,
 	event->object = s->closed ? NULL : (void *)s;
 	event->user = s->user;
 	event->token = 0;
+	event->sent_us = 0;
+	event->acked_us = 0;
 	event->bytes = 0;
 	event->placed_bytes = 0;
 	event->copied_why = 0;
@@ -52,8 +54,10 @@ static void take_loan(struct tow_udp *s, struct tow_event *event)
 	s->done = loan->next;
 	if (!s->done)
 		s->done_tail = &s->done;
-	fill(s, event, TOW_EVENT_LOAN, loan->status);
+	fill(s, event, loan->stamp ? TOW_EVENT_STAMP : TOW_EVENT_LOAN,
+	     loan->status);
 	event->token = loan->token;
+	event->sent_us = loan->sent_us;
 	loan->next = private->loan_free;
 	private->loan_free = loan;
 	private->loans_out--;

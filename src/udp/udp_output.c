@@ -114,6 +114,8 @@ static void send_one(struct tow_udp *s, struct net_path *path)
 	error = net_send(s->host->net, path, buf, NET_UDP);
 	if (loan && error)
 		loan->status = error;
+	else if (loan)
+		loan->sent_us = s->host->net->now_us;
 }
 
 static void drop_one(struct tow_udp *s, enum tow_drop why, int error)

@@ -46,8 +46,8 @@ enum udp_want {
 };
 
 /*
- * What tow_udp_lend() took, until the event was taken; or what tow_udp_pass()
- * did, until no device refers to it.
+ * What tow_udp_lend() took, or a copy that is stamped, until the event was
+ * taken; or what tow_udp_pass() took, until no device refers to it.
  */
 struct udp_loan {
 	struct udp_loan *next; /* free, or done */
@@ -56,6 +56,9 @@ struct udp_loan {
 	uint64_t token;
 	uint32_t frames; /* that still refer to it */
 	int status;	 /* TOW_E*, when one of them failed */
+	uint64_t
+		sent_us; /* when the last of them went to the device; 0: none */
+	bool stamp;	 /* the program's memory was copied */
 
 	struct tow_buf *passed; /* received: the payload is there; or NULL */
 	struct tow_udp *from;	/* who received it, and pays until the end */

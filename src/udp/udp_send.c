@@ -28,10 +28,10 @@ struct job {
 	struct udp_way way;
 	struct net_path *path;
 	const struct tow_udp_message *message;
-	struct udp_loan *loan; /* NULL: send */
+	struct udp_loan *loan; /* NULL: sent, and nobody asks when */
 	uint32_t bytes;	       /* payload of all */
 	uint32_t each;	       /* of a datagram; the last may be less */
-	bool copy;
+	bool copy, stamp;
 	enum tow_copy reason;
 	const struct udp_received *received; /* NULL, unless it is passed */
 
@@ -457,6 +457,8 @@ static void commit(struct job *job)
 		loan->token = job->message->token;
 		loan->frames = job->frame_count;
 		loan->status = 0;
+		loan->sent_us = 0;
+		loan->stamp = job->stamp;
 		loan->passed = NULL;
 		s->loans++;
 		if (job->received)
@@ -534,7 +536,8 @@ static int send_message(struct tow_udp *s, const struct tow_udp_message *m,
 	struct job job = { .socket = s, .message = m };
 	int error = take_message(&job);
 
-	if (!error && lend)
+	job.stamp = !lend && m->with & TOW_UDP_WITH_STAMP;
+	if (!error && (lend || job.stamp))
 		error = find_loan(&job);
 	if (error)
 		return error;

@@ -274,6 +274,85 @@ TEST(token_of_a_train_comes_back_with_the_last_piece)
 	close_socket();
 }
 
+/* tow/event.h: of the last piece, when it went, not when it came back */
+TEST(loan_of_a_train_says_when_its_last_datagram_left)
+{
+	struct tow_span span = { data, 4000 };
+	struct tow_udp_message m;
+	struct tow_event event;
+	uint64_t left_us;
+
+	open_socket(0);
+	s.fake.keeps = true;
+	m = message(PEER4, &span, 1);
+	m.segment_bytes = 1000;
+	CHECK_EQ(tow_udp_lend(udp, &m, 1), 1);
+	stack_host_poll(&s);
+	left_us = s.now_us;
+	CHECK_EQ(stack_host_sent(&s), 4);
+	stack_host_run(&s, 50000);
+	fake_dev_release_all(&s.fake);
+	stack_host_poll(&s);
+	event = stack_host_event(&s);
+	CHECK_EQ(event.type, TOW_EVENT_LOAN);
+	CHECK_EQ(event.sent_us, left_us);
+	CHECK_EQ(event.acked_us, 0);
+	close_socket();
+}
+
+/* tow/udp.h: TOW_UDP_WITH_STAMP; the others of the same call have no event */
+TEST(stamped_copy_says_when_it_left)
+{
+	struct tow_span span = { data, 100 };
+	struct tow_udp_message m[3];
+	struct tow_event event;
+	uint64_t left_us;
+
+	open_socket(0);
+	for (unsigned i = 0; i < 3; i++)
+		m[i] = message(PEER4, &span, 1);
+	m[1].with = TOW_UDP_WITH_STAMP;
+	m[1].token = 42;
+	CHECK_EQ(tow_udp_send(udp, m, 3), 3);
+	stack_host_poll(&s);
+	left_us = s.now_us;
+	CHECK_EQ(stack_host_sent(&s), 3);
+	sent_is(1, 0, 100);
+	CHECK_EQ(copied(TOW_COPY_TX_SEND), 300);
+	event = stack_host_event(&s);
+	CHECK_EQ(event.type, TOW_EVENT_STAMP);
+	CHECK_EQ(event.object, (void *)udp);
+	CHECK_EQ(event.token, 42);
+	CHECK_EQ(event.status, 0);
+	CHECK_EQ(event.sent_us, left_us);
+	CHECK_EQ(stack_host_event(&s).type, 0);
+	close_socket();
+}
+
+/* tow/event.h: exactly once, whatever becomes of it */
+TEST(stamp_of_a_copy_that_never_left_has_a_reason_and_no_time)
+{
+	struct tow_span span = { data, 100 };
+	struct tow_udp_message m = message(PEER4, &span, 1);
+	struct tow_event event;
+	unsigned stamps = 0;
+
+	open_socket(0);
+	m.with = TOW_UDP_WITH_STAMP;
+	s.fake.gone = true;
+	CHECK_EQ(tow_udp_send(udp, &m, 1), 1);
+	stack_host_poll(&s);
+	stack_host_poll(&s);
+	while ((event = stack_host_event(&s)).type) {
+		if (event.type != TOW_EVENT_STAMP)
+			continue;
+		CHECK_EQ(event.status, TOW_ENETDOWN);
+		stamps++;
+	}
+	CHECK_EQ(stamps, 1);
+	close_socket();
+}
+
 /* tow_config.lend_bytes_min: copying is cheaper, the token comes back too */
 TEST(small_loan_is_copied_and_its_token_comes_back)
 {
