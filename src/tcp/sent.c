@@ -373,37 +373,69 @@ void flight_all_lost(struct tow_tcp *t, bool recut)
 	}
 }
 
-/* Its place in time is behind all that was sent before, from the front on. */
-static void insert_time(struct tow_tcp *t, struct sent *s)
+/*
+ * Two chains by by_time.next in the order of time, with NULL at the end, become
+ * one. Of what was sent at one time @a is first.
+ */
+static struct list *merge_times(struct list *a, struct list *b)
 {
-	struct sent *n = t->flight.oldest;
+	struct list *first, **end = &first;
 
-	while (n && (n->sent_us < s->sent_us ||
-		     (n->sent_us == s->sent_us && seq_before(n->seq, s->seq))))
-		n = flight_sent_after(t, n);
-	list_init(&s->by_time);
-	if (!n) {
-		append_time(t, s);
-		return;
+	while (a && b) {
+		struct list **from =
+			in_time(b)->sent_us < in_time(a)->sent_us ? &b : &a;
+
+		*end = *from;
+		end = &(*end)->next;
+		*from = *end;
 	}
-	list_append(&n->by_time, &s->by_time); /* before it */
-	if (n == t->flight.oldest)
-		t->flight.oldest = s;
+	*end = a ? a : b;
+	return first;
+}
+
+/* Such a chain of any order. runs[i] are 2^i of it, in their order, or none. */
+static struct list *sort_times(struct list *chain)
+{
+	struct list *runs[32] = { 0 }, *sorted = NULL;
+
+	while (chain) {
+		struct list *run = chain;
+		unsigned i = 0;
+
+		chain = chain->next;
+		run->next = NULL;
+		for (; runs[i]; i++) {
+			run = merge_times(runs[i], run);
+			runs[i] = NULL;
+		}
+		runs[i] = run;
+	}
+	for (unsigned i = 0; i < LENGTH(runs); i++)
+		sorted = merge_times(runs[i], sorted);
+	return sorted;
 }
 
 /*
  * Nothing was lost after all: what waited to be sent again is on its way since
- * it was sent first. From the highest down each was sent before the last one,
- * so its place in time is near the front.
+ * it was sent last, and has its place in the ring by that. O(n log n), whatever
+ * was sent again in which order.
  */
 void flight_none_lost(struct tow_tcp *t)
 {
-	for (struct sent *s = flight_last(t); s; s = flight_prev(s)) {
-		bool waited = is_waiting(s);
+	struct list *chain = NULL, **end = &chain, *next;
 
+	for (struct sent *s = flight_first(t); s; s = flight_next(s)) {
 		flight_mark(t, s, 0, SENT_LOST | SENT_RETRANS);
-		if (waited)
-			insert_time(t, s);
+		if (s->flags & SENT_SACKED)
+			continue;
+		*end = &s->by_time;
+		end = &(*end)->next;
+	}
+	*end = NULL;
+	t->flight.oldest = NULL;
+	for (chain = sort_times(chain); chain; chain = next) {
+		next = chain->next;
+		append_time(t, in_time(chain));
 	}
 }
 

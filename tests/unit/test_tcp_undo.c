@@ -298,3 +298,27 @@ TCP_TEST(timeout_in_a_recovery_is_not_examined)
 	CHECK_EQ(undone(r), 0u);
 	CHECK_EQ(peek(r)->seq, AT(4));
 }
+
+/*
+ * RFC 4015 3: what waits to be sent again is on its way since it was sent, and
+ * so before what was sent again, which the stream has in front of it. RACK goes
+ * by that (each event checks the order).
+ */
+TCP_TEST(undone_recovery_leaves_the_flight_in_the_order_of_time)
+{
+	uint32_t first_ts;
+
+	handshake_passive(r);
+	CHECK_EQ(app_lend(r, 40 * FULL, 1, 0), 0);
+	first_ts = peek(r)->tsval;
+	forget(r);
+	advance_ms(r, RTT_MS);
+	sack(r, 1, 6, 9); /* 0 to 5 are lost, and the half of them go again */
+	CHECK_EQ(bytes_sent(r), 3 * FULL);
+	advance_ms(r, 5);
+	ack_echoing(r, AT(1), first_ts);
+	CHECK_EQ(undone(r), 1u);
+	forget(r);
+	ack(r, AT(10));
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RETRANS_SEGS), 3u);
+}
