@@ -24,6 +24,9 @@
  * The timer of RACK delivers nothing: what it finds lost is bounded by the same
  * sums. But with an empty pipe no ACK would come any more, and then one segment
  * goes.
+ *
+ * A controller with a model of its own says in recovery, too, what its window
+ * is, and none of this is for it.
  */
 #include "tcp/tcp_private.h"
 
@@ -78,6 +81,8 @@ void prr_on_ack(struct tow_tcp *t, uint32_t delivered_bytes, bool safe)
 	uint32_t pipe = recovery_pipe(t), ssthresh = t->cc.ssthresh;
 	uint64_t sndcnt;
 
+	if (congestion_ops(t)->on_ack)
+		return;
 	t->recovery.prr.delivered += delivered_bytes;
 	if (pipe > ssthresh)
 		sndcnt = proportional(t);

@@ -166,6 +166,24 @@ TCP_TEST(bbr_sends_one_packet_after_a_timeout)
 	CHECK_GE(info_of(r).cwnd_bytes, 10 * FULL);
 }
 
+/* draft-ietf-ccwg-bbr 4.6.4.4: the window is the model's, in recovery, too */
+TCP_TEST(loss_that_a_timer_finds_leaves_the_window_of_bbr_alone)
+{
+	uint32_t cwnd;
+
+	open_with(r, TOW_TCP_CONGESTION, TOW_TCP_BBR);
+	CHECK_EQ(app_lend(r, 10 * FULL, 1, 0), 0);
+	advance_ms(r, RTT_MS);
+	CHECK_EQ(bytes_sent(r), 10 * FULL);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .sacks = 1,
+	       .sack = { { 1 + 2 * FULL, 1 + 4 * FULL } });
+	cwnd = info_of(r).cwnd_bytes;
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 0u);
+	CHECK_NE(advance_to_segment(r, 1000000), UINT64_MAX);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 1u);
+	CHECK_EQ(info_of(r).cwnd_bytes, cwnd);
+}
+
 /* The answer comes from no connection, which could have a record. */
 TCP_TEST(listener_with_bbr_answers_by_cookies)
 {
