@@ -6,8 +6,8 @@
  *	cc [--json]
  *
  * The queue of a bottleneck holds the product of its rate and round trip, 30
- * packets at least. Flows start together and have eleven round trips, a second
- * at least, to find their share before it is measured.
+ * packets at least. Flows start together and have eleven round trips, and below
+ * 1 Gb/s a second at least, to find their share before it is measured.
  */
 #include "tests/sim/flows.h"
 

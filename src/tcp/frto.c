@@ -15,9 +15,9 @@
  *	       OFF: the rest is sent again, as after any timeout
  *
  * With SACK (3.1) each byte that was sent once, and is reported after the
- * timeout, was late, whichever ACK says so. Without (2.1), an ACK says
- * so only if nothing that was sent again is among what it covers: the peer may
- * have kept the rest from before.
+ * timeout, was late, whichever ACK says so. Without (2.1), an ACK says so only
+ * if nothing that was sent again is among what it covers: the peer may have kept
+ * the rest from before.
  *
  * A timeout in the middle of a fast recovery is not examined (3.1 step 1), but
  * the second of two on the same segment is (3.2).

@@ -181,8 +181,6 @@ static uint32_t delivered_bytes(const struct tow_tcp *t,
 {
 	uint32_t known = MIN(recovery_departed(t), news->acked_bytes);
 
-	if (t->sack)
-		return news->delivered_bytes;
 	return duplicate ? t->snd.mss : news->acked_bytes - known;
 }
 
@@ -207,9 +205,8 @@ void recovery_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 	struct recovery *r = &t->recovery;
 	bool lost;
 
-	news->delivered_bytes = delivered_bytes(t, news, duplicate);
-	if (news->acked_bytes)
-		r->backoffs = 0;
+	if (!t->sack)
+		news->delivered_bytes = delivered_bytes(t, news, duplicate);
 	undo_note_dsack(t, news);
 	rack_adapt(t, news);
 	tlp_on_ack(t, seg, news);

@@ -75,7 +75,7 @@
 #define TCP_SYN_RETRIES	     7		/* 183 s; RFC 9293 3.8.3 R2, MUST-23 */
 #define TCP_SYN_ACK_RETRIES  5		/* 63 s */
 #define TCP_SYN_ACK_FEW	     1		/* a flood seems to go on */
-#define TCP_DATA_RETRIES     15		/* 924 s with TCP_RTO_MIN_US */
+#define TCP_DATA_RETRIES     15		/* 522 s with TCP_RTO_MIN_US */
 #define TCP_ORPHAN_RETRIES   8		/* nobody waits for it any more */
 #define TCP_ORPHAN_US	     600000000u /* and it takes nothing for so long */
 #define TCP_PAWS_IDLE_S	     (24u * 24 * 3600) /* RFC 7323 5.5 */
