@@ -225,11 +225,11 @@ static uint32_t base_reachable_us(const struct net *net,
 }
 
 /* Draw REACHABLE_TIME anew, so that hosts do not fall into step (6.3.4). */
-static uint32_t reachable_us(struct net *net, const struct neighbour *n)
+static uint64_t reachable_us(struct net *net, const struct neighbour *n)
 {
 	uint32_t base_us = base_reachable_us(net, n);
 
-	return base_us / 2 + random_below(&net->random, base_us);
+	return (uint64_t)base_us / 2 + random_below(&net->random, base_us);
 }
 
 static uint32_t retrans_us(const struct net *net, const struct neighbour *n)

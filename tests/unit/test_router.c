@@ -409,6 +409,29 @@ TEST(advertised_retransmission_time_is_followed_within_bounds)
 	net_host_close(&h);
 }
 
+/* RFC 4861 6.3.2: half of BaseReachableTime at least, be it the longest */
+TEST(advertised_reachable_time_is_followed_up_to_the_longest)
+{
+	const struct neighbour *n;
+
+	start();
+	advert_begin(&f, ROUTER, 1800);
+	wire_put32(frame_transport(&f) + 8, 3600000);
+	receive();
+	for (unsigned i = 0; i < 20; i++) {
+		CHECK_EQ(net_host_send(&h, "2001:db8::9", 0), 0);
+		frame_advert(&f, "2001:db8::9", "2001:db8::1",
+			     ND_SOLICITED | ND_OVERRIDE, "2001:db8::9",
+			     peer_mac);
+		receive();
+		n = neighbour_find(&h.net, 0, &f.src);
+		CHECK(n);
+		CHECK_GE(n->reachable_until_us, h.net.now_us + 1800 * S);
+		CHECK_LE(n->reachable_until_us, h.net.now_us + 5400 * S);
+	}
+	net_host_close(&h);
+}
+
 /* RFC 4861 6.1.2, each check */
 TEST(bad_router_advertisements_are_dropped)
 {
