@@ -20,6 +20,7 @@
 #include "wire/wire_udp.h"
 
 #define LEASE_S_MIN 10 /* an offer of less is none */
+#define T1_S_MIN    60 /* or half of the lease: as often as without an answer */
 
 /*
  * Writing.
@@ -212,7 +213,8 @@ static void take_option(struct said *s, uint8_t option, uint32_t length,
 {
 	if (option == DHCP_OPTION_TYPE && length == 1 && s->type == 0)
 		s->type = value[0];
-	else if (option == DHCP_OPTION_OVERLOAD && length == 1)
+	else if (option == DHCP_OPTION_OVERLOAD && length == 1 &&
+		 s->overload == 0)
 		s->overload = value[0];
 	else if (option == DHCP_OPTION_ROUTER && length >= 4)
 		take_addr(&s->router, value); /* the first: the preferred */
@@ -310,16 +312,21 @@ static int mask_bits(uint32_t mask)
 	return bits;
 }
 
-/* RFC 2131 4.4.5: T1 at half of it, T2 at seven eighths, if not told. */
+/*
+ * RFC 2131 4.4.5: T1 at half of it, T2 at seven eighths, if not told. A server
+ * cannot have itself asked all the time.
+ */
 static void take_times(const struct said *s, struct dhcp_lease *out)
 {
+	uint32_t half_s = s->lease_s / 2, least_s = MIN(T1_S_MIN, half_s);
+
 	out->lease_s = s->lease_s;
-	out->t1_s = s->t1_s;
-	out->t2_s = s->t2_s;
-	if (out->t2_s == 0 || out->t2_s >= out->lease_s)
-		out->t2_s = out->lease_s - out->lease_s / 8;
-	if (out->t1_s == 0 || out->t1_s >= out->t2_s)
-		out->t1_s = MIN(out->lease_s / 2, out->t2_s);
+	out->t2_s = MAX(s->t2_s, least_s);
+	if (s->t2_s == 0 || s->t2_s >= s->lease_s)
+		out->t2_s = s->lease_s - s->lease_s / 8;
+	out->t1_s = MAX(s->t1_s, least_s);
+	if (s->t1_s == 0 || s->t1_s >= out->t2_s)
+		out->t1_s = MIN(half_s, out->t2_s);
 }
 
 static bool make_lease(const struct net *net, const struct wire_dhcp *m,

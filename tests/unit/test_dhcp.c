@@ -342,6 +342,31 @@ TEST(lease_is_renewed_at_half_of_it)
 	stack_host_close(&s);
 }
 
+/* A server that says T1 and T2 of a second is asked once a minute all the same */
+TEST(renewal_times_have_a_floor)
+{
+	uint8_t second[4] = { 0, 0, 0, 1 };
+
+	start();
+	discover();
+	answer(DHCP_OFFER, 1000);
+	CHECK_EQ(messages(), 1);
+	answer_begin(SERVER, OFFER);
+	add_option(DHCP_OPTION_T1, second, 4);
+	add_option(DHCP_OPTION_T2, second, 4);
+	add_usual(DHCP_ACK, SERVER, 1000);
+	answer_end();
+	stack_host_run(&s, 11 * S);
+	CHECK(info().bound);
+	messages();
+	stack_host_run(&s, 45 * S);
+	CHECK_EQ(messages(), 0);
+	stack_host_run(&s, 10 * S);
+	CHECK_GE(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	stack_host_close(&s);
+}
+
 /* RFC 2131 4.4.5: at T2 everybody is asked, and at the end the address goes */
 TEST(lease_that_nobody_prolongs_ends)
 {
