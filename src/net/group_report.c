@@ -25,7 +25,8 @@
 #define QUERY_RESPONSE_MS 10000 /* 8.3 */
 #define UNSOLICITED_MS	  1000	/* 8.11 */
 #define UNSOLICITED_V2_MS 10000 /* RFC 2236 8.10, RFC 2710 7.10 */
-#define REPORT_BYTES	  1200	/* of a message: fits into any MTU */
+#define REPORT_BYTES	  1200	/* of a message, where the MTU allows it */
+#define HEADER_BYTES	  48	/* of IPv6 with Router Alert; IPv4 has fewer */
 
 static uint64_t random_us(struct net *net, uint32_t max_ms)
 {
@@ -62,7 +63,7 @@ static unsigned version_of(const struct net *net, const struct group_querier *q)
 	return net->now_us < q->v2_until_us ? 2 : 3;
 }
 
-/* RFC 3376 4.2.16, RFC 3810 6: those that everybody is in are not told. */
+/* RFC 3376 5, RFC 3810 6: those that everybody is in are not told. */
 static bool is_told(const struct tow_addr *group)
 {
 	if (net_is_v4(group))
@@ -159,10 +160,18 @@ static void flush(struct report *r)
 	r->chunk = NULL;
 }
 
+static uint32_t message_max(const struct report *r)
+{
+	const struct net_link *link = &r->net->links[r->link];
+	uint32_t mtu = r->v4 ? link->mtu : link->mtu6;
+
+	return MIN(REPORT_BYTES, mtu - MIN(mtu, HEADER_BYTES));
+}
+
 /* Room for a record of @bytes; false when there is no memory. */
 static bool make_room(struct report *r, uint32_t bytes)
 {
-	if (r->chunk && r->bytes + bytes > REPORT_BYTES)
+	if (r->chunk && r->bytes + bytes > message_max(r))
 		flush(r);
 	if (r->chunk)
 		return true;

@@ -893,6 +893,32 @@ TEST(memberships_are_limited_and_come_back)
 	close_all();
 }
 
+/* RFC 3376 5.2: as many reports as it takes, none above the link's MTU */
+TEST(reports_are_no_larger_than_the_mtu)
+{
+	struct tow_addr g, source = address(sources[0][0]);
+	unsigned records = 0;
+
+	open_all();
+	s.stack->net.links[0].mtu = 576;
+	for (unsigned i = 0; i < 64; i++) {
+		g = tow_addr_v4(239, 0, 0, (uint8_t)i);
+		CHECK_EQ(tow_udp_listen(udp, 0, &g, TOW_FILTER_INCLUDE, &source,
+					1),
+			 0);
+	}
+	stack_host_run(&s, 3000000);
+	forget();
+	ask(0, "::", 3, "");
+	stack_host_run(&s, 3000000);
+	while (next_sent()) {
+		CHECK_LE(sent.bytes, 14 + 576);
+		records += wire_get16(frame_transport(&sent) + 6);
+	}
+	CHECK_EQ(records, 64);
+	close_all();
+}
+
 /* More than a record holds: all sources are asked for, sockets still filter */
 TEST(union_of_too_many_sources_is_all)
 {
