@@ -210,6 +210,7 @@ static void member_free(struct net *net, struct net_member *m)
 	m->owner = NULL;
 	m->next = net->private->member_free;
 	net->private->member_free = m;
+	net->private->member_count--;
 	merge(net, g);
 	group_free_if_done(net, g);
 }
@@ -228,6 +229,7 @@ static struct net_member *member_take(struct net *net, const void *owner,
 	if (!g)
 		return NULL;
 	net->private->member_free = m->next;
+	net->private->member_count++;
 	m->owner = owner;
 	m->group = g;
 	m->next = g->members;
@@ -284,6 +286,8 @@ void net_listen_end(struct net *net, const void *owner)
 {
 	uint32_t i;
 
+	if (net->private->member_count == 0)
+		return;
 	for (i = 0; i < net->private->member_max; i++)
 		if (net->private->members[i].owner == owner)
 			member_free(net, &net->private->members[i]);
@@ -297,13 +301,17 @@ bool net_is_member(const struct net *net, unsigned link,
 	return g && g->members;
 }
 
-enum net_heard net_hears(const struct net *net, const void *owner,
-			 unsigned link, const struct tow_addr *group,
+const struct net_group *net_group_of(const struct net *net, unsigned link,
+				     const struct tow_addr *group)
+{
+	return group_find(net, link, group);
+}
+
+enum net_heard net_hears(const struct net_group *group, const void *owner,
 			 const struct tow_addr *src)
 {
-	const struct net_member *m;
+	const struct net_member *m = member_find(group, owner);
 
-	m = member_find(group_find(net, link, group), owner);
 	if (!m)
 		return NET_NO_MEMBER;
 	return group_filter_passes(&m->filter, src) ? NET_HEARS : NET_FILTERS;

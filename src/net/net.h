@@ -50,6 +50,7 @@ struct net_link {
 #define NET_LINK_LOOP UINT16_MAX
 
 struct net_addr;
+struct net_group;
 struct net_route;
 struct neighbour;
 
@@ -216,13 +217,16 @@ int net_listen(struct net *net, const void *owner, unsigned link,
 void net_listen_end(struct net *net, const void *owner);
 bool net_is_member(const struct net *net, unsigned link,
 		   const struct tow_addr *group);
+
+/* The group with its members, looked up once for all owners; or NULL. */
+const struct net_group *net_group_of(const struct net *net, unsigned link,
+				     const struct tow_addr *group);
 enum net_heard {
 	NET_NO_MEMBER,
 	NET_HEARS,
 	NET_FILTERS, /* a member, but it does not want this source */
 };
-enum net_heard net_hears(const struct net *net, const void *owner,
-			 unsigned link, const struct tow_addr *group,
+enum net_heard net_hears(const struct net_group *group, const void *owner,
 			 const struct tow_addr *src);
 
 /* 224.0.0.1, ff02::1 and the like. */

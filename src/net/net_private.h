@@ -122,8 +122,8 @@ struct net_private {
 	struct net_auto automatic;
 	struct net_group *group_buckets[NET_GROUP_BUCKETS], *group_free;
 	struct net_member *members, *member_free;
-	uint32_t member_max;
-	struct group_querier *queriers; /* IPv4 and IPv6 of each link */
+	uint32_t member_max, member_count; /* in use */
+	struct group_querier *queriers;	   /* IPv4 and IPv6 of each link */
 };
 
 /* What a frame was addressed to, as its link header tells. */

@@ -43,14 +43,14 @@ void tow_udp_leave(struct tow_udp *udp, int link, const struct tow_addr *group)
 /* --------------------------------------------------------------- who wants it
  */
 
-static bool listens(const struct tow_udp *s, const struct net_packet *packet)
+static bool listens(const struct tow_udp *s, const struct net_packet *packet,
+		    const struct net_group *group)
 {
 	enum net_heard heard;
 
 	if (!net_is_multicast(&packet->dst))
 		return true;
-	heard = net_hears(s->host->net, s, packet->link->number, &packet->dst,
-			  &packet->src);
+	heard = net_hears(group, s, &packet->src);
 	if (heard == NET_NO_MEMBER)
 		return net_is_everybody(&packet->dst);
 	return heard == NET_HEARS;
@@ -73,7 +73,7 @@ static bool wants(const struct tow_udp *s, const struct net_packet *packet,
 		return false;
 	if (ports->unsummed && !udp_may_be_unsummed(s, packet))
 		return false;
-	return listens(s, packet);
+	return listens(s, packet, ports->group);
 }
 
 /* -------------------------------------------------------------------- copies
@@ -162,8 +162,12 @@ void udp_group_loop(struct tow_udp *s, const struct net_path *path,
 {
 	const struct udp_way *way =
 		udp_way_of((struct tow_buf *)(uintptr_t)buf);
-	struct udp_ports ports = { .src = way->src_port, .dst = way->dst_port };
 	struct net *net = s->host->net;
+	struct udp_ports ports = {
+		.group = net_group_of(net, path->link->number, &way->dst),
+		.src = way->src_port,
+		.dst = way->dst_port,
+	};
 	struct net_packet packet = {
 		.link = path->link,
 		.src = way->src,

@@ -185,6 +185,8 @@ static void to_group(struct udp_host *udp, struct net_packet *packet,
 		     const struct wire_udp *header)
 {
 	struct udp_ports ports = {
+		.group = net_group_of(udp->net, packet->link->number,
+				      &packet->dst),
 		.src = wire_get16(header->src_port),
 		.dst = wire_get16(header->dst_port),
 		.unsummed = is_unsummed(header),

@@ -139,6 +139,7 @@ struct udp_options {
 
 /* Of a received datagram's header; it has a sum or not. */
 struct udp_ports {
+	const struct net_group *group; /* that somebody listens to, or NULL */
 	uint16_t src, dst;
 	bool unsummed;
 };
