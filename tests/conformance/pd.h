@@ -85,6 +85,10 @@ struct sock {
 	uint32_t lent, lent_done; /* MSG_ZEROCOPY: calls, and those reported */
 	struct lent *lents;
 
+	unsigned stamping;   /* SO_TIMESTAMPING's flags */
+	uint64_t stamp_base; /* bytes are numbered from here on */
+	struct stamped *stamps;
+
 	struct interest *interests;
 };
 
@@ -95,6 +99,15 @@ struct lent {
 	bool done;
 	size_t bytes;
 	uint8_t data[];
+};
+
+/* The last byte of a call, until all its times were told. */
+struct stamped {
+	struct stamped *next;
+	uint32_t number;
+	bool done;
+	uint64_t us[3]; /* SCHED, SND, ACK; 0: it did not happen */
+	unsigned told;	/* of them */
 };
 
 /* A packet that left the stack. */
@@ -182,6 +195,14 @@ int sock_connect_to(struct world *w, struct sock *s,
 /* pd_ready.c */
 uint32_t ready_now(struct world *w, struct sock *s);
 void interest_forget(struct world *w, int fd);
+
+/* pd_stamp.c */
+int stamp_set(struct sock *s, unsigned flags);
+void stamp_written(struct sock *s, bool again);
+void stamp_event(const struct sock *s, const struct tow_event *event);
+bool stamp_waits(const struct sock *s);
+ssize_t stamp_receive(struct sock *s, struct msghdr *msg);
+void stamp_forget(struct sock *s);
 
 /* pd_option.c */
 int option_remember(struct sock *s, enum tow_tcp_option option, int64_t value);

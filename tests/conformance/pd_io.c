@@ -134,7 +134,7 @@ static ssize_t receive_errors(struct sock *s, struct msghdr *msg)
 		free(l);
 	}
 	if (s->lent_done == error.ee_info)
-		return -EAGAIN;
+		return stamp_receive(s, msg);
 	error.ee_data = s->lent_done - 1;
 	if (c && msg->msg_controllen >= bytes) {
 		memset(c, 0, bytes);
@@ -386,8 +386,10 @@ static ssize_t transmit_tcp(struct world *w, struct sock *s,
 		return -EAGAIN;
 	for (;;) {
 		r = write_now(s, data + sent, bytes - sent, flags);
-		if (r > 0)
+		if (r > 0) {
+			stamp_written(s, sent > 0);
 			sent += (size_t)r;
+		}
 		pd_run(w);
 		if (sent == bytes || (r < 0 && r != -EAGAIN))
 			break;

@@ -110,6 +110,8 @@ static int set_socket(struct sock *s, int option, int n, const void *value,
 	case SO_ZEROCOPY:
 		s->zerocopy = n;
 		return 0;
+	case SO_TIMESTAMPING:
+		return stamp_set(s, (unsigned)n);
 	case SO_MARK: /* for others' routing */
 	case SO_PRIORITY:
 		return 0;
@@ -355,6 +357,9 @@ static int get_socket(struct sock *s, int option, int *out)
 		return 0;
 	case SO_ZEROCOPY:
 		*out = s->zerocopy;
+		return 0;
+	case SO_TIMESTAMPING:
+		*out = (int)s->stamping;
 		return 0;
 	default:
 		return -ENOPROTOOPT;

@@ -29,6 +29,8 @@ static uint32_t ready_tcp(const struct sock *s)
 		ready |= EPOLLHUP;
 	for (const struct lent *l = s->lents; l && l->done; l = NULL)
 		ready |= EPOLLERR;
+	if (stamp_waits(s))
+		ready |= EPOLLERR;
 	return ready;
 }
 

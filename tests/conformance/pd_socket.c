@@ -82,6 +82,7 @@ void sock_free(struct world *w, struct sock *s)
 		if (l->done)
 			free(l);
 	}
+	stamp_forget(s);
 	free(s->peeked);
 	free(s);
 }
@@ -170,6 +171,8 @@ void sock_event(struct world *w, const struct tow_event *event)
 	(void)w;
 	if (event->type == TOW_EVENT_LOAN && !s)
 		return free((void *)(uintptr_t)event->token);
+	if (event->type == TOW_EVENT_STAMP)
+		stamp_event(s, event);
 	if (!s)
 		return;
 	s->news++;
