@@ -163,6 +163,8 @@
 	  "SYNs with an old or wrong Fast Open cookie")                       \
 	X(TCP_FAST_OPEN_FULL, "tcp_fast_open_full",                           \
 	  "SYNs whose data was not taken: too many are pending")              \
+	X(TCP_FAST_OPEN_PAUSED, "tcp_fast_open_paused",                       \
+	  "times that a destination was left alone with it")                  \
 	X(TCP_TIMEOUTS, "tcp_timeouts", "connections given up on")            \
 	X(TCP_TIME_WAIT_REUSED, "tcp_time_wait_reused",                       \
 	  "TIME-WAIT taken over (RFC 6191)")                                  \

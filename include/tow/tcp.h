@@ -85,6 +85,7 @@ enum tow_tcp_option {
 				    * and heeds the peer's (RFC 5482) */
 	TOW_TCP_FAST_OPEN, /* connection: 1 sends data with the SYN; listener:
 			    * takes it from so many at a time; 0 off */
+	TOW_TCP_FAST_OPEN_HOW, /* enum tow_tcp_fast_open_flag, or-ed; 0 */
 };
 
 enum tow_tcp_congestion {
@@ -106,6 +107,29 @@ enum tow_tcp_cookies {
 	TOW_TCP_COOKIES_NEVER,	/* a full backlog drops the oldest half-open */
 	TOW_TCP_COOKIES_NEEDED, /* when the backlog is full: the default */
 	TOW_TCP_COOKIES_ALWAYS,
+};
+
+/* How TOW_TCP_FAST_OPEN is done, where the default does not fit. */
+enum tow_tcp_fast_open_flag {
+	/*
+	 * Of a connection that was just begun: its SYN waits for the first data
+	 * (or tow_tcp_shutdown()), if data may go with it. So a program may
+	 * connect in one place and write in another.
+	 */
+	TOW_TCP_FAST_OPEN_WAIT = 1 << 0,
+	/*
+	 * Without cookies, on either end. Beware: a listener then takes data
+	 * from addresses that nobody proved to have, so who spoofs them makes
+	 * the program work, and has the answers sent to others. For networks
+	 * of one administration that let no spoofed packet in (RFC 7413 5).
+	 */
+	TOW_TCP_FAST_OPEN_NO_COOKIE = 1 << 1,
+	/*
+	 * A connection whose destination did not answer the option asks once
+	 * by the experimental one of before RFC 7413 (kind 254). Listeners
+	 * answer that one where it comes.
+	 */
+	TOW_TCP_FAST_OPEN_OLD = 1 << 2,
 };
 
 enum tow_tcp_flag {
@@ -220,8 +244,17 @@ TOW_API int tow_tcp_fast_open_key(struct tow_stack *stack,
 				  const uint8_t key[16]);
 
 /*
+ * tow_listener_fast_open_key() - the same for the cookies of one listener
+ *
+ * Returns: 0.
+ */
+TOW_API int tow_listener_fast_open_key(struct tow_listener *listener,
+				       const uint8_t key[16]);
+
+/*
  * Bytes that would go with the SYN if it went now: 0 where TOW_TCP_FAST_OPEN is
- * off, no cookie is known, or the SYN is out.
+ * off, no cookie is known, Fast Open failed too often, or the SYN is out. With
+ * TOW_TCP_FAST_OPEN_WAIT that many are waited for.
  */
 TOW_API uint32_t tow_tcp_fast_open_room(const struct tow_tcp *tcp);
 

@@ -26,63 +26,97 @@
  * for another minute or two: with the cookies of others, that is the answer of
  * who never asked.
  *
- * A client keeps cookies by destination, with the MSS, for a bounded number of
- * them. Something on the path may drop such SYNs: a SYN that has to be sent
- * again is a plain one, and data goes with the ACK then (4.1.3.1). After such a
- * loss that destination is left alone for a while, the longer the more often it
- * happens.
+ * TOW_TCP_FAST_OPEN_NO_COOKIE takes away that proof, for networks where the
+ * address of a packet is one. The experimental option that was in use before
+ * RFC 7413 is answered in kind.
+ *
+ * This file is the server; fast_client.c has the other end.
  */
 #include "tcp/tcp_private.h"
 
-#define KEY_US	       3600000000ull /* a key of our own */
-#define COOKIE_BYTES   8
-#define RESET_US       60000000ull /* at least so long a RST counts; as Linux */
-#define PAUSE_FIRST_US 60000000ull /* after a SYN with data was lost, */
-#define LOSSES_MAX     8	   /* twice as long each time, up to 4 h */
-#define OPTIONS_ROOM   40 /* the SYN's options may take so much of its MSS */
-
-/* ------------------------------------------------------------------ server */
+#define KEY_US	     3600000000ull /* a key of our own */
+#define COOKIE_BYTES 8
+#define RESET_US     60000000ull /* at least so long a RST counts; as Linux */
 
 void fast_open_init(struct tcp_host *host)
 {
-	host->fast_open.keys[0] = random_key(&host->net->random);
-	host->fast_open.keys[1] = random_key(&host->net->random);
+	struct fast_keys *k = &host->fast_open.keys;
+
+	k->keys[0] = random_key(&host->net->random);
+	k->keys[1] = random_key(&host->net->random);
 }
 
-static void push_key(struct tcp_host *host, struct sip_key key)
+static void push_key(struct fast_keys *k, struct sip_key key)
 {
-	struct fast_open *f = &host->fast_open;
-
-	f->keys[1] = f->keys[0];
-	f->keys[0] = key;
+	k->keys[1] = k->keys[0];
+	k->keys[0] = key;
 }
 
 /* Keys of our own age; one that the program gave stays. */
 static void turn_keys(struct tcp_host *host)
 {
-	struct fast_open *f = &host->fast_open;
-	uint64_t age_us = host->net->now_us - f->key_us;
+	struct fast_keys *k = &host->fast_open.keys;
+	uint64_t age_us = host->net->now_us - k->us;
 
-	if (f->key_given || age_us < KEY_US)
+	if (k->given || age_us < KEY_US)
 		return;
 	if (age_us >= 2 * KEY_US) /* the last one is too old, too */
-		push_key(host, random_key(&host->net->random));
-	push_key(host, random_key(&host->net->random));
-	f->key_us = host->net->now_us;
+		push_key(k, random_key(&host->net->random));
+	push_key(k, random_key(&host->net->random));
+	k->us = host->net->now_us;
+}
+
+static struct sip_key key_of(const uint8_t bytes[16])
+{
+	struct sip_key key = { 0 };
+
+	for (unsigned i = 0; i < 8; i++) {
+		key.k0 |= (uint64_t)bytes[i] << 8 * i;
+		key.k1 |= (uint64_t)bytes[8 + i] << 8 * i;
+	}
+	return key;
 }
 
 int tow_tcp_fast_open_key(struct tow_stack *stack, const uint8_t key[16])
 {
-	struct tcp_host *host = stack_tcp(stack);
-	struct sip_key given = { 0 };
+	struct fast_keys *k = &stack_tcp(stack)->fast_open.keys;
 
-	for (unsigned i = 0; i < 8; i++) {
-		given.k0 |= (uint64_t)key[i] << 8 * i;
-		given.k1 |= (uint64_t)key[8 + i] << 8 * i;
-	}
-	push_key(host, given);
-	host->fast_open.key_given = true;
+	push_key(k, key_of(key));
+	k->given = true;
 	return 0;
+}
+
+int tow_listener_fast_open_key(struct tow_listener *l, const uint8_t key[16])
+{
+	struct fast_keys *k = &l->fast_keys;
+
+	push_key(k, key_of(key));
+	if (!k->given) /* there was none before */
+		push_key(k, key_of(key));
+	k->given = true;
+	return 0;
+}
+
+/* The listener that it came by; NULL: that is closed. */
+static struct tow_listener *listener_of(const struct tow_tcp *t)
+{
+	struct tcp_host *host = t->host;
+
+	for (uint32_t i = 0; i < host->cfg.listener_max; i++) {
+		struct tow_listener *l = &host->listeners[i];
+
+		if (l->open && l->number == t->parent)
+			return l;
+	}
+	return NULL;
+}
+
+static const struct sip_key *keys_for(const struct tow_tcp *t)
+{
+	const struct tow_listener *l = listener_of(t);
+
+	return l && l->fast_keys.given ? l->fast_keys.keys
+				       : t->host->fast_open.keys.keys;
 }
 
 /* The peer's address, then ours, as they stand in its SYN. */
@@ -135,38 +169,53 @@ static bool has_place(struct tow_listener *l)
 }
 
 /*
- * A SYN for a listener that does it, of which @t was made: 4.2. Notes which
- * cookie the SYN-ACK has to have.
- *
- * Returns: true when the SYN's data may be taken.
+ * Does the SYN's cookie show that its sender was at its address before? Notes
+ * which cookie the SYN-ACK has to have.
  */
-bool fast_open_accept(struct tow_tcp *t, const struct wire_tcp *seg)
+static bool is_proven(struct tow_tcp *t, const struct wire_tcp *seg)
 {
-	struct tow_listener *l = t->listener;
-	const struct fast_open *f = &t->host->fast_open;
+	const struct sip_key *keys = keys_for(t);
 	uint8_t cookie[COOKIE_BYTES];
 
-	if (!l->set.fast_open || !seg->has_fast_open)
-		return false;
 	turn_keys(t->host);
-	cookie_of(&f->keys[0], &t->path.dst, &t->path.src, cookie);
+	cookie_of(&keys[0], &t->path.dst, &t->path.src, cookie);
 	t->give_cookie = !holds(seg, cookie);
+	t->fast_is_254 = seg->fast_open_is_254;
 	if (!t->give_cookie)
-		goto good;
-	cookie_of(&f->keys[1], &t->path.dst, &t->path.src, cookie);
+		return true;
+	cookie_of(&keys[1], &t->path.dst, &t->path.src, cookie);
 	if (holds(seg, cookie))
-		goto good; /* and gets a new one */
+		return true; /* and gets a new one */
 	if (seg->cookie_bytes)
 		tcp_count(t, TOW_COUNTER_TCP_FAST_OPEN_BAD);
 	return false;
-good:
+}
+
+/*
+ * A SYN with @bytes of data for a listener, of which @t was made: 4.2.
+ *
+ * Returns: true when the data may be taken, and the connection is as good as
+ *          established.
+ */
+bool fast_open_accept(struct tow_tcp *t, const struct wire_tcp *seg,
+		      uint32_t bytes)
+{
+	struct tow_listener *l = t->listener;
+	bool proof = !(l->set.fast_open_how & TOW_TCP_FAST_OPEN_NO_COOKIE);
+
+	if (!l->set.fast_open)
+		return false;
+	if (proof || bytes == 0) {
+		if (!seg->has_fast_open || !is_proven(t, seg))
+			return false;
+	}
 	if (!has_place(l)) { /* 5.1 */
 		tcp_count(t, TOW_COUNTER_TCP_FAST_OPEN_FULL);
 		return false;
 	}
 	l->fast_opens++;
 	t->fast_pending = true;
-	t->fast_open = true;
+	t->fast_open = bytes > 0;
 	tcp_count(t, TOW_COUNTER_TCP_FAST_OPEN_IN);
 	return true;
 }
@@ -177,138 +226,21 @@ void fast_open_cookie(const struct tow_tcp *t, struct wire_tcp *h)
 	if (!t->give_cookie)
 		return;
 	h->has_fast_open = true;
+	h->fast_open_is_254 = t->fast_is_254;
 	h->cookie_bytes = COOKIE_BYTES;
-	cookie_of(&t->host->fast_open.keys[0], &t->path.dst, &t->path.src,
-		  h->cookie);
+	cookie_of(keys_for(t), &t->path.dst, &t->path.src, h->cookie);
 }
 
 /* Something was heard of it, or it is over: by a RST, perhaps (5.1). */
 void fast_open_settle(struct tow_tcp *t)
 {
-	struct tcp_host *host = t->host;
+	struct tow_listener *l = t->fast_pending ? listener_of(t) : NULL;
 
-	if (!t->fast_pending)
-		return;
 	t->fast_pending = false;
-	for (uint32_t i = 0; i < host->cfg.listener_max; i++) {
-		struct tow_listener *l = &host->listeners[i];
-
-		if (!l->open || l->number != t->parent || !l->fast_opens)
-			continue;
-		l->fast_opens--;
-		age_resets(l);
-		if (t->error == TOW_ECONNRESET)
-			l->fast_resets[0]++;
-	}
-}
-
-/* ------------------------------------------------------------------ client */
-
-static struct fast_peer *peer_find(const struct tow_tcp *t)
-{
-	struct fast_open *f = &t->host->fast_open;
-
-	for (unsigned i = 0; i < TCP_FAST_PEERS; i++) {
-		struct fast_peer *p = &f->peers[i];
-
-		if (p->used_us && p->zone == t->path.zone &&
-		    tow_addr_equal(&p->addr, &t->path.dst))
-			return p;
-	}
-	return NULL;
-}
-
-/* The entry of the destination; that of another that was unused for longest. */
-static struct fast_peer *peer_get(const struct tow_tcp *t)
-{
-	struct fast_open *f = &t->host->fast_open;
-	struct fast_peer *p = peer_find(t), *oldest = &f->peers[0];
-
-	if (p)
-		return p;
-	for (unsigned i = 1; i < TCP_FAST_PEERS; i++) {
-		if (f->peers[i].used_us < oldest->used_us)
-			oldest = &f->peers[i];
-	}
-	*oldest = (struct fast_peer){
-		.addr = t->path.dst,
-		.zone = t->path.zone,
-		.used_us = MAX(tcp_now(t), 1),
-	};
-	return oldest;
-}
-
-/*
- * What our SYN has of it: nothing, a request, or a cookie.
- *
- * Returns: how many bytes of data may go with it.
- */
-uint32_t fast_open_offer(const struct tow_tcp *t, struct wire_tcp *h)
-{
-	struct fast_peer *p = peer_find(t);
-	uint32_t mss;
-
-	if (!t->set.fast_open || (p && p->paused_until_us > tcp_now(t)))
-		return 0;
-	h->has_fast_open = true;
-	if (!p || !p->cookie_bytes)
-		return 0;
-	p->used_us = MAX(tcp_now(t), 1);
-	h->cookie_bytes = p->cookie_bytes;
-	memcpy(h->cookie, p->cookie, sizeof(h->cookie));
-	mss = MIN(p->mss, t->rcv.mss);
-	return mss > OPTIONS_ROOM ? mss - OPTIONS_ROOM : 0;
-}
-
-uint32_t tow_tcp_fast_open_room(const struct tow_tcp *t)
-{
-	struct wire_tcp unused = { 0 };
-
-	if (t->state != TOW_TCP_SYN_SENT || tcp_in_flight(t) > 0)
-		return 0;
-	return fast_open_offer(t, &unused);
-}
-
-static void pause(struct fast_peer *p, uint64_t now_us)
-{
-	p->paused_until_us = now_us + (PAUSE_FIRST_US << p->losses);
-	if (p->losses < LOSSES_MAX)
-		p->losses++;
-}
-
-/*
- * The SYN-ACK came: 4.1.3.
- *
- * @data: our SYN had some, of which @taken says whether it was acknowledged
- */
-void fast_open_learn(struct tow_tcp *t, const struct wire_tcp *seg, bool data,
-		     bool taken)
-{
-	bool again = t->recovery.backoffs > 0;
-	struct fast_peer *p;
-
-	if (!t->set.fast_open)
+	if (!l || l->fast_opens == 0)
 		return;
-	p = peer_get(t);
-	if (seg->has_fast_open && seg->cookie_bytes) {
-		p->cookie_bytes = seg->cookie_bytes;
-		memcpy(p->cookie, seg->cookie, sizeof(p->cookie));
-	}
-	p->mss = t->snd.mss_peer;
-	t->fast_open = taken;
-	if (taken) {
-		p->losses = 0;
-		tcp_count(t, TOW_COUNTER_TCP_FAST_OPEN_OUT);
-	} else if (data && again) {
-		pause(p, tcp_now(t)); /* the SYN with data got lost */
-	}
-}
-
-/* No answer to it at all, so it may have been the reason. */
-void fast_open_failed(struct tow_tcp *t)
-{
-	struct fast_peer *p = t->set.fast_open ? peer_find(t) : NULL;
-
-	if (p && p->cookie_bytes)
-		pause(p, tcp_now(t));
+	l->fast_opens--;
+	age_resets(l);
+	if (t->error == TOW_ECONNRESET)
+		l->fast_resets[0]++;
 }

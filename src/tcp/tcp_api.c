@@ -616,6 +616,10 @@ int tow_tcp_set(struct tow_tcp *t, enum tow_tcp_option option, int64_t value)
 		t->user_timeout_due =
 			tcp_synchronized(t) && user_timeout_is_told(t);
 		break;
+	case TOW_TCP_FAST_OPEN:
+	case TOW_TCP_FAST_OPEN_HOW:
+		tcp_want_output(t); /* the SYN may wait no longer */
+		break;
 	case TOW_TCP_TTL:
 		t->path.ttl = t->set.ttl;
 		break;

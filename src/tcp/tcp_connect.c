@@ -81,14 +81,20 @@ static uint8_t scale_for(uint32_t bytes)
 	return scale;
 }
 
-/* What our SYN is going to offer, by the settings as they are now. */
-void tcp_offer(struct tow_tcp *t)
+/* The MSS that our SYN announces, by the settings as they are now. */
+uint32_t tcp_own_mss(const struct tow_tcp *t)
 {
-	uint32_t mss = t->path.mtu - ip_header_bytes(t) - TCP_HEADER_BYTES;
+	uint32_t mss = t->path.mtu - tcp_headers_bytes(t);
 
 	mss = MIN(mss, UINT16_MAX);
-	if (t->set.mss_max)
-		mss = MIN(mss, t->set.mss_max);
+	return t->set.mss_max ? MIN(mss, t->set.mss_max) : mss;
+}
+
+/* What our SYN is going to offer. */
+void tcp_offer(struct tow_tcp *t)
+{
+	uint32_t mss = tcp_own_mss(t);
+
 	t->rcv.mss = (uint16_t)mss;
 	t->rcv.segment_bytes = MIN(mss, SEGMENT_BYTES_FIRST);
 	/* A peer that does not scale makes this 0 again. */
@@ -236,7 +242,7 @@ static void on_syn_ack(struct tow_tcp *t, const struct wire_tcp *seg)
 		rtt_sample(&t->rtt, tcp_now(t) - news.rtt_sent_us);
 	if (news.acked_bytes > 1)
 		send_queue_acked(t, news.acked_bytes - 1);
-	fast_open_learn(t, seg, data, news.acked_bytes > 1);
+	fast_client_learn(t, seg, data, data && tcp_in_flight(t) == 0);
 	tcp_establish(t);
 	tcp_pend(t, PENDING_CONNECTED);
 	t->ack_now = true;

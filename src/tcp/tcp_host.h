@@ -20,6 +20,13 @@ struct post;
 struct posts;
 struct sent;
 
+/* Of Fast Open cookies. */
+struct fast_keys {
+	struct sip_key keys[2]; /* this one, and the one before */
+	uint64_t us;		/* since when */
+	bool given;		/* by the program: it does not age */
+};
+
 struct tcp_host {
 	struct net *net;
 	struct tow_config cfg;
@@ -29,17 +36,20 @@ struct tcp_host {
 		uint64_t period;
 	} cookies;
 	struct fast_open {
-		struct sip_key keys[2]; /* this one, and the one before */
-		uint64_t key_us;
-		bool key_given; /* by the program: it does not age */
+		struct fast_keys keys;
+		uint8_t failures; /* of SYNs with data, or after, in a row */
+		uint8_t pauses;	  /* of all destinations, in a row */
+		uint64_t paused_until_us;
 		struct fast_peer {
 			struct tow_addr addr;
 			uint16_t zone;
 			uint16_t mss;	      /* as its last SYN-ACK said */
-			uint8_t losses;	      /* of SYNs with data, in a row */
+			uint8_t losses;	      /* that it paused for, in a row */
 			uint8_t cookie_bytes; /* 0: none */
 			uint8_t cookie[TCP_COOKIE_BYTES_MAX];
-			uint64_t used_us; /* 0: the entry is free */
+			bool is_254;	   /* the cookie came by that option */
+			uint8_t no_cookie; /* enum: what was not answered */
+			uint64_t used_us;  /* 0: the entry is free */
 			uint64_t paused_until_us;
 		} peers[TCP_FAST_PEERS];
 	} fast_open;

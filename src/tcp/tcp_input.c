@@ -117,6 +117,8 @@ static enum verdict check_rst(struct tow_tcp *t, const struct wire_tcp *seg)
 	if (!seq_eq(seq_of(seg->sequence), t->rcv.nxt)) { /* RFC 5961 3.2 */
 		tcp_drop(t, TOW_DROP_TCP_RST);
 		tcp_send_challenge(t);
+		if (t->rcv.bytes == 0) /* what was before it is kept back? */
+			fast_client_suspect(t);
 		return DROP;
 	}
 	tcp_count(t, TOW_COUNTER_TCP_RST_IN);

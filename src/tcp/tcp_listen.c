@@ -162,7 +162,7 @@ static void on_syn(struct tow_listener *l, struct net_packet *packet,
 	t = open_half(l, packet, seg, after);
 	if (!t)
 		return;
-	if (fast_open_accept(t, seg)) {
+	if (fast_open_accept(t, seg, packet->buf->bytes)) {
 		if (packet->buf->bytes > 0)
 			tcp_take_early(t, packet, seg);
 		listen_promote(t);

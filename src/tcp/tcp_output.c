@@ -284,6 +284,7 @@ static void attach_early(struct tow_tcp *t, struct tow_buf *buf, uint32_t most)
 		return;
 	s->bytes = send_queue_attach(t, buf, s->loan, s->offset, bytes);
 	t->snd.nxt = sent_end(s); /* what the device gathers */
+	t->fast_tried = true;
 	send_queue_sent(t, s->bytes);
 	note_data(t);
 }
@@ -313,7 +314,7 @@ void tcp_send_syn(struct tow_tcp *t)
 	if (answers)
 		fast_open_cookie(t, &h);
 	else if (!again)
-		early = fast_open_offer(t, &h);
+		early = fast_client_offer(t, &h);
 	if (wire_tcp_length(&h) > TCP_HEADER_BYTES + TCP_OPTION_BYTES_MAX)
 		h.user_timeout = 0; /* it may be said later */
 	if (again && flight_first(t)) {
@@ -542,7 +543,7 @@ static bool resend_lost(struct tow_tcp *t)
 static bool may_send_data(const struct tow_tcp *t)
 {
 	if (t->state == TOW_TCP_SYN_RECEIVED)
-		return t->passive && t->fast_open; /* RFC 7413 4.2.2 */
+		return t->passive && t->promoted; /* RFC 7413 4.2.2 */
 	return tcp_can_send(t) || t->state == TOW_TCP_FIN_WAIT_1 ||
 	       t->state == TOW_TCP_CLOSING || t->state == TOW_TCP_LAST_ACK;
 }
@@ -855,7 +856,7 @@ static bool syn_is_due(const struct tow_tcp *t)
 {
 	return (t->state == TOW_TCP_SYN_SENT ||
 		t->state == TOW_TCP_SYN_RECEIVED) &&
-	       seq_eq(t->snd.nxt, t->snd.iss);
+	       seq_eq(t->snd.nxt, t->snd.iss) && !fast_client_waits(t);
 }
 
 /* Returns how many segments went out. */

@@ -9,7 +9,8 @@
  *	tcp_state.c       which state follows which, invariants
  *	tcp_table.c       finding, making and freeing connections; ports
  *	tcp_listen.c      passive open
- *	fast_open.c       data on the SYN, RFC 7413
+ *	fast_open.c       data on the SYN, RFC 7413, as a server
+ *	fast_client.c     the same as a client
  *	syn_cookie.c      passive open without keeping anything
  *	tcp_input.c       segment arrival, RFC 9293 3.10.7
  *	send_queue.c      loans: what the application queued, until it is done
@@ -107,7 +108,8 @@ struct tcp_settings {
 	uint32_t lend_bytes;	 /* on loan at most; 0: no budget of its own */
 	uint32_t user_timeout_ms;
 	uint32_t keepalive_s, keepalive_interval_s;
-	uint64_t pacing_rate; /* bytes/s at most; 0: no limit */
+	uint8_t fast_open_how; /* enum tow_tcp_fast_open_flag */
+	uint64_t pacing_rate;  /* bytes/s at most; 0: no limit */
 	int32_t linger_s;
 	uint16_t mss_max; /* 0: what the path allows */
 	uint8_t keepalive_probes;
@@ -882,13 +884,16 @@ struct tow_tcp {
 	bool orphan : 1; /* in host->orphans */
 	bool fin_sent : 1;
 	bool fast_open : 1;	 /* data on the SYN was taken */
-	bool fast_pending : 1;	 /* and nothing was heard since */
+	bool fast_pending : 1;	 /* by Fast Open, and not heard of since */
 	bool give_cookie : 1;	 /* with the SYN-ACK */
 	bool cleanly_closed : 1; /* both FINs acknowledged: not an error */
-	uint8_t hold_what;	 /* enum hold_up */
-	uint8_t probes;		 /* unanswered: zero window or keepalive */
-	uint8_t challenges;	 /* since challenge_ms */
-	uint32_t parent;	 /* the listener's number; 0: none */
+	bool fast_is_254 : 1; /* the peer's option, or ours, is the old one */
+	bool fast_asked : 1;  /* our SYN had the option, */
+	bool fast_tried : 1; /* or data; it may yet turn out to be the reason */
+	uint8_t hold_what;   /* enum hold_up */
+	uint8_t probes;	     /* unanswered: zero window or keepalive */
+	uint8_t challenges;  /* since challenge_ms */
+	uint32_t parent;     /* the listener's number; 0: none */
 	uint32_t retransmits;
 	uint64_t retransmitted_bytes; /* of payload */
 	uint16_t user_timeout; /* the peer's, as in its option; 0: none */
@@ -972,7 +977,8 @@ struct tow_listener {
 	uint32_t fast_opens;	 /* opened by Fast Open, not heard of since */
 	uint32_t fast_resets[2]; /* of those that were reset, this period */
 	uint64_t fast_reset_us;	 /* began then, and the one before */
-	uint64_t cookie_us;	 /* when a SYN cookie was sent last; 0: never */
+	struct fast_keys fast_keys; /* not given: the stack's */
+	uint64_t cookie_us; /* when a SYN cookie was sent last; 0: never */
 	bool open, pending;
 };
 
@@ -1043,15 +1049,20 @@ bool cookie_returns(struct tcp_host *host, const struct net_packet *packet,
 		    const struct wire_tcp *seg, struct wire_tcp *syn);
 bool cookie_is_awaited(const struct tow_listener *l);
 
-/* fast_open.c */
+/* fast_open.c: the server */
 void fast_open_init(struct tcp_host *host);
-bool fast_open_accept(struct tow_tcp *t, const struct wire_tcp *seg);
+bool fast_open_accept(struct tow_tcp *t, const struct wire_tcp *seg,
+		      uint32_t bytes);
 void fast_open_cookie(const struct tow_tcp *t, struct wire_tcp *h);
 void fast_open_settle(struct tow_tcp *t);
-uint32_t fast_open_offer(const struct tow_tcp *t, struct wire_tcp *h);
-void fast_open_learn(struct tow_tcp *t, const struct wire_tcp *seg, bool data,
-		     bool taken);
-void fast_open_failed(struct tow_tcp *t);
+
+/* fast_client.c: the client */
+uint32_t fast_client_offer(struct tow_tcp *t, struct wire_tcp *h);
+bool fast_client_waits(const struct tow_tcp *t);
+void fast_client_learn(struct tow_tcp *t, const struct wire_tcp *seg, bool data,
+		       bool taken);
+void fast_client_suspect(struct tow_tcp *t);
+void fast_client_over(struct tow_tcp *t);
 
 /* tcp_input.c */
 void tcp_take_early(struct tow_tcp *t, struct net_packet *packet,
@@ -1063,6 +1074,7 @@ void tcp_choose_mss(struct tow_tcp *t);
 uint32_t tcp_headers_bytes(const struct tow_tcp *t);
 void tcp_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg);
 int tcp_open_path(struct tow_tcp *t);
+uint32_t tcp_own_mss(const struct tow_tcp *t);
 void tcp_offer(struct tow_tcp *t);
 void tcp_begin(struct tow_tcp *t, const struct seq *after);
 void tcp_send_syn(struct tow_tcp *t);

@@ -83,6 +83,7 @@ static void begin_closed(struct tow_tcp *t)
 	listen_forget(t);
 	orphan_forget(t);
 	fast_open_settle(t);
+	fast_client_over(t);
 	list_remove(&t->queue);
 	list_remove(&t->output);
 	table_remove(t);

@@ -369,6 +369,9 @@ static const struct {
 	[TOW_TCP_NOTSENT_LOWAT] = { 0, BYTES_MAX },
 	[TOW_TCP_USER_TIMEOUT_TELL] = { 0, 1 },
 	[TOW_TCP_FAST_OPEN] = { 0, UINT16_MAX },
+	[TOW_TCP_FAST_OPEN_HOW] = { 0, TOW_TCP_FAST_OPEN_WAIT |
+					       TOW_TCP_FAST_OPEN_NO_COOKIE |
+					       TOW_TCP_FAST_OPEN_OLD },
 };
 
 bool settings_has(enum tow_tcp_option option)
@@ -452,6 +455,9 @@ int settings_set(struct tcp_settings *set, enum tow_tcp_option option,
 	case TOW_TCP_FAST_OPEN:
 		set->fast_open = (uint16_t)value;
 		break;
+	case TOW_TCP_FAST_OPEN_HOW:
+		set->fast_open_how = (uint8_t)value;
+		break;
 	}
 	return 0;
 }
@@ -505,6 +511,8 @@ int64_t settings_get(const struct tcp_settings *set, enum tow_tcp_option option)
 		return set->user_timeout_tell;
 	case TOW_TCP_FAST_OPEN:
 		return set->fast_open;
+	case TOW_TCP_FAST_OPEN_HOW:
+		return set->fast_open_how;
 	}
 	return TOW_EINVAL;
 }

@@ -14,8 +14,9 @@
  * Deadlines are whole milliseconds, rounded up: a timer does not expire early,
  * and those of many are due together. Their low bits reach for 24 days.
  */
-#define TICK_US	  1000
-#define TICKS_MAX ((uint64_t)INT32_MAX / 2)
+#define TICK_US	      1000
+#define FAST_TIMEOUTS 3 /* in a row, from the beginning on; as Linux */
+#define TICKS_MAX     ((uint64_t)INT32_MAX / 2)
 
 static uint64_t now_ms(const struct tow_tcp *t)
 {
@@ -168,8 +169,7 @@ static void on_probe(struct tow_tcp *t)
 static void on_handshake(struct tow_tcp *t)
 {
 	if (out_of_patience(t)) {
-		if (t->state == TOW_TCP_SYN_SENT)
-			fast_open_failed(t);
+		fast_client_suspect(t);
 		give_up(t, t->state == TOW_TCP_SYN_RECEIVED);
 		return;
 	}
@@ -194,6 +194,8 @@ static void on_retransmit(struct tow_tcp *t)
 	recovery_on_timeout(t);
 	mtu_on_timeout(t);
 	back_off(t);
+	if (t->recovery.backoffs == FAST_TIMEOUTS && t->rcv.bytes == 0)
+		fast_client_suspect(t);
 	tcp_want_output(t);
 }
 

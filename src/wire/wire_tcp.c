@@ -20,6 +20,7 @@ enum option_kind {
 	OPTION_TIMESTAMPS = 8,
 	OPTION_USER_TIMEOUT = 28,
 	OPTION_FAST_OPEN = 34,
+	OPTION_EXPERIMENT = 254, /* RFC 6994: an ID follows the length */
 };
 
 enum option_length {
@@ -29,10 +30,12 @@ enum option_length {
 	LENGTH_SACK_BLOCK = 8,
 	LENGTH_TIMESTAMPS = 10,
 	LENGTH_USER_TIMEOUT = 4,
-	LENGTH_FAST_OPEN = 2, /* and the cookie */
+	LENGTH_FAST_OPEN = 2,	  /* and the cookie */
+	LENGTH_FAST_OPEN_254 = 4, /* and the cookie */
 };
 
-#define WINDOW_SCALE_MAX 14 /* RFC 7323 2.3 */
+#define WINDOW_SCALE_MAX 14	 /* RFC 7323 2.3 */
+#define FAST_OPEN_ID	 0xf989u /* RFC 7413 7: as it was before kind 34 */
 
 static void parse_sack(struct wire_tcp *out, const uint8_t *option,
 		       uint8_t bytes)
@@ -51,17 +54,16 @@ static void parse_sack(struct wire_tcp *out, const uint8_t *option,
 }
 
 /* RFC 7413 4.1.1: a cookie of another length is as good as no option. */
-static void parse_fast_open(struct wire_tcp *out, const uint8_t *option,
-			    uint8_t bytes)
+static void parse_cookie(struct wire_tcp *out, const uint8_t *cookie,
+			 unsigned bytes, bool is_254)
 {
-	uint8_t cookie = bytes - LENGTH_FAST_OPEN;
-
-	if (cookie % 2 || cookie > TCP_COOKIE_BYTES_MAX ||
-	    (cookie && cookie < TCP_COOKIE_BYTES_MIN))
+	if (bytes % 2 || bytes > TCP_COOKIE_BYTES_MAX ||
+	    (bytes && bytes < TCP_COOKIE_BYTES_MIN))
 		return;
 	out->has_fast_open = true;
-	out->cookie_bytes = cookie;
-	memcpy(out->cookie, option + LENGTH_FAST_OPEN, cookie);
+	out->fast_open_is_254 = is_254;
+	out->cookie_bytes = (uint8_t)bytes;
+	memcpy(out->cookie, cookie, bytes);
 }
 
 static void parse_option(struct wire_tcp *out, const uint8_t *option,
@@ -101,7 +103,14 @@ static void parse_option(struct wire_tcp *out, const uint8_t *option,
 		break;
 	case OPTION_FAST_OPEN:
 		if (out->flags & TH_SYN)
-			parse_fast_open(out, option, bytes);
+			parse_cookie(out, option + LENGTH_FAST_OPEN,
+				     bytes - LENGTH_FAST_OPEN, false);
+		break;
+	case OPTION_EXPERIMENT:
+		if (out->flags & TH_SYN && bytes >= LENGTH_FAST_OPEN_254 &&
+		    wire_get16(option + 2) == FAST_OPEN_ID)
+			parse_cookie(out, option + LENGTH_FAST_OPEN_254,
+				     bytes - LENGTH_FAST_OPEN_254, true);
 		break;
 	}
 }
@@ -167,9 +176,16 @@ static uint32_t timestamps_length(const struct wire_tcp *tcp)
 	return LENGTH_TIMESTAMPS + (tcp->sack_permitted ? 0 : 2);
 }
 
+static uint8_t fast_open_bytes(const struct wire_tcp *tcp)
+{
+	return (tcp->fast_open_is_254 ? LENGTH_FAST_OPEN_254
+				      : LENGTH_FAST_OPEN) +
+	       tcp->cookie_bytes;
+}
+
 static uint32_t fast_open_length(const struct wire_tcp *tcp)
 {
-	return (LENGTH_FAST_OPEN + tcp->cookie_bytes + 3u) & ~3u;
+	return (fast_open_bytes(tcp) + 3u) & ~3u;
 }
 
 uint32_t wire_tcp_length(const struct wire_tcp *tcp)
@@ -232,11 +248,13 @@ static uint8_t *put_sacks(uint8_t *p, const struct wire_tcp *tcp)
 
 static uint8_t *put_fast_open(uint8_t *p, const struct wire_tcp *tcp)
 {
-	uint8_t bytes = LENGTH_FAST_OPEN + tcp->cookie_bytes;
+	uint8_t bytes = fast_open_bytes(tcp);
 
-	p[0] = OPTION_FAST_OPEN;
+	p[0] = tcp->fast_open_is_254 ? OPTION_EXPERIMENT : OPTION_FAST_OPEN;
 	p[1] = bytes;
-	memcpy(p + LENGTH_FAST_OPEN, tcp->cookie, tcp->cookie_bytes);
+	if (tcp->fast_open_is_254)
+		wire_put16(p + 2, FAST_OPEN_ID);
+	memcpy(p + bytes - tcp->cookie_bytes, tcp->cookie, tcp->cookie_bytes);
 	return put_nops(p + bytes, fast_open_length(tcp) - bytes);
 }
 

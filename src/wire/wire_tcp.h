@@ -55,7 +55,8 @@ struct wire_tcp {
 	bool ae;	/* the flag in front of CWR: RFC 9768 3.1.1 */
 	uint8_t ip_ecn; /* of the IP header in front, for who reads it */
 	bool has_fast_open;
-	uint8_t cookie_bytes; /* 0: it asks for one */
+	bool fast_open_is_254; /* by the experimental option, not kind 34 */
+	uint8_t cookie_bytes;  /* 0: it asks for one */
 	uint8_t cookie[TCP_COOKIE_BYTES_MAX];
 };
 

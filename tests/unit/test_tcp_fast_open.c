@@ -6,16 +6,23 @@
 #include <string.h>
 
 #define FAST_OPEN 34
+#define OLD	  254 /* the experimental option, and its ID */
+#define OLD_ID	  "\xf9\x89"
 #define LIMIT	  4
 #define DATA	  300u
 
 struct cookie {
 	uint8_t bytes[16];
 	unsigned length;
+	bool old;
 };
 
 static const struct cookie request = { .length = 0 };
-static const struct cookie peers_cookie = { { 1, 2, 3, 4, 5, 6, 7, 8 }, 8 };
+static const struct cookie old_request = { .old = true };
+static const struct cookie peers_cookie = { { 1, 2, 3, 4, 5, 6, 7, 8 },
+					    8,
+					    false };
+static const struct cookie old_cookie = { { 8, 7, 6, 5 }, 4, true };
 
 /* Did @s have the option? Its cookie, if so. */
 static bool option_of(const struct segment *s, struct cookie *out)
@@ -27,10 +34,13 @@ static bool option_of(const struct segment *s, struct cookie *out)
 			p++;
 			continue;
 		}
-		if (*p == FAST_OPEN) {
-			out->length = p[1] - 2u;
-			memcpy(out->bytes, p + 2, out->length);
-			return true;
+		if (*p == FAST_OPEN || *p == OLD) {
+			unsigned head = *p == OLD ? 4 : 2;
+
+			out->old = *p == OLD;
+			out->length = p[1] - head;
+			memcpy(out->bytes, p + head, out->length);
+			return !out->old || !memcmp(p + 2, OLD_ID, 2);
 		}
 		p += p[1];
 	}
@@ -40,14 +50,17 @@ static bool option_of(const struct segment *s, struct cookie *out)
 /* MSS of FULL and the option; how many bytes. */
 static unsigned put_option(uint8_t *p, const struct cookie *c)
 {
+	unsigned head = c->old ? 4 : 2;
+
 	p[0] = 2;
 	p[1] = 4;
 	p[2] = FULL >> 8;
 	p[3] = FULL & 255;
-	p[4] = FAST_OPEN;
-	p[5] = (uint8_t)(2 + c->length);
-	memcpy(p + 6, c->bytes, c->length);
-	return 6 + c->length;
+	p[4] = c->old ? OLD : FAST_OPEN;
+	p[5] = (uint8_t)(head + c->length);
+	memcpy(p + 6, OLD_ID, 2);
+	memcpy(p + 4 + head, c->bytes, c->length);
+	return 4 + head + c->length;
 }
 
 static void syn_with(struct rig *r, const struct cookie *c, uint32_t bytes)
@@ -242,6 +255,34 @@ TCP_TEST(key_that_the_program_rotates_is_good_for_two_turns)
 	CHECK(sends(r, SYN | ACK, 0, 1, 0));
 }
 
+/* tow/tcp.h tow_listener_fast_open_key(): its cookies are no other's */
+TCP_TEST(listener_with_a_key_of_its_own_has_cookies_of_its_own)
+{
+	uint8_t key[16] = { 1 };
+	struct cookie common, own, again;
+
+	listen_fast(r, LIMIT);
+	common = get_cookie(r);
+	CHECK_EQ(tow_listener_fast_open_key(r->listener, key), 0);
+	syn_with(r, &common, DATA);
+	CHECK(option_of(peek(r), &own));
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	CHECK_NE(memcmp(common.bytes, own.bytes, 8), 0);
+	inject(r, .flags = RST, .seq = 1);
+	r->peer_port++;
+	key[0] = 2;
+	CHECK_EQ(tow_listener_fast_open_key(r->listener, key), 0);
+	syn_with(r, &own, DATA);
+	CHECK(option_of(peek(r), &again));
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	CHECK_NE(memcmp(own.bytes, again.bytes, 8), 0);
+	r->peer_port++;
+	key[0] = 3;
+	CHECK_EQ(tow_listener_fast_open_key(r->listener, key), 0);
+	syn_with(r, &own, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+}
+
 /* RFC 7413 5.1: so many that nothing was heard of since; the rest as ever */
 TCP_TEST(pending_fast_opens_are_limited)
 {
@@ -337,15 +378,84 @@ TCP_TEST(fast_open_option_of_an_impossible_length_is_ignored)
 	}
 }
 
+/* RFC 7413 7: who asks by the option of before is answered by it */
+TCP_TEST(request_by_the_experimental_option_is_answered_in_kind)
+{
+	struct cookie c;
+
+	listen_fast(r, LIMIT);
+	r->expects_option = OLD;
+	syn_with(r, &old_request, 0);
+	CHECK(option_of(peek(r), &c));
+	CHECK(c.old);
+	CHECK_EQ(c.length, 8u);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	inject(r, .flags = RST, .seq = 1);
+	r->peer_port++;
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+}
+
+/* RFC 6994 3: another experiment is none of ours */
+TCP_TEST(experimental_option_of_another_id_is_ignored)
+{
+	uint8_t options[16];
+	struct cookie c;
+	unsigned n = put_option(options, &old_request);
+
+	listen_fast(r, LIMIT);
+	options[7]++;
+	inject(r, .flags = SYN, .options = options, .option_bytes = n);
+	CHECK(!option_of(peek(r), &c));
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+}
+
+/* RFC 7413 4.2.2: a good cookie is enough, the server may speak first */
+TCP_TEST(good_cookie_without_data_is_accepted_at_once)
+{
+	struct cookie c;
+
+	listen_fast(r, LIMIT);
+	c = get_cookie(r);
+	syn_with(r, &c, 0);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK(!info_of(r).fast_open);
+	CHECK_EQ(app_send(r, 100, 0), 100u);
+	CHECK(sends(r, ACK, 1, 1, 100));
+}
+
+/* tow/tcp.h TOW_TCP_FAST_OPEN_NO_COOKIE: off by default, within the limit */
+TCP_TEST(data_without_a_cookie_is_taken_where_the_program_says_so)
+{
+	struct cookie c;
+
+	listen_fast(r, 1);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_FAST_OPEN_HOW,
+				  TOW_TCP_FAST_OPEN_NO_COOKIE),
+		 0);
+	inject(r, .flags = SYN, .mss = FULL, .bytes = DATA);
+	CHECK(!option_of(peek(r), &c));
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK(info_of(r).fast_open);
+	CHECK_EQ(app_recv(r, 1000), (int64_t)DATA);
+	r->peer_port++;
+	inject(r, .flags = SYN, .mss = FULL, .bytes = DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_FULL), 1u);
+}
+
 /* --- client --- */
 
-/* Connect with the option set, and @bytes queued before the SYN goes. */
-static void connect_fast(struct rig *r, uint32_t bytes)
+/* Connect with the options set, and @bytes queued before the SYN goes. */
+static void connect_how(struct rig *r, uint32_t bytes, int64_t how)
 {
 	struct tow_endpoint local = { r->us, r->our_port, 0 };
 	struct tow_endpoint remote = { r->peer, r->peer_port, 0 };
 
-	r->expects_option = FAST_OPEN;
+	if (!(how & TOW_TCP_FAST_OPEN_OLD))
+		r->expects_option = FAST_OPEN;
 	if (r->tcp)
 		tow_tcp_abort(r->tcp);
 	poll_until_quiet(r);
@@ -356,8 +466,14 @@ static void connect_fast(struct rig *r, uint32_t bytes)
 	CHECK_EQ(tow_tcp_connect(r->stack, &local, &remote, &r->tcp), 0);
 	r->our_port = local.port;
 	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_FAST_OPEN, 1), 0);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_FAST_OPEN_HOW, how), 0);
 	CHECK_EQ(tow_tcp_send(r->tcp, r->stream, bytes, 0), (int64_t)bytes);
 	poll_until_quiet(r);
+}
+
+static void connect_fast(struct rig *r, uint32_t bytes)
+{
+	connect_how(r, bytes, 0);
 }
 
 /* The first connection asks, and gets @c. */
@@ -537,4 +653,220 @@ TCP_TEST(cookies_of_many_destinations_are_bounded)
 	connect_fast(r, DATA);
 	CHECK(option_of(peek(r), &c));
 	CHECK_EQ(c.length, 0u);
+}
+
+/* tow/tcp.h TOW_TCP_FAST_OPEN_WAIT: nothing goes until there is data for it */
+TCP_TEST(syn_waits_for_data_where_a_cookie_is_known)
+{
+	struct cookie c;
+
+	connect_how(r, 0, TOW_TCP_FAST_OPEN_WAIT);
+	CHECK(option_of(peek(r), &c));
+	CHECK(sends(r, SYN, 0, 0, 0)); /* to ask for one */
+	syn_ack_with(r, &peers_cookie, 1);
+	r->peer_port++;
+	connect_how(r, 0, TOW_TCP_FAST_OPEN_WAIT);
+	advance_ms(r, 100000);
+	CHECK(sends_nothing(r));
+	CHECK_EQ(state_of(r), TOW_TCP_SYN_SENT);
+	CHECK_EQ(tow_tcp_fast_open_room(r->tcp), FULL - 40);
+	CHECK_EQ(app_send(r, DATA, 0), DATA);
+	CHECK(sends(r, SYN, 0, 0, DATA));
+	CHECK_EQ(tow_tcp_fast_open_room(r->tcp), 0u);
+	syn_ack_with(r, &request, 1 + DATA);
+	CHECK(sends(r, ACK, 1 + DATA, 1, 0));
+}
+
+/* tow/tcp.h TOW_TCP_FAST_OPEN_WAIT: a program without data need not wait */
+TCP_TEST(syn_that_waits_goes_with_a_shutdown_or_without_the_option)
+{
+	learn_cookie(r, &peers_cookie);
+	connect_how(r, 0, TOW_TCP_FAST_OPEN_WAIT);
+	CHECK(sends_nothing(r));
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	poll_until_quiet(r);
+	CHECK(sends(r, SYN, 0, 0, 0));
+	r->peer_port++;
+	connect_how(r, 0, TOW_TCP_FAST_OPEN_WAIT);
+	CHECK(sends_nothing(r));
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_FAST_OPEN_HOW, 0), 0);
+	poll_until_quiet(r);
+	CHECK(sends(r, SYN, 0, 0, 0));
+	r->peer_port++;
+	connect_how(r, 0, TOW_TCP_FAST_OPEN_WAIT);
+	tow_tcp_close(r->tcp);
+	r->tcp = NULL;
+	poll_until_quiet(r);
+	CHECK(sends_nothing(r));
+}
+
+/* tow/tcp.h TOW_TCP_FAST_OPEN_NO_COOKIE; the MSS is learned all the same */
+TCP_TEST(data_goes_with_the_syn_without_a_cookie_where_the_program_says_so)
+{
+	struct cookie c;
+
+	connect_how(r, 1100, TOW_TCP_FAST_OPEN_NO_COOKIE);
+	CHECK(!option_of(peek(r), &c));
+	CHECK(sends(r, SYN, 0, 0, 1100)); /* as much as the path takes */
+	syn_ack_with(r, &peers_cookie, 1101);
+	CHECK(info_of(r).fast_open);
+	r->peer_port++;
+	connect_how(r, 2 * FULL, TOW_TCP_FAST_OPEN_NO_COOKIE);
+	CHECK(sends(r, SYN, 0, 0, FULL - 40));
+	/* The cookie of before was not asked for. */
+	r->peer_port++;
+	connect_fast(r, DATA);
+	CHECK(option_of(peek(r), &c));
+	CHECK_EQ(c.length, 0u);
+	CHECK(sends(r, SYN, 0, 0, 0));
+}
+
+/* As Linux: kind 34, then 254 once, and what was answered from then on */
+TCP_TEST(experimental_option_is_tried_once_where_the_program_says_so)
+{
+	int64_t how = TOW_TCP_FAST_OPEN_OLD;
+	struct cookie c;
+
+	for (unsigned i = 0; i < 4; i++) {
+		r->expects_option = i == 1 ? OLD : FAST_OPEN;
+		connect_how(r, 0, how);
+		CHECK(option_of(peek(r), &c));
+		CHECK_EQ(c.old, i == 1);
+		CHECK(sends(r, SYN, 0, 0, 0));
+		inject(r, .flags = SYN | ACK, .ack = 1, .mss = FULL);
+		r->peer_port++;
+	}
+	r->peer.b[15]++;
+	for (unsigned i = 0; i < 2; i++) {
+		r->expects_option = i == 1 ? OLD : FAST_OPEN;
+		connect_how(r, 0, how);
+		forget(r);
+		if (i == 0)
+			inject(r, .flags = SYN | ACK, .ack = 1, .mss = FULL);
+		else
+			syn_ack_with(r, &old_cookie, 1);
+		r->peer_port++;
+	}
+	r->expects_option = OLD;
+	connect_how(r, DATA, how);
+	CHECK(option_of(peek(r), &c));
+	CHECK(c.old);
+	CHECK_EQ(c.length, 4u);
+	CHECK_EQ(memcmp(c.bytes, old_cookie.bytes, 4), 0);
+	CHECK(sends(r, SYN, 0, 0, DATA));
+	syn_ack_with(r, &peers_cookie, 1 + DATA);
+	r->peer_port++;
+	r->expects_option = FAST_OPEN;
+	connect_how(r, DATA, how);
+	CHECK(option_of(peek(r), &c));
+	CHECK(!c.old); /* it learned the other one meanwhile */
+	CHECK_EQ(c.length, 8u);
+}
+
+/* RFC 7413 4.1.3: the MSS that the program set is our own part of it */
+TCP_TEST(data_on_a_syn_fits_the_segment_that_the_program_wants)
+{
+	learn_cookie(r, &peers_cookie);
+	connect_how(r, 0, TOW_TCP_FAST_OPEN_WAIT);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_MSS, 500), 0);
+	CHECK_EQ(tow_tcp_fast_open_room(r->tcp), 460u);
+	CHECK_EQ(app_send(r, FULL, 0), FULL);
+	CHECK(sends(r, SYN, 0, 0, 460));
+}
+
+/* RFC 7413 4.1.3.1: a cookie in a late SYN-ACK means that the first came */
+TCP_TEST(syn_that_was_sent_again_in_vain_is_no_failure)
+{
+	struct cookie c;
+
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, DATA);
+	forget(r);
+	advance_ms(r, 1100);
+	forget(r);
+	syn_ack_with(r, &peers_cookie, 1);
+	CHECK(sends(r, ACK, 1, 1, DATA));
+	r->peer_port++;
+	connect_fast(r, DATA);
+	CHECK(option_of(peek(r), &c));
+	CHECK_EQ(c.length, 8u);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_PAUSED), 0u);
+}
+
+/* A connection whose SYN's data was taken, and nothing came since. */
+static void take_data(struct rig *r)
+{
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, DATA);
+	CHECK(sends(r, SYN, 0, 0, DATA));
+	r->written = DATA;
+	syn_ack_with(r, &request, 1 + DATA);
+	CHECK(info_of(r).fast_open);
+	forget(r);
+}
+
+static bool is_left_alone(struct rig *r)
+{
+	struct cookie c;
+
+	r->peer_port++;
+	connect_fast(r, DATA);
+	return !option_of(peek(r), &c);
+}
+
+/* As Linux: what the peer sent is kept back, only its end comes through */
+TCP_TEST(destination_whose_data_is_kept_back_is_left_alone)
+{
+	take_data(r);
+	inject(r, .flags = FIN | ACK, .seq = 1001, .ack = 1 + DATA);
+	tow_tcp_abort(r->tcp);
+	r->tcp = NULL;
+	CHECK(is_left_alone(r));
+	advance_ms(r, 70000);
+	CHECK(!is_left_alone(r));
+	syn_ack_with(r, &request, 1 + DATA);
+	inject(r, .flags = RST, .seq = 1001);
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED); /* RFC 5961 3.2 */
+	CHECK(is_left_alone(r));
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_PAUSED), 2u);
+}
+
+/* As Linux: three timeouts in a row from the beginning on */
+TCP_TEST(destination_that_falls_silent_at_once_is_left_alone)
+{
+	take_data(r);
+	CHECK_EQ(app_send(r, DATA, 0), DATA);
+	advance_ms(r, 5000);
+	forget(r);
+	CHECK(is_left_alone(r));
+}
+
+/* As Linux: once data came, it works, whatever happens then */
+TCP_TEST(destination_that_answered_is_not_left_alone)
+{
+	take_data(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1 + DATA, .bytes = 10);
+	CHECK_EQ(app_send(r, DATA, 0), DATA);
+	advance_ms(r, 5000);
+	forget(r);
+	CHECK(!is_left_alone(r));
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_PAUSED), 0u);
+}
+
+/* Several failures without a success between are something near to us. */
+TCP_TEST(all_destinations_are_left_alone_after_several_failures)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		r->peer.b[15] = (uint8_t)(10 + i);
+		learn_cookie(r, &peers_cookie);
+		connect_fast(r, DATA);
+		advance_ms(r, 1100);
+		inject(r, .flags = SYN | ACK, .ack = 1, .mss = FULL);
+		r->peer_port++;
+		forget(r);
+	}
+	r->peer.b[15] = 20;
+	CHECK(is_left_alone(r));
+	advance_ms(r, 3700000);
+	CHECK(!is_left_alone(r));
 }
