@@ -12,7 +12,8 @@
  *	packet too big          lowers the path MTU, never raises it, not below
  *	                        the floor (then DF is left off); and if packets of that size were
  *	                        acknowledged before, only once a timeout says
- *	                        that they arrive no longer (RFC 5927 7.2)
+ *	                        that they arrive no longer (RFC 5927 7.2);
+ *	                        a SYN with data goes again at once, without
  *
  * Source quench (RFC 6633) and redirects never get here.
  */
@@ -32,11 +33,25 @@ static bool is_doubtful(const struct tow_tcp *t, uint32_t mtu)
 	return t->mtu.acked_bytes > mtu_payload(t, mtu);
 }
 
+/* RFC 7413 4.1.3.1: as if it had been lost. */
+static void on_syn_too_big(struct tow_tcp *t, uint32_t mtu)
+{
+	if (mtu >= t->snd.mtu || flight_first(t)->flags & SENT_EVER_RETRANS)
+		return;
+	net_path_shrunk(tcp_net(t), &t->path.dst, mtu);
+	t->snd.mtu = mtu;
+	tcp_send_syn(t);
+}
+
 /* RFC 1191 6.3, RFC 8201 5.2 */
 static void on_too_big(struct tow_tcp *t, const struct net_error *error)
 {
 	uint32_t mtu = error->mtu;
 
+	if (t->state == TOW_TCP_SYN_SENT && tcp_in_flight(t) > 1) {
+		on_syn_too_big(t, mtu);
+		return;
+	}
 	if (!tcp_synchronized(t) ||
 	    mtu_probe_refused(t, seq_of(error->sequence), mtu) ||
 	    mtu >= t->snd.mtu)

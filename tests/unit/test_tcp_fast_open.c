@@ -575,6 +575,26 @@ TCP_TEST(lost_syn_with_data_is_sent_again_without_and_not_tried_for_a_while)
 	CHECK(sends(r, SYN, 0, 0, DATA));
 }
 
+/* RFC 7413 4.1.3.1: the path says that it is too large, so it is not waited */
+TCP_TEST(syn_with_data_that_is_too_big_goes_again_without_at_once)
+{
+	uint32_t mtu = r->options.family == IPV4 ? 700 : 1280;
+	struct cookie c;
+
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, FULL - 40);
+	CHECK(sends(r, SYN, 0, 0, FULL - 40));
+	inject_icmp(r, ICMP_TOO_BIG, mtu, 0, 0);
+	CHECK(!option_of(peek(r), &c));
+	CHECK(sends(r, SYN, 0, 0, 0));
+	inject_icmp(r, ICMP_TOO_BIG, mtu - 1, 0, 0);
+	CHECK(sends_nothing(r));
+	inject(r, .flags = SYN | ACK, .ack = 1, .mss = FULL);
+	CHECK_LE(info_of(r).mtu, mtu);
+	CHECK_EQ(bytes_sent(r), FULL - 40);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_PAUSED), 0u);
+}
+
 /* tow/tcp.h TOW_TCP_EOR, tow/event.h: a SYN is a segment like the others */
 TCP_TEST(data_on_a_syn_ends_with_its_record_and_its_loan_says_when_it_left)
 {
