@@ -204,5 +204,5 @@ bool cookie_returns(struct tcp_host *host, const struct net_packet *packet,
 bool cookie_is_awaited(const struct tow_listener *l)
 {
 	return l->cookie_us &&
-	       l->host->net->now_us - l->cookie_us < 2ull * PERIOD_US;
+	       l->host->net->now_us < l->cookie_us + 2ull * PERIOD_US;
 }

@@ -316,3 +316,22 @@ TEST(stack_talks_to_itself)
 	CHECK_EQ(tow_sim_stats(net.a.dev)->fates[TOW_SIM_SENT], sent);
 	network_close(&net);
 }
+
+/* RFC 4987 3.6: a clock may begin at 0. */
+TEST(cookie_is_known_when_the_clock_shows_nothing)
+{
+	static struct network net;
+	struct tow_endpoint here = { .port = PORT };
+
+	network_open(&net, 1, NULL);
+	here.addr = net.a.addr[0];
+	CHECK_EQ(tow_tcp_listen(net.a.stack, &here, 1, &net.listener), 0);
+	CHECK_EQ(tow_listener_set(net.listener, TOW_TCP_SYN_COOKIES,
+				  TOW_TCP_COOKIES_ALWAYS),
+		 0);
+	CHECK_EQ(tow_tcp_connect(net.a.stack, NULL, &here, &net.sender), 0);
+	for (int i = 0; i < 10; i++)
+		(void)tow_poll(net.a.stack, 0);
+	CHECK_EQ(tow_tcp_accept(net.listener, &net.receiver), 0);
+	network_close(&net);
+}
