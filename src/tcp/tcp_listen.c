@@ -200,9 +200,25 @@ static struct tow_tcp *revive(struct tow_listener *l,
 	return t;
 }
 
+/*
+ * An ACK that brings no cookie of ours is bad. But while cookies are out, data
+ * may be that of a connection whose first segment was lost, or comes later: the
+ * cookie is good for that one only. If it is not so, a reset answers as well
+ * when it is sent again.
+ */
+static void on_bad_ack(struct tow_listener *l, struct net_packet *packet,
+		       const struct wire_tcp *seg)
+{
+	bool may_be_early = cookie_is_awaited(l) && !(seg->flags & TH_SYN) &&
+			    (packet->buf->bytes > 0 || seg->flags & TH_FIN);
+
+	net_drop(l->host->net, TOW_DROP_TCP_ACK);
+	if (!may_be_early)
+		tcp_reject(l->host, packet, seg);
+}
+
 /* Second: there is nothing to acknowledge, unless it is a cookie. */
-static struct tow_tcp *on_ack(struct tow_listener *l,
-			      const struct net_packet *packet,
+static struct tow_tcp *on_ack(struct tow_listener *l, struct net_packet *packet,
 			      const struct wire_tcp *seg)
 {
 	struct tcp_host *host = l->host;
@@ -210,8 +226,7 @@ static struct tow_tcp *on_ack(struct tow_listener *l,
 
 	if (seg->flags & TH_SYN || !cookie_is_awaited(l) ||
 	    !cookie_returns(host, packet, seg, &syn)) {
-		net_drop(host->net, TOW_DROP_TCP_ACK);
-		tcp_reject(host, packet, seg);
+		on_bad_ack(l, packet, seg);
 		return NULL;
 	}
 	if (l->accept_count >= l->backlog) { /* its data will come again */

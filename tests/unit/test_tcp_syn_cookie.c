@@ -87,6 +87,31 @@ TCP_TEST(cookie_comes_back_with_the_first_data)
 	CHECK_EQ(app_recv(r, 1000), 400);
 }
 
+/* RFC 4987 3.6: what overtakes the ACK, or its data, is not reset for that */
+TCP_TEST(cookie_outlives_the_loss_of_the_first_segment)
+{
+	listen_by_cookie(r, 4);
+	syn_arrives(r);
+	forget(r);
+	inject(r, .flags = ACK, .seq = 401, .ack = 1, .bytes = 400);
+	inject(r, .flags = ACK | FIN, .seq = 801, .ack = 1);
+	CHECK(sends_nothing(r));
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 400);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_EQ(app_recv(r, 1000), 400);
+}
+
+/* RFC 9293 3.10.7.2: once no cookie is out, data for nobody is reset */
+TCP_TEST(data_for_nobody_is_reset_when_no_cookie_is_out)
+{
+	listen_by_cookie(r, 4);
+	syn_arrives(r);
+	forget(r);
+	advance_ms(r, 600000);
+	inject(r, .flags = ACK, .seq = 401, .ack = 1, .bytes = 400);
+	CHECK(sends_reset(r, 1));
+}
+
 /* attacks: SYN flood and reflection. A cookie is sent once. */
 TCP_TEST(cookie_is_not_sent_again)
 {
