@@ -17,9 +17,9 @@
  *
  * A black hole is a path that swallows large packets without a word: three
  * timeouts in a row for a segment that is larger than the base. Then the base
- * is used, and from there the search goes up again (RFC 4821 7.7). A connection
- * whose packets all get through is SETTLED, and costs one branch for each
- * segment.
+ * is used, and from there the search goes up again (RFC 4821 7.7); and if that
+ * times out as well, or what did was no larger, the floor. A connection whose
+ * packets all get through is SETTLED, and costs one branch for each segment.
  *
  * Sizes are IP bytes. t->snd.mtu is what is used: no packet but a probe is
  * larger. t->mtu.high bounds the search; no packet above it is tried.
@@ -264,6 +264,14 @@ static bool may_be_too_large(const struct tow_tcp *t, uint32_t mtu)
 	return s && t->snd.mss > bytes && s->bytes > bytes;
 }
 
+/* What to try instead: the base, then the floor; 0: size is not the reason. */
+static uint32_t next_lower(const struct tow_tcp *t)
+{
+	if (may_be_too_large(t, base(t)))
+		return base(t);
+	return may_be_too_large(t, mtu_floor(t)) ? mtu_floor(t) : 0;
+}
+
 /* The retransmission timer expired, again. */
 void mtu_on_timeout(struct tow_tcp *t)
 {
@@ -277,10 +285,12 @@ void mtu_on_timeout(struct tow_tcp *t)
 			mtu_believe(t, to);
 		return;
 	}
-	if (!t->set.mtu_probe || t->recovery.backoffs < BLACK_HOLE ||
-	    !may_be_too_large(t, base(t)))
+	if (!t->set.mtu_probe || t->recovery.backoffs < BLACK_HOLE)
+		return;
+	to = next_lower(t);
+	if (!to)
 		return;
 	tcp_count(t, TOW_COUNTER_TCP_BLACK_HOLES);
-	mtu_lower(t, base(t));
+	mtu_lower(t, to);
 	search(t, before);
 }

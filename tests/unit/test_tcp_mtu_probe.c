@@ -82,6 +82,39 @@ TCP_TEST(black_hole_is_survived_by_smaller_packets)
 	CHECK_LE(info_of(r).mss, base_mss(r) + 50);
 }
 
+static uint32_t floor_mss(const struct rig *r)
+{
+	return (r->options.family == IPV4 ? 552 : 1280) - headers(r);
+}
+
+/* RFC 4821 7.7: the base may be too large for it, too */
+TCP_TEST(narrow_black_hole_is_survived_by_the_smallest_packets)
+{
+	struct hole h = { .most = floor_mss(r) + 20, .una = 1 };
+
+	open_wide(r);
+	CHECK_EQ(app_lend(r, 50000, 1, 0), 0);
+	run(r, &h, 30000);
+	CHECK_EQ(loan_status(r, 1), 0);
+	CHECK_LE(info_of(r).mss, floor_mss(r) + 20);
+}
+
+/* The same where packets never were as large as the base. */
+TCP_TEST(black_hole_for_small_packets_is_survived)
+{
+	struct hole h = { .most = floor_mss(r) + 20, .una = 1 };
+
+	r->options.offer.mss = 700;
+	r->options.offer.ts = false;
+	r->options.offer.wscale = 8;
+	r->options.offer.window = 8u << 20;
+	handshake_passive(r);
+	forget(r);
+	CHECK_EQ(app_lend(r, 50000, 1, 0), 0);
+	run(r, &h, 30000);
+	CHECK_EQ(loan_status(r, 1), 0);
+}
+
 /* RFC 4821 7.3: and as large again as the path really takes */
 TCP_TEST(probes_find_how_large_packets_may_be)
 {
