@@ -9,7 +9,8 @@
 #include <tow/tcp.h>
 #include "bench_stack.h"
 
-#define EVENTS 64
+#define EVENTS	  64
+#define FINISH_NS 10000000000ull
 
 struct sender {
 	struct tow_host *host;
@@ -82,6 +83,21 @@ static void take_events(struct sender *sender, const struct tow_event *events,
 	}
 }
 
+static void choose_congestion(struct tow_tcp *tcp, const char *name)
+{
+	static const char *const names[] = {
+		[TOW_TCP_CUBIC] = "cubic",
+		[TOW_TCP_NEWRENO] = "newreno",
+		[TOW_TCP_BBR] = "bbr",
+	};
+
+	for (int i = 0; i < (int)(sizeof(names) / sizeof(names[0])); i++)
+		if (strcmp(name, names[i]) == 0 &&
+		    tow_tcp_set(tcp, TOW_TCP_CONGESTION, i) == 0)
+			return;
+	bench_fail("--congestion %s: refused", name);
+}
+
 static void run(struct sender *sender, bool lend)
 {
 	struct tow_event events[EVENTS];
@@ -93,6 +109,18 @@ static void run(struct sender *sender, bool lend)
 		take_events(sender, events,
 			    bench_stack_wait(sender->host, events, EVENTS));
 	}
+}
+
+/* A slow path takes longer for what is queued than bench_stack_close() does. */
+static void finish(struct sender *sender)
+{
+	uint64_t until_ns = bench_now_ns() + FINISH_NS;
+	struct tow_event events[EVENTS];
+
+	while (sender->loans_back < sender->loans_out &&
+	       bench_now_ns() < until_ns)
+		take_events(sender, events,
+			    bench_stack_wait(sender->host, events, EVENTS));
 }
 
 int main(int argc, char **argv)
@@ -120,9 +148,12 @@ int main(int argc, char **argv)
 	if (args.queue_bytes && tow_tcp_set(sender.tcp, TOW_TCP_SEND_BYTES,
 					    (int64_t)args.queue_bytes) < 0)
 		bench_fail("--queue %zu: refused", args.queue_bytes);
+	if (args.congestion)
+		choose_congestion(sender.tcp, args.congestion);
 	run(&sender, lend);
 	bench_stack_ledger(sender.host, ledger, sizeof(ledger));
 	meter_print(&sender.meter, ledger);
+	finish(&sender);
 	tow_tcp_close(sender.tcp);
 	bench_stack_close(sender.host);
 	return 0;

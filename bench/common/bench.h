@@ -38,6 +38,9 @@ struct bench_args {
 	bool hot;	    /* source stays in the cache */
 	unsigned flows;	    /* connections at once */
 	unsigned pause_us;  /* of a slow reader, after each read */
+
+	/* A sender's, "cubic" or the like; NULL: as the others. */
+	const char *congestion;
 };
 
 /* Ends the program with a message when it cannot understand the options. */

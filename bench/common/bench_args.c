@@ -33,6 +33,7 @@ enum {
 	OPT_HOT,
 	OPT_PAUSE,
 	OPT_FLOWS,
+	OPT_CONGESTION,
 };
 
 static const struct option options[] = {
@@ -51,6 +52,7 @@ static const struct option options[] = {
 	{ "hot", no_argument, NULL, OPT_HOT },
 	{ "pause", required_argument, NULL, OPT_PAUSE },
 	{ "flows", required_argument, NULL, OPT_FLOWS },
+	{ "congestion", required_argument, NULL, OPT_CONGESTION },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -156,6 +158,9 @@ static void take(struct bench_args *args, int option)
 		break;
 	case OPT_FLOWS:
 		args->flows = (unsigned)number_of(optarg, 1000);
+		break;
+	case OPT_CONGESTION:
+		args->congestion = optarg;
 		break;
 	case OPT_HOT:
 		args->hot = true;

@@ -4,6 +4,7 @@ import bench_cc
 import bench_disk
 import bench_hold
 import bench_http
+import bench_interop
 import bench_place
 import bench_relay
 import bench_scale
@@ -25,4 +26,5 @@ ALL = {
     "scale": bench_scale.scale,
     "shm": bench_shm.shm,
     "cc": bench_cc.cc,
+    "interop": bench_interop.interop,
 }

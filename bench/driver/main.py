@@ -32,9 +32,9 @@ class Bench:
     def need_network(self):
         self.network = sandbox.Network()
 
-    def need_source(self):
+    def need_source(self, count=SOURCE_BYTES):
         report.progress("filling the source")
-        self.source_fd = measure.fill_source(SOURCE_BYTES)
+        self.source_fd = measure.fill_source(count)
 
     def program(self, name):
         return os.path.join(self.build, "bench", name)

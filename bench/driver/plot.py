@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 ORDER = ("tx", "rx", "place", "hold", "relay", "shm", "disk", "sizes", "udp",
-         "http", "scale", "cc")
+         "http", "scale", "cc", "interop")
 COLOURS = {"tow": "#1a6faf", "kernel": "#c0504d", "nginx": "#c0504d",
            "raw": "#7f7f7f", "lwip": "#8064a2"}
 OTHER = "#9bbb59"
@@ -171,7 +171,7 @@ def drawings(result):
                               "Congestion control: what is used")),
                 ("-queue", *draw_cc(result, "queue_ms", 1, "ms",
                                     "Congestion control: time in the queue"))]
-    if name in ("place", "hold", "relay", "shm", "disk"):
+    if name in ("place", "hold", "relay", "shm", "disk", "interop"):
         return []  # many rows of several kinds: the table says more
     text = {"tx": "One flow, sending", "rx": "One flow, receiving",
             "udp": "UDP", "http": "HTTP"}[name]
@@ -198,7 +198,7 @@ def gnuplot(lines, output, height):
 
 
 # What a table in results.md shows, of the keys that its rows have.
-TABLE = (("gbps", "Gb/s"), ("durable_gbps", "durable"),
+TABLE = (("gbps", "Gb/s"), ("mbps", "Mb/s"), ("durable_gbps", "durable"),
          ("rps", "requests/s"), ("mpps", "Mpps"),
          ("cpu_ns_per_kib", "CPU ns/KiB"),
          ("sender_ns_per_kib", "sender"),
@@ -212,7 +212,8 @@ TABLE = (("gbps", "Gb/s"), ("durable_gbps", "durable"),
          ("jain", "Jain"), ("queue_ms", "queue ms"),
          ("recovery_ms", "recovery ms"), ("timeouts", "timeouts"))
 SHARES = (("placed", "placed"), ("passed", "passed"), ("lent", "lent"),
-          ("copied", "copied"), ("used", "used"), ("resent", "sent again"))
+          ("copied", "copied"), ("used", "used"), ("dropped", "queue full"),
+          ("resent", "sent again"))
 
 
 def cell(row, key):

@@ -38,6 +38,7 @@ class Target:
 COLUMNS = (
     # key, heading, format, with spread
     ("gbps", "Gb/s", "{:.2f}", True),
+    ("mbps", "Mb/s", "{:.2f}", True),
     ("durable_gbps", "durable", "{:.2f}", False),
     ("rps", "requests/s", "{:.0f}", True),
     ("mpps", "Mpps", "{:.3f}", False),
@@ -55,6 +56,7 @@ COLUMNS = (
     ("used", "used", "{:.1%}", False),
     ("jain", "Jain", "{:.3f}", False),
     ("queue_ms", "queue ms", "{:.2f}", False),
+    ("dropped", "queue full", "{:.2%}", False),
     ("resent", "sent again", "{:.2%}", False),
     ("recovery_ms", "recovery ms", "{:.0f}", False),
     ("timeouts", "timeouts", "{:.0f}", False),

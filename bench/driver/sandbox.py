@@ -16,6 +16,12 @@ or SIGKILL of either process.
       10.77.0.1 tow0 (tap) -- .2 a stack in user space
       10.79.0.1 tow1 (tap with several queues) -- .2 a stack in user space
       10.78.0.1 near0 ============ veth ============ far0 10.78.0.2
+
+    WireNetwork: three, for bench/wire.c, which joins two of the ends in middle
+
+      left                     middle                          right
+      10.80.0.1 kernel0 ==== left0      right0 ==== kernel0 10.80.0.2
+                              wire0 (tap) -- a stack, either address
 """
 import ctypes
 import os
@@ -44,6 +50,10 @@ PLACE_NEAR = "10.79.0.1"
 PLACE_STACK = "10.79.0.2"
 PLACE_RAW = "10.79.0.3"
 PLACE_TAP = "tow1"
+WIRE_LEFT = "10.80.0.1"
+WIRE_RIGHT = "10.80.0.2"
+WIRE_TAP = "wire0"
+WIRE_ENDS = {"kernel-left": "left0", "kernel-right": "right0", "tow": WIRE_TAP}
 
 
 def check(result, what):
@@ -176,3 +186,42 @@ class Network:
         for namespace, name in ((self.near, "near0"), (self.far, "far0")):
             namespace.run("ethtool", "-K", name, "tso", state, "gso", state,
                           "gro", state, "tx", state)
+
+
+class WireNetwork:
+    def __init__(self):
+        self.middle = Namespace()
+        self.ends = {}
+        for side, address in (("left", WIRE_LEFT), ("right", WIRE_RIGHT)):
+            unshare(CLONE_NEWNET)
+            self.ends[f"kernel-{side}"] = end = Namespace()
+            self.middle.join()
+            self.make_veth(f"{side}0", end, address)
+        self.middle.ip(f"tuntap add dev {WIRE_TAP} mode tap vnet_hdr")
+        for name in WIRE_ENDS.values():
+            # It only hands frames on, and says nothing itself.
+            self.middle.run("sysctl", "-q", "-w",
+                            f"net.ipv6.conf.{name}.disable_ipv6=1")
+            self.middle.ip(f"link set {name} arp off txqueuelen 2000 up")
+
+    def make_veth(self, name, end, address):
+        self.middle.ip(f"link add {name} type veth peer name {name}k")
+        os.set_inheritable(end.fd, True)
+        subprocess.run(["ip", "link", "set", f"{name}k", "netns",
+                        f"/proc/self/fd/{end.fd}"], check=True,
+                       pass_fds=[end.fd])
+        end.ip(f"link set {name}k name kernel0")
+        end.ip(f"addr add {address}/24 dev kernel0")
+        end.ip("link set lo up")
+        end.ip("link set kernel0 up")
+        # A frame is a packet, and its checksum is there; and a connection
+        # begins without what the kernel remembers of the one before it.
+        for where, device in ((end, "kernel0"), (self.middle, name)):
+            where.run("ethtool", "-K", device, "tso", "off", "gso", "off",
+                      "gro", "off", "tx", "off")
+        end.run("sysctl", "-q", "-w", "net.ipv4.tcp_no_metrics_save=1")
+
+    def forget(self):
+        """Who had an address in the last measurement may not have it now."""
+        for end in self.ends.values():
+            end.ip("neigh flush all")

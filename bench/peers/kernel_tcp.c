@@ -70,6 +70,10 @@ static int connect_one(const struct bench_args *args)
 	struct sockaddr_in remote = endpoint(args);
 	int fd = bench_tcp_socket();
 
+	if (args->congestion &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, args->congestion,
+		       (socklen_t)strlen(args->congestion)) < 0)
+		bench_fail("%s: %m", args->congestion);
 	if (connect(fd, (struct sockaddr *)&remote, sizeof(remote)) < 0)
 		bench_fail("connect: %m");
 	return fd;
@@ -182,11 +186,15 @@ static void send_by_zerocopy(int fd, struct source *source, struct meter *meter,
 static void print_sender(int fd, const struct meter *meter,
 			 const struct zerocopy *state)
 {
-	char more[128];
+	struct tcp_info info = { 0 };
+	socklen_t bytes = sizeof(info);
+	char more[160];
 
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &bytes);
 	snprintf(more, sizeof(more),
-		 "\"congestion\":\"%s\",\"zerocopy_copied\":%.2f,",
-		 bench_tcp_congestion(fd),
+		 "\"congestion\":\"%s\",\"retransmits\":%u,"
+		 "\"zerocopy_copied\":%.2f,",
+		 bench_tcp_congestion(fd), info.tcpi_total_retrans,
 		 state->completed ? (double)state->copied / state->completed
 				  : 0.0);
 	meter_print(meter, more);

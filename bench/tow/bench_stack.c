@@ -84,13 +84,15 @@ void bench_stack_ledger(struct tow_host *host, char *out, size_t bytes)
 	snprintf(out + at, bytes - at,
 		 "\"lent_bytes\":%" PRIu64 ",\"placed_bytes\":%" PRIu64
 		 ",\"copied_bytes\":%" PRIu64 ",\"touched_bytes\":%" PRIu64
-		 ",\"retransmits\":%" PRIu64 ",\"drops\":%" PRIu64
-		 ",\"segments_out\":%" PRIu64 ",\"segments_in\":%" PRIu64 ",",
+		 ",\"retransmits\":%" PRIu64 ",\"timeouts\":%" PRIu64
+		 ",\"drops\":%" PRIu64 ",\"segments_out\":%" PRIu64
+		 ",\"segments_in\":%" PRIu64 ",",
 		 ledger->tx_lent_bytes + ledger->rx_lent_bytes,
 		 ledger->rx_placed_bytes,
 		 sum(ledger->copied_bytes, TOW_COPY_REASONS),
 		 ledger->tx_touched_bytes + ledger->rx_touched_bytes,
 		 stats->counters[TOW_COUNTER_TCP_RETRANS_SEGS],
+		 stats->counters[TOW_COUNTER_TCP_RTO],
 		 sum(stats->drops, TOW_DROP_REASONS),
 		 stats->counters[TOW_COUNTER_TCP_SEGS_OUT],
 		 stats->counters[TOW_COUNTER_TCP_SEGS_IN]);
