@@ -28,9 +28,10 @@
  *    cannot evict the hosts that we talk to.
  *  - Asking everybody costs others: it is limited to so many per second, and
  *    for one address to one per RETRANS_TIMER.
- *  - A few datagrams wait for an answer, no more; the oldest goes first. A
- *    large one is many fragments: they wait only while a quarter of all
- *    transmit buffers is left for what can be sent.
+ *  - A few datagrams wait for an answer; more, as of a program that opens many
+ *    connections at once, only while half of all transmit buffers is left for
+ *    what can be sent. The oldest goes first. A large one is many fragments:
+ *    they wait only while a quarter of the buffers is left.
  */
 #include "net/net_private.h"
 
@@ -39,7 +40,9 @@
 #define DELAY_US	5000000u  /* DELAY_FIRST_PROBE_TIME */
 #define MULTICAST_TRIES 3	  /* MAX_MULTICAST_SOLICIT */
 #define UNICAST_TRIES	3	  /* MAX_UNICAST_SOLICIT */
-#define WAITING_MAX	4	  /* datagrams for one neighbour */
+#define WAITING_FEW	4	  /* datagrams for one neighbour, */
+#define WAITING_MAX	64	  /* and while there are buffers in plenty */
+#define WAITING_SHARE	2	  /* of the transmit buffers: plenty */
 #define FRAGMENT_SHARE	4 /* of the transmit buffers; not for such that wait */
 #define SOLICIT_BURST	128 /* questions to everybody at once, */
 #define SOLICIT_PER_S	256 /* and per second */
@@ -291,6 +294,24 @@ static bool may_wait(const struct net *net, const struct tow_buf *buf)
 	       pool->bufs_left > pool->bufs_total / FRAGMENT_SHARE;
 }
 
+static bool is_queue_full(const struct net *net, const struct neighbour *n)
+{
+	const struct tow_pool *pool = &net->tx_pool;
+
+	if (n->waiting < WAITING_FEW)
+		return false;
+	return n->waiting == WAITING_MAX ||
+	       pool->bufs_left <= pool->bufs_total / WAITING_SHARE;
+}
+
+static void drop_oldest(struct net *net, struct neighbour *n)
+{
+	uint8_t before = n->waiting;
+
+	while (n->waiting == before)
+		net_refuse(net, take_waiting(n), TOW_DROP_NEIGH_FULL);
+}
+
 /* RFC 4861 7.2.2: a small queue; when it overflows, the oldest goes. */
 static int wait(struct net *net, struct neighbour *n, struct tow_buf *buf)
 {
@@ -300,8 +321,8 @@ static int wait(struct net *net, struct neighbour *n, struct tow_buf *buf)
 		net_refuse(net, buf, TOW_DROP_NEIGH_FULL);
 		return TOW_ENOBUFS;
 	}
-	while (!more && n->waiting == WAITING_MAX)
-		net_refuse(net, take_waiting(n), TOW_DROP_NEIGH_FULL);
+	if (!more && is_queue_full(net, n))
+		drop_oldest(net, n);
 	buf->next = NULL;
 	if (n->waiting == 0)
 		n->wait_first = buf;

@@ -148,7 +148,11 @@ TEST(sender_hears_that_the_neighbour_is_silent)
 /* RFC 4861 7.2.2: a small queue, of which the oldest goes first */
 TEST(few_packets_wait_and_the_oldest_goes_first)
 {
+	struct tow_buf *others[66]; /* that somebody else has, of 128 */
+
 	net_host_open(&h);
+	for (unsigned i = 0; i < 66; i++)
+		others[i] = tow_buf_take(&h.net.tx_pool);
 	for (uint32_t i = 0; i < 7; i++)
 		CHECK_EQ(net_host_send(&h, "192.0.2.2", i), 0);
 	CHECK_EQ(h.net.stats.drops[TOW_DROP_NEIGH_FULL], 3);
@@ -157,6 +161,28 @@ TEST(few_packets_wait_and_the_oldest_goes_first)
 	CHECK_EQ(net_host_sent(&h), 4);
 	for (uint32_t i = 0; i < 4; i++)
 		CHECK_EQ(h.fake.sent[i].bytes, 42 + 3 + i);
+	for (unsigned i = 0; i < 66; i++)
+		tow_buf_give(others[i]);
+	net_host_close(&h);
+}
+
+/* The same: many connections at once wait, but not with more than half */
+TEST(burst_of_packets_waits_while_there_are_buffers)
+{
+	net_host_open(&h);
+	for (uint32_t i = 0; i < 40; i++)
+		CHECK_EQ(net_host_send(&h, "192.0.2.2", i), 0);
+	CHECK_EQ(h.net.stats.drops[TOW_DROP_NEIGH_FULL], 0);
+	for (uint32_t i = 40; i < 100; i++)
+		CHECK_EQ(net_host_send(&h, "192.0.2.2", i), 0);
+	CHECK_GE(h.net.tx_pool.bufs_left, 63);
+	CHECK_LE(h.net.stats.drops[TOW_DROP_NEIGH_FULL], 40);
+	net_host_sent(&h);
+	answered("192.0.2.2", peer_mac);
+	CHECK_EQ(net_host_sent(&h),
+		 100 - h.net.stats.drops[TOW_DROP_NEIGH_FULL]);
+	CHECK_EQ(h.fake.sent[0].bytes,
+		 42 + h.net.stats.drops[TOW_DROP_NEIGH_FULL]);
 	net_host_close(&h);
 }
 
