@@ -15,9 +15,10 @@
  * The window is zero in a recovery, or once three segments are SACKed, as long
  * as nothing was ever seen to arrive out of order; then RACK is as fast as the
  * three duplicates of RFC 5681. From then on it is a quarter of the shortest
- * round trip, and a quarter more for each round in which the peer reports a
- * needless retransmission (D-SACK), for the next 16 recoveries. It never
- * exceeds the smoothed round trip.
+ * round trip (or the smoothed one, until the shortest is known), and a quarter
+ * more for each round in which the peer reports a needless retransmission
+ * (D-SACK), for the next 16 recoveries. It never exceeds the smoothed round
+ * trip.
  *
  * The records that may be on their way are in a list in the order in which they
  * were sent (by_time), so a look ends at the first that is not overdue:
@@ -112,13 +113,13 @@ void rack_recovered(struct tow_tcp *t)
 static uint64_t reo_wnd_us(const struct tow_tcp *t)
 {
 	const struct rack *r = &t->rack;
+	uint32_t shortest_us = t->rtt.min_us ? t->rtt.min_us : t->rtt.srtt_us;
 
 	if (!r->reordering_seen &&
 	    (t->recovery.state != RECOVERY_NONE ||
 	     t->flight.sacked_packets >= TCP_DUP_THRESHOLD))
 		return 0;
-	return MIN((uint64_t)r->reo_wnd_mult * t->rtt.min_us / 4,
-		   t->rtt.srtt_us);
+	return MIN((uint64_t)r->reo_wnd_mult * shortest_us / 4, t->rtt.srtt_us);
 }
 
 static uint64_t overdue_at_us(const struct tow_tcp *t, const struct sent *s)

@@ -5,8 +5,9 @@
  * Samples come from segments that were sent once only (Karn's algorithm), in
  * microseconds; the clock granularity G of the RFC is far below the minimum of
  * the timeout and drops out. What was sent again is measured by the timestamp
- * it echoes, in milliseconds: that is no more than an upper bound of a shorter
- * round trip, so it never lowers the minimum.
+ * it echoes, in milliseconds: that may be more than the round trip took, and so
+ * it is never the minimum, by which others tell what cannot be. That is 0 while
+ * nothing was measured exactly.
  */
 #include "tcp/tcp_private.h"
 
@@ -15,32 +16,38 @@ void rtt_init(struct rtt *rtt)
 	*rtt = (struct rtt){ .rto_us = TCP_RTO_FIRST_US };
 }
 
-void rtt_sample(struct rtt *rtt, uint64_t us)
+static void smooth(struct rtt *rtt, uint32_t r)
 {
-	uint32_t r = (uint32_t)MIN(us, TCP_RTO_MAX_US);
 	uint32_t error;
 
-	r = MAX(r, 1);
 	if (rtt->srtt_us == 0) { /* 2.2 */
 		rtt->srtt_us = r;
 		rtt->rttvar_us = r / 2;
-		rtt->min_us = r;
 	} else { /* 2.3, with alpha 1/8 and beta 1/4 */
 		error = r > rtt->srtt_us ? r - rtt->srtt_us : rtt->srtt_us - r;
 		rtt->rttvar_us =
 			rtt->rttvar_us - rtt->rttvar_us / 4 + error / 4;
 		rtt->srtt_us = MAX(1, rtt->srtt_us - rtt->srtt_us / 8 + r / 8);
-		rtt->min_us = MIN(rtt->min_us, r);
 	}
 	rtt->rto_us = rtt->srtt_us + 4 * rtt->rttvar_us;
 	rtt->rto_us = MAX(rtt->rto_us, TCP_RTO_MIN_US);
 	rtt->rto_us = MIN(rtt->rto_us, TCP_RTO_MAX_US);
 }
 
+void rtt_sample(struct rtt *rtt, uint64_t us)
+{
+	uint32_t r = (uint32_t)MAX(MIN(us, TCP_RTO_MAX_US), 1);
+
+	smooth(rtt, r);
+	rtt->min_us = rtt->min_us ? MIN(rtt->min_us, r) : r;
+}
+
 /* RFC 7323 4.1: by an echo, in ticks of a millisecond that may have begun. */
 void rtt_sample_echo(struct rtt *rtt, uint32_t ticks)
 {
-	rtt_sample(rtt, MAX(MAX(ticks, 1) * 1000ull, rtt->min_us));
+	uint32_t us = MAX(MIN(ticks, TCP_RTO_MAX_US / 1000), 1) * 1000;
+
+	smooth(rtt, MAX(us, rtt->min_us));
 }
 
 /* 5.5: doubled for each expiry in a row. */

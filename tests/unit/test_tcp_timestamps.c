@@ -214,6 +214,35 @@ TCP_TEST(echo_in_the_same_millisecond_does_not_shorten_the_shortest_round_trip)
 }
 
 /*
+ * The same: and the echo of 39.97 ms may be 40, which is no lower bound. Samples
+ * of the rate that took less were thrown away by it, and BBR stood still.
+ */
+TCP_TEST(echo_is_never_the_shortest_round_trip)
+{
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_CONGESTION, TOW_TCP_BBR),
+		 0);
+	await_syn_ack(r);
+	CHECK_NE(advance_to_segment(r, 10000000), UINT64_MAX); /* again */
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	app_send(r, 4000, 0);
+	advance_us(r, 30990 - r->now_us % 1000);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .sacks = 1,
+	       .sack = { { 1001, 4001 } });
+	forget(r);
+	advance_us(r, 39970);
+	inject(r, .flags = ACK, .seq = 1, .ack = 4001);
+	CHECK_EQ(info_of(r).srtt_us, 40000u);
+	CHECK_EQ(info_of(r).min_rtt_us, 0u);
+	CHECK_LE(info_of(r).delivery_rate, 25100u);
+	app_send(r, 1000, 0);
+	advance_us(r, 39970);
+	inject(r, .flags = ACK, .seq = 1, .ack = 5001);
+	CHECK_EQ(info_of(r).min_rtt_us, 39970u);
+}
+
+/*
  * RFC 6298 3: a sample of a segment sent twice is right only by the echo. With
  * the first one's, the round trip was a second; or there is no sample.
  */
