@@ -29,11 +29,17 @@ int clients_open(struct clients *clients, struct tow_stack *stack,
 	return error;
 }
 
+/* fe80::/10, RFC 4291 2.5.6 */
+static bool is_link_local(const struct tow_addr *addr)
+{
+	return addr->b[0] == 0xfe && (addr->b[1] & 0xc0) == 0x80;
+}
+
 struct tow_addr client_net(const struct tow_addr *addr)
 {
 	struct tow_addr net = *addr;
 
-	if (!tow_addr_is_v4(addr))
+	if (!tow_addr_is_v4(addr) && !is_link_local(addr))
 		memset(net.b + NET_BYTES, 0, sizeof(net.b) - NET_BYTES);
 	return net;
 }

@@ -12,8 +12,10 @@
  * reads, has one share of the receive memory and not one for each.
  *
  * A client is an IPv4 address or an IPv6 network of 64 bits, which is what one
- * customer has. The table is bounded: those that find no place in it share one
- * owner, the last. A place is free when its client has no connection left.
+ * customer has; a link-local address is one alone, because all stations of a
+ * link are in that network. The table is bounded: those that find no place in
+ * it share one owner, the last. A place is free when its client has no
+ * connection left.
  */
 #define CLIENTS_MAX 256
 
@@ -42,7 +44,7 @@ int clients_open(struct clients *clients, struct tow_stack *stack,
 void clients_add(struct clients *clients, const struct tow_addr *addr,
 		 struct tow_tcp *tcp);
 
-/* The first address of the client's network. */
+/* The first address of the client's network; a link-local one itself. */
 struct tow_addr client_net(const struct tow_addr *addr);
 
 #endif
