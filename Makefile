@@ -242,7 +242,7 @@ check-static: lib
 	$(Q)scripts/check-symbols $(BUILD)/libtow.a $(BUILD)/libtow.so
 
 freestanding:
-	$(Q)CC='$(CC)' scripts/check-freestanding build/freestanding
+	$(Q)scripts/check-freestanding build/freestanding '$(CC)'
 
 format:
 	clang-format-14 -i $$(git ls-files '*.c' '*.h')
