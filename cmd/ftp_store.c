@@ -32,6 +32,9 @@
  * So an upload is whole when the data connection has ended, all that came is
  * in the file, and the control connection is still there. Both ends come in
  * one round of the loop as a rule, so that is looked at when the round is over.
+ * The one of the control connection may be a little later, or be read later
+ * when it comes by another queue of the device: so the stack is run once more
+ * before, and an end that comes while the disk writes undoes the upload.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +50,8 @@ struct ftp_upload {
 	struct sink_user user;
 	struct ftp_session *session;
 	struct tow_sink *sink;
-	bool ended; /* all of it is in the file: to be committed */
+	bool ended;  /* all of it is in the file: to be committed */
+	bool looked; /* whether the control connection's end came with it */
 	char path[FTP_PATH_MAX];
 };
 
@@ -140,7 +144,7 @@ static void look_work(struct job *job)
 
 void ftp_store_close(struct ftp_upload *u)
 {
-	tow_sink_close(u->sink);
+	tow_sink_abort(u->sink);
 	free(u);
 }
 
@@ -264,9 +268,20 @@ static void on_change(struct sink_user *user)
 		sink_ready(u);
 }
 
+/* Returns: the client has ended, or is ending, the control connection. */
+static bool control_ends(struct ftp_session *s)
+{
+	struct tow_tcp_info info;
+
+	(void)tow_poll(s->server->stack, tow_host_clock_us());
+	tow_tcp_info(s->tcp, &info);
+	return info.state != TOW_TCP_ESTABLISHED;
+}
+
 /*
  * The round is over, and whatever came with the end of the data connection was
- * looked at. If that was the end of the control connection, this is gone.
+ * looked at. If that was the end of the control connection, this is gone; if
+ * that has come since, the next round hears of it.
  */
 void ftp_store_round(struct ftp_data *d)
 {
@@ -274,6 +289,11 @@ void ftp_store_round(struct ftp_data *d)
 
 	if (!u->ended || d->state != DATA_RECEIVING)
 		return;
+	if (!u->looked) {
+		u->looked = true;
+		if (control_ends(u->session))
+			return;
+	}
 	d->state = DATA_STORING;
 	if (tow_sink_commit(u->sink) != 0)
 		fail(u, 451, "It cannot be stored.");

@@ -204,10 +204,18 @@ TOW_API int tow_sink_open(struct tow_disk *disk,
 /*
  * tow_sink_close() - be done with it
  *
- * What was not committed is left or undone as was said at open. While it takes
- * from a connection, tow_sink_stop() is part of this.
+ * What was not committed is left or undone as was said at open; a commit that
+ * has begun is finished. While it takes from a connection, tow_sink_stop() is
+ * part of this.
  */
 TOW_API void tow_sink_close(struct tow_sink *sink);
+
+/*
+ * tow_sink_abort() - be done with it, and with a commit that is under way
+ *
+ * As tow_sink_close(), but a file that has not its name yet does not get it.
+ */
+TOW_API void tow_sink_abort(struct tow_sink *sink);
 
 TOW_API void *tow_sink_user(const struct tow_sink *sink);
 TOW_API void tow_sink_info(const struct tow_sink *sink,

@@ -330,6 +330,8 @@ int target_commit(struct target *t)
 		t->lost = true;
 		return fail(t, "writing");
 	}
+	if (atomic_load(&t->unwanted))
+		return fail_with(t, -ECANCELED, "committing");
 	if (t->temporary[0] || t->file.in_place)
 		error = close_file(t);
 	if (!error && !t->file.in_place)

@@ -3,6 +3,7 @@
 #define FILE_TARGET_H
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <tow/file.h>
 
@@ -26,6 +27,9 @@ struct target {
 	bool lost; /* fsync(2) failed: who knows what is in the file */
 	bool replaces;
 	mode_t mode; /* of what it replaces */
+
+	/* Set by the disk's thread at any time: do not give it its name. */
+	atomic_bool unwanted;
 
 	const char *failed; /* what it was that failed: "opening" */
 };

@@ -194,6 +194,12 @@ void tow_sink_close(struct tow_sink *sink)
 	sink_settle(sink);
 }
 
+void tow_sink_abort(struct tow_sink *sink)
+{
+	atomic_store(&sink->target.unwanted, true);
+	tow_sink_close(sink);
+}
+
 void *tow_sink_user(const struct tow_sink *sink)
 {
 	return sink->user;

@@ -254,6 +254,39 @@ TEST(a_file_appears_whole_or_not_at_all)
 	tear_down();
 }
 
+/* The second sink says what abort says to a worker in mid-commit. */
+TEST(an_abort_undoes_a_commit_that_is_under_way)
+{
+	struct tow_sink_file file = { .name = "f", .sync = TOW_SYNC_END };
+	struct tow_sink *sink;
+
+	set_up();
+	open_disk();
+	write_file("f", 10, 0644);
+	sink = open_ready(&file);
+	feed(sink, 0, 1000000);
+	tow_sink_abort(sink);
+
+	sink = open_ready(&file);
+	feed(sink, 0, 1000000);
+	atomic_store(&sink->target.unwanted, true);
+	CHECK_EQ(tow_sink_commit(sink), 0);
+	while (info_of(sink).state == TOW_SINK_COMMITTING)
+		run_once();
+	CHECK_EQ(info_of(sink).status, -ECANCELED);
+	tow_sink_abort(sink);
+	check_file("f", 10);
+
+	sink = open_ready(&file);
+	feed(sink, 0, 1000000);
+	CHECK_EQ(tow_sink_commit(sink), 0);
+	wait_for(sink, TOW_SINK_DONE);
+	tow_sink_abort(sink);
+	check_file("f", 1000000);
+	remove_file("f");
+	tear_down();
+}
+
 TEST(a_replaced_file_passes_its_mode_on_but_not_set_user_id)
 {
 	struct tow_sink_file file = { .name = "f" };
