@@ -230,7 +230,7 @@ check-examples: $(call pick,$(EXAMPLES))
 # ./demo builds a release: it is shown with that, not with sanitizers.
 E2E_WANTED := $(filter-out $(if $(filter asan,$(CONF)),%/demo.sh),$(E2E_SCRIPTS))
 check-e2e: all
-	$(Q)$(run_tests) $(call pick,$(E2E_WANTED))
+	$(Q)$(run_tests) $(call pick,$(E2E_WANTED)) $(if $(ONLY),-- $(ONLY))
 
 check-static: lib
 	$(Q)scripts/check-layers

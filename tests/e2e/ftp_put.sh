@@ -432,7 +432,8 @@ test_sigterm_lets_an_upload_end()
 	serve_ftp
 	curl -sSf -m 60 --limit-rate 10M -T "$work/a" "$ftp4/f" &
 	client=$!
-	sleep 0.6
+	wait_for 10 connections 2 dst "$tow4" || fail 'no data connection'
+	sleep 0.3
 	stop
 	wait "$client" || fail "curl ended with $?"
 	same "$work/www/f" "$work/a"

@@ -277,7 +277,7 @@ test_an_interrupt_ends_it_cleanly()
 	kill -STOP "$python"
 	(cd "$work" && exec "$TOW" get "${addresses[@]}" "$from4/f") \
 		2>"$work/get.log" &
-	sleep 0.7
+	wait_for 10 connections 1 sport = :8000 || fail 'it does not connect'
 	kill -INT $!
 	status=0
 	wait $! || status=$?

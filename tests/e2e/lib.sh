@@ -15,7 +15,11 @@
 #
 # Each function named test_* is a test: it runs in a subshell under set -e with
 # an empty folder $work, and has failed when a command in it did. Its name is
-# what is printed, as `ok NAME`, `not ok NAME` or `skip NAME reason`.
+# what is printed, as `ok NAME`, `not ok NAME` or `skip NAME reason`. Words on
+# the command line pick tests whose names have one of them in it, =NAME the one
+# of that name; --list names all. Tests run next to each other, each by itself
+# (scripts/run-tests), so none relies on another's leavings, and none on being
+# quick: where it needs something to have happened it waits until it has.
 #
 # TOW   the command under test; KEEP=1 keeps $work of a test that failed
 set -u
@@ -33,29 +37,47 @@ url4="http://$tow4:$port" url6="http://[$tow6]:$port"
 addresses=(--addr "$tow4/24" --peer "$kernel4/24" --addr "$tow6/64"
 	--peer "$kernel6/64")
 
+# The names of the tests that the words pick; without words, of all.
+chosen()
+{
+	local name word
+	while read -r name; do
+		for word in "${@:-}"; do
+			[[ $word = "=$name" || $word != =* && $name = *$word* ]] || continue
+			echo "$name"
+			break
+		done
+	done < <(sed -n 's/^test_\([a-z0-9_]*\)().*/\1/p' "$0")
+}
+
+# skip_all REASON WORD…
 skip_all()
 {
-	local test
-	while read -r test; do
-		echo "skip $test $1"
-	done < <(sed -n 's/^test_\([a-z0-9_]*\)().*/\1/p' "$0")
+	local name
+	while read -r name; do
+		echo "skip $name $1"
+	done < <(chosen "${@:2}")
 	exit 0
 }
 
 enter_namespaces()
 {
 	local user=()
+	if [[ ${1:-} = --list ]]; then
+		chosen
+		exit 0
+	fi
 	if [[ -n ${TOW_E2E_INSIDE:-} ]]; then
 		trap 'exit 143' INT TERM # else process 1 ignores them
 		ip link set lo up
 		return
 	fi
-	[[ -x $TOW ]] || skip_all "$TOW is not built"
+	[[ -x $TOW ]] || skip_all "$TOW is not built" "$@"
 	[[ -r /dev/net/tun && -w /dev/net/tun ]] ||
-		skip_all "/dev/net/tun cannot be opened"
+		skip_all "/dev/net/tun cannot be opened" "$@"
 	((EUID)) && user=(--user --map-root-user)
 	unshare "${user[@]}" --net true 2>/dev/null ||
-		skip_all "no permission for a network namespace"
+		skip_all "no permission for a network namespace" "$@"
 	TOW_E2E_INSIDE=1 exec unshare "${user[@]}" --net --mount --pid --fork \
 		--kill-child --mount-proc "$BASH" "$0" "$@"
 }
@@ -92,6 +114,13 @@ wait_for()
 		((SECONDS < end)) || return 1
 		sleep 0.02
 	done
+}
+
+# So many TCP connections of the kernel, of those that the filter of ss takes:
+# connections NUMBER FILTER…
+connections()
+{
+	(($(ss -Htn state established "${@:2}" | wc -l) >= $1))
 }
 
 # Starts `tow serve` with $addresses, waits until it prints its URLs. Its output
@@ -175,12 +204,12 @@ end_test()
 
 run_one()
 {
-	local test=$1 status name=${1#test_}
+	local name=$1 status
 	work=$(mktemp -d)
 	(
 		set -e
 		trap end_test EXIT
-		"$test"
+		"test_$name"
 	) </dev/null
 	status=$?
 	case $status in
@@ -195,20 +224,12 @@ run_one()
 	rm -rf "$work"
 }
 
-# All tests of the script, or those whose names have one of the words in them.
+# All tests of the script, or those that the words pick.
 run_tests()
 {
-	local test word tests
-	mapfile -t tests < <(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "$0")
-	for test in "${tests[@]}"; do
-		if (($# == 0)); then
-			run_one "$test"
-			continue
-		fi
-		for word in "$@"; do
-			[[ $test == *$word* ]] || continue
-			run_one "$test"
-			break
-		done
+	local name names
+	mapfile -t names < <(chosen "$@")
+	for name in ${names[@]+"${names[@]}"}; do
+		run_one "$name"
 	done
 }

@@ -415,16 +415,18 @@ test_connections_under_way_may_end_after_sigterm()
 {
 	target digest serve 9000 digest
 	relay "${far[@]}" "$port" "$target4:9000"
-	python3 - "$tow4" "$port" >"$work/said" <<-'END' &
-		import socket, sys, time
+	python3 - "$tow4" "$port" "$work/end" >"$work/said" <<-'END' &
+		import os, socket, sys, time
 		s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
 		s.sendall(b"x")
-		time.sleep(1)
+		while not os.path.exists(sys.argv[3]):
+		    time.sleep(0.02)
 		s.shutdown(socket.SHUT_WR)
 		print(s.recv(100).decode())
 	END
 	client=$!
-	sleep 0.5
+	wait_for 10 expect_live 1 || fail 'nobody came'
+	(sleep 0.5; : >"$work/end") &
 	stop
 	wait "$client"
 	[[ $(<"$work/said") == $(printf x | sha256sum | cut -d ' ' -f 1) ]] ||
