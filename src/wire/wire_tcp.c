@@ -5,7 +5,7 @@
  * Parsing walks the options once, with the length that the data offset gave,
  * and looks at nothing that it did not check to be inside. Each option is read
  * by a function of its own that sees its body and length only. Of several of a
- * kind the last one counts.
+ * kind the last one counts, but for signatures: there must not be several.
  */
 #include "wire/wire_tcp.h"
 #include "wire/wire.h"
@@ -18,7 +18,9 @@ enum option_kind {
 	OPTION_SACK_PERMITTED = 4,
 	OPTION_SACK = 5,
 	OPTION_TIMESTAMPS = 8,
+	OPTION_MD5 = 19,
 	OPTION_USER_TIMEOUT = 28,
+	OPTION_AO = 29,
 	OPTION_FAST_OPEN = 34,
 	OPTION_EXPERIMENT = 254, /* RFC 6994: an ID follows the length */
 };
@@ -29,7 +31,9 @@ enum option_length {
 	LENGTH_SACK_PERMITTED = 2,
 	LENGTH_SACK_BLOCK = 8,
 	LENGTH_TIMESTAMPS = 10,
+	LENGTH_MD5 = 2 + TCP_MD5_BYTES,
 	LENGTH_USER_TIMEOUT = 4,
+	LENGTH_AO = 4 + TCP_AO_MAC_BYTES,
 	LENGTH_FAST_OPEN = 2,	  /* and the cookie */
 	LENGTH_FAST_OPEN_254 = 4, /* and the cookie */
 };
@@ -66,8 +70,32 @@ static void parse_cookie(struct wire_tcp *out, const uint8_t *cookie,
 	memcpy(out->cookie, cookie, bytes);
 }
 
+/*
+ * RFC 5925 2.2: more than one, or one of each kind, makes the segment invalid;
+ * so does a length that is not that of the algorithms we know.
+ */
+static void note_signature(struct wire_tcp *out, enum tcp_signature kind,
+			   uint8_t at, bool good)
+{
+	bool first = out->signature == SIGNATURE_NONE;
+
+	out->signature = (uint8_t)(first && good ? kind : SIGNATURE_BAD);
+	out->signature_at = at;
+}
+
+static void parse_ao(struct wire_tcp *out, const uint8_t *option, uint8_t at,
+		     uint8_t bytes)
+{
+	note_signature(out, SIGNATURE_AO, at, bytes == LENGTH_AO);
+	if (out->signature != SIGNATURE_AO)
+		return;
+	out->key_id = option[2];
+	out->rnext_key_id = option[3];
+}
+
+/* @at: where the option begins in the header */
 static void parse_option(struct wire_tcp *out, const uint8_t *option,
-			 uint8_t bytes)
+			 uint8_t at, uint8_t bytes)
 {
 	switch (option[0]) {
 	case OPTION_MSS:
@@ -112,6 +140,12 @@ static void parse_option(struct wire_tcp *out, const uint8_t *option,
 			parse_cookie(out, option + LENGTH_FAST_OPEN_254,
 				     bytes - LENGTH_FAST_OPEN_254, true);
 		break;
+	case OPTION_MD5:
+		note_signature(out, SIGNATURE_MD5, at, bytes == LENGTH_MD5);
+		break;
+	case OPTION_AO:
+		parse_ao(out, option, at, bytes);
+		break;
 	}
 }
 
@@ -125,7 +159,9 @@ static void parse_options(struct wire_tcp *out, const uint8_t *option,
 			if (left < 2 || option[1] < 2 || option[1] > left)
 				return;
 			bytes = option[1];
-			parse_option(out, option, bytes);
+			parse_option(out, option,
+				     (uint8_t)(out->header_bytes - left),
+				     bytes);
 		}
 		option += bytes;
 		left -= bytes;
@@ -188,9 +224,18 @@ static uint32_t fast_open_length(const struct wire_tcp *tcp)
 	return (fast_open_bytes(tcp) + 3u) & ~3u;
 }
 
+static uint32_t signature_length(const struct wire_tcp *tcp)
+{
+	if (LIKELY(tcp->signature == SIGNATURE_NONE))
+		return 0;
+	return tcp->signature == SIGNATURE_MD5 ? TCP_MD5_BYTES_TAKEN
+					       : TCP_AO_BYTES_TAKEN;
+}
+
 uint32_t wire_tcp_length(const struct wire_tcp *tcp)
 {
-	uint32_t bytes = TCP_HEADER_BYTES + timestamps_length(tcp);
+	uint32_t bytes = TCP_HEADER_BYTES + timestamps_length(tcp) +
+			 signature_length(tcp);
 
 	if (tcp->has_mss)
 		bytes += LENGTH_MSS;
@@ -212,6 +257,25 @@ static uint8_t *put_nops(uint8_t *p, unsigned count)
 	while (count--)
 		*p++ = OPTION_NOP;
 	return p;
+}
+
+static uint8_t *put_signature(uint8_t *p, const struct wire_tcp *tcp)
+{
+	uint32_t bytes = TCP_AO_MAC_BYTES;
+
+	if (tcp->signature == SIGNATURE_MD5) {
+		p = put_nops(p, 2);
+		*p++ = OPTION_MD5;
+		*p++ = LENGTH_MD5;
+		bytes = TCP_MD5_BYTES;
+	} else {
+		*p++ = OPTION_AO;
+		*p++ = LENGTH_AO;
+		*p++ = tcp->key_id;
+		*p++ = tcp->rnext_key_id;
+	}
+	memset(p, 0, bytes);
+	return p + bytes;
 }
 
 static uint8_t *put_sack_permitted(uint8_t *p, const struct wire_tcp *tcp)
@@ -274,6 +338,8 @@ void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out)
 	wire_put16(out + 16, 0);
 	wire_put16(out + 18, tcp->urgent);
 
+	if (UNLIKELY(tcp->signature != SIGNATURE_NONE))
+		p = put_signature(p, tcp);
 	if (tcp->has_mss) {
 		*p++ = OPTION_MSS;
 		*p++ = LENGTH_MSS;

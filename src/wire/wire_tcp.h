@@ -4,7 +4,7 @@
 
 /*
  * The TCP header and its options on the wire: RFC 9293 3.1 and 3.2, RFC 7323
- * 2.2 and 3.2, RFC 2018 2 and 3, RFC 7413 4.1.1.
+ * 2.2 and 3.2, RFC 2018 2 and 3, RFC 7413 4.1.1, RFC 2385 3.0, RFC 5925 2.2.
  *
  *	 0  source port | destination port
  *	 4  sequence number
@@ -33,6 +33,20 @@ enum tcp_flag {
 	TH_CWR = 1 << 7,
 };
 
+/* What vouches for a segment, if anything does. */
+enum tcp_signature {
+	SIGNATURE_NONE,
+	SIGNATURE_MD5, /* RFC 2385 */
+	SIGNATURE_AO,  /* RFC 5925, with a MAC of 12 bytes */
+	SIGNATURE_BAD, /* of an impossible length, or more than one */
+};
+
+#define TCP_MD5_BYTES	    16
+#define TCP_AO_MAC_BYTES    12 /* RFC 5926 3.2 */
+#define TCP_SIGNATURE_AT    24 /* digest or MAC in a header that we build */
+#define TCP_MD5_BYTES_TAKEN 20 /* with padding */
+#define TCP_AO_BYTES_TAKEN  16
+
 struct wire_tcp_sack {
 	uint32_t left, right; /* [left, right) */
 };
@@ -58,6 +72,9 @@ struct wire_tcp {
 	bool fast_open_is_254; /* by the experimental option, not kind 34 */
 	uint8_t cookie_bytes;  /* 0: it asks for one */
 	uint8_t cookie[TCP_COOKIE_BYTES_MAX];
+	uint8_t signature;    /* enum tcp_signature */
+	uint8_t signature_at; /* read: where its option begins in the header */
+	uint8_t key_id, rnext_key_id; /* RFC 5925 2.2: KeyID, RNextKeyID */
 };
 
 /*
@@ -77,8 +94,9 @@ uint32_t wire_tcp_length(const struct wire_tcp *tcp);
 
 /*
  * Write the header, checksum field zero, in wire_tcp_length() bytes. Options in
- * the order MSS, SACK permitted, timestamps, NOP, window scale, user timeout,
- * Fast Open, SACK.
+ * the order signature, MSS, SACK permitted, timestamps, NOP, window scale, user
+ * timeout, Fast Open, SACK. Of a signature the digest or MAC at
+ * TCP_SIGNATURE_AT is zero.
  */
 void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out);
 

@@ -10,6 +10,7 @@
 #include "wire/wire_igmp.h"
 #include "wire/wire_ip4.h"
 #include "wire/wire_ip6.h"
+#include "wire/wire_tcp.h"
 #include "wire/wire_udp.h"
 
 TEST(numbers_are_big_endian)
@@ -167,4 +168,32 @@ TEST(codes_above_their_threshold_are_floats)
 	CHECK_EQ(mld_code(32767), 32767);
 	CHECK_EQ(mld_code(32768), 0x1000 << 3);
 	CHECK_EQ(mld_code(65535), 0x1fff << 10);
+}
+
+/* RFC 2385 3.0, RFC 5925 2.2, where the MAC is filled in and found again */
+TEST(tcp_signature_stands_in_front_of_other_options)
+{
+	struct wire_tcp h = { .flags = TH_ACK, .has_timestamps = true };
+	uint8_t out[TCP_HEADER_BYTES + TCP_OPTION_BYTES_MAX];
+	struct wire_tcp again;
+
+	CHECK_EQ(wire_tcp_length(&h), 32u);
+	h.signature = SIGNATURE_MD5;
+	CHECK_EQ(wire_tcp_length(&h), 32u + TCP_MD5_BYTES_TAKEN);
+	wire_tcp_build(&h, out);
+	CHECK(wire_tcp_parse(&again, out, sizeof(out)));
+	CHECK_EQ(again.signature, SIGNATURE_MD5);
+	CHECK_EQ(again.signature_at + 2, TCP_SIGNATURE_AT);
+	CHECK(again.has_timestamps);
+	h.signature = SIGNATURE_AO;
+	h.key_id = 61;
+	h.rnext_key_id = 84;
+	CHECK_EQ(wire_tcp_length(&h), 32u + TCP_AO_BYTES_TAKEN);
+	wire_tcp_build(&h, out);
+	CHECK(wire_tcp_parse(&again, out, sizeof(out)));
+	CHECK_EQ(again.signature, SIGNATURE_AO);
+	CHECK_EQ(again.signature_at + 4, TCP_SIGNATURE_AT);
+	CHECK_EQ(again.key_id, 61);
+	CHECK_EQ(again.rnext_key_id, 84);
+	CHECK(again.has_timestamps);
 }
