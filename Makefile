@@ -69,7 +69,7 @@ TEST_FLAGS := -Isrc -Icmd -Itests -Itests/unit -I. -D_GNU_SOURCE=
 $(BUILD)/obj/tests/%.o: AREA_FLAGS = $(TEST_FLAGS)
 $(BUILD)/obj/tests/fuzz/%.o: AREA_FLAGS = $(TEST_FLAGS) -Wno-missing-prototypes
 
-LIBS := -luring -lpthread
+LIBS := -luring -lcrypto -lpthread
 CMD_LIBS := -lhttp_parser -lcrypt -lm $(LIBS)
 LINK = $(CC) $(CONF_FLAGS) $(CFLAGS) $(LDFLAGS) -Wl,--as-needed
 

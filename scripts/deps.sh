@@ -14,7 +14,7 @@
 # shellcheck disable=SC2034 # read by name
 {
 deps_build=(gcc libc6-dev linux-libc-dev libcrypt-dev binutils make pkg-config
-	libhttp-parser-dev liburing-dev)
+	libhttp-parser-dev liburing-dev libssl-dev)
 deps_test=(clang clang-14 libclang-rt-14-dev libfuzzer-14-dev clang-format-14
 	gcc-arm-none-eabi mandoc tshark git perl-base procps iproute2
 	iputils-ping ethtool curl wget lftp tnftp atftp tftp-hpa python3

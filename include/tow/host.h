@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 #include <tow/addr.h>
+#include <tow/auth.h>
 #include <tow/event.h>
 #include <tow/mark.h>
 #include <tow/span.h>
@@ -57,6 +58,19 @@ TOW_API uint64_t tow_host_clock_us(void);
  * Returns: 0, or TOW_EIO when the system has none.
  */
 TOW_API int tow_host_random(void *out, size_t bytes) TOW_MUST_USE;
+
+/*
+ * tow_host_crypto_open() - what signs segments, for tow_config.crypto
+ *
+ * By OpenSSL's libcrypto. An algorithm that the system does not have, or forbids
+ * by policy, is NULL.
+ *
+ * Owns:    the caller, until tow_host_crypto_close(), which comes after the
+ *          stack was closed.
+ * Returns: 0, TOW_ENOMEM, TOW_EOPNOTSUPP (there is none of the algorithms).
+ */
+TOW_API int tow_host_crypto_open(struct tow_crypto *out) TOW_MUST_USE;
+TOW_API void tow_host_crypto_close(struct tow_crypto *crypto);
 
 /*
  * tow_host_open() - a stack with memory and a secret

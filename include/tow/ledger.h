@@ -109,6 +109,14 @@
 	X(TCP_WINDOW, "tcp_window", "payload beyond the receive window")       \
 	X(TCP_BACKLOG, "tcp_backlog", "the listener's backlog is full")        \
 	X(TCP_MEMORY, "tcp_memory", "no room for another connection")          \
+	X(TCP_AUTH_MISSING, "tcp_auth_missing",                                \
+	  "not signed, where keys say that it must be")                        \
+	X(TCP_AUTH_KEY, "tcp_auth_key", "signed with a key that is not there") \
+	X(TCP_AUTH_BAD, "tcp_auth_bad", "wrongly signed")                      \
+	X(TCP_AUTH_MERGED, "tcp_auth_merged",                                  \
+	  "several signed segments that a device made one of")                 \
+	X(TCP_AUTH_CRYPTO, "tcp_auth_crypto",                                  \
+	  "could not be signed or looked at: the cryptography failed")         \
 	X(TCP_CLOSED, "tcp_closed", "payload after the application closed")    \
 	X(NO_BUFFERS, "no_buffers", "out of packet buffers")
 
@@ -146,6 +154,8 @@
 	  "paths that swallowed large packets in silence")                    \
 	X(TCP_CHALLENGE_ACKS, "tcp_challenge_acks",                           \
 	  "challenge ACKs (RFC 5961)")                                        \
+	X(TCP_SIGNED_IN, "tcp_signed_in", "segments rightly signed")          \
+	X(TCP_SIGNED_OUT, "tcp_signed_out", "segments sent with a signature") \
 	X(TCP_RST_OUT, "tcp_rst_out", "resets sent")                          \
 	X(TCP_RST_IN, "tcp_rst_in", "connections reset by the peer")          \
 	X(TCP_ACTIVE_OPENS, "tcp_active_opens", "connections begun here")     \
@@ -202,6 +212,8 @@
 	  "a connection's own ledger was refused for want of records")        \
 	X(NO_PACED, "no_paced",                                               \
 	  "a connection was not paced, or without BBR, for want of records")  \
+	X(NO_AUTH_KEYS, "no_auth_keys",                                       \
+	  "a key, or its copy, was refused for want of records")              \
 	X(NO_LOANS, "no_loans",                                               \
 	  "a send or lend was refused for want of loan records")              \
 	X(NO_SEGMENTS, "no_segments",                                         \
@@ -226,11 +238,11 @@ enum tow_counter { TOW_COUNTERS(TOW_COUNTER_ID) TOW_COUNTER_KINDS };
 
 struct tow_ledger {
 	uint64_t tx_lent_bytes;	   /* sent out of the application's memory */
-	uint64_t tx_touched_bytes; /* read by the CPU for a checksum */
+	uint64_t tx_touched_bytes; /* read by the CPU: checksum, signature */
 	uint64_t rx_lent_bytes;	   /* borrowed in place and returned */
 	uint64_t rx_placed_bytes;  /* by the device, in a posted buffer */
 	uint64_t passed_bytes;	   /* received, and sent on from there */
-	uint64_t rx_touched_bytes; /* read by the CPU for a checksum */
+	uint64_t rx_touched_bytes; /* read by the CPU: checksum, signature */
 	uint64_t copied_bytes[TOW_COPY_REASONS]; /* by enum tow_copy */
 };
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <tow/addr.h>
+#include <tow/auth.h>
 #include <tow/dev.h>
 #include <tow/error.h>
 #include <tow/event.h>
@@ -62,13 +63,15 @@ struct tow_config {
 	uint32_t tx_chunks;   /* payload that send copies */
 	uint32_t tx_bufs;     /* frames being sent */
 	uint32_t loans; /* spans queued for sending, lent or copied; stamps */
-	uint32_t segments; /* segments in flight, of all connections */
-	uint32_t posts;	   /* posted buffers of all connections, not of
+	uint32_t segments;  /* segments in flight, of all connections */
+	uint32_t posts;	    /* posted buffers of all connections, not of
 			       * UDP sockets; may be 0 */
-	uint32_t ledgers;  /* connections that have one of their own, as
+	uint32_t ledgers;   /* connections that have one of their own, as
 			       * tow_tcp_ledger() gives it; may be 0 */
-	uint32_t paced;	   /* connections with TOW_TCP_BBR or
+	uint32_t paced;	    /* connections with TOW_TCP_BBR or
 			       * TOW_TCP_PACING_RATE; may be 0 */
+	uint32_t auth_keys; /* for signed connections, and copies of them for
+			       * each: tow/auth.h; may be 0 */
 
 	uint32_t send_bytes;	 /* per connection: queued before EAGAIN */
 	uint32_t recv_bytes;	 /* per connection: first receive window */
@@ -86,6 +89,12 @@ struct tow_config {
 	 * secrets make equal runs, which is what the simulator wants.
 	 */
 	uint8_t secret[32];
+
+	/*
+	 * Who signs segments, for as long as the stack is open; NULL: nobody.
+	 * tow/auth.h
+	 */
+	const struct tow_crypto *crypto;
 
 	/* Log sink for the control plane; NULL is silence. */
 	void (*log)(void *context, const char *line);

@@ -202,6 +202,10 @@ void net_route_remove(struct net *net, unsigned link,
 		      const struct tow_addr *gateway);
 bool net_is_local(const struct net *net, const struct tow_addr *addr);
 
+/* The first @bits of the 128, also of IPv4. */
+bool addr_prefix_equal(const struct tow_addr *a, const struct tow_addr *b,
+		       unsigned bits);
+
 /* Unicast: neither unspecified, multicast nor broadcast. */
 bool net_is_unicast(const struct net *net, const struct tow_addr *addr);
 

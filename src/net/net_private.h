@@ -179,8 +179,6 @@ int link_output_to(struct net *net, struct net_link *link,
 		   struct tow_buf *buf);
 
 /* --- address.c */
-bool addr_prefix_equal(const struct tow_addr *a, const struct tow_addr *b,
-		       unsigned bits);
 unsigned addr_common_bits(const struct tow_addr *a, const struct tow_addr *b);
 bool addr_is_loopback(const struct tow_addr *addr);
 bool addr_is_group(const struct net *net, const struct tow_addr *addr);

@@ -36,6 +36,7 @@ void tow_config_default(struct tow_config *cfg)
 		.posts = 2048,
 		.ledgers = 1024,
 		.paced = 1024,
+		.auth_keys = 128,
 		.send_bytes = 4 * MIB,
 		.recv_bytes = RECV_BYTES_FIRST,
 		.recv_bytes_max = 16 * MIB - 256,

@@ -83,6 +83,7 @@ void tow_close(struct tow_stack *stack)
 
 	for (uint32_t i = 0; i < net->link_count; i++)
 		net->links[i].dev->ops->close(net->links[i].dev);
+	auth_close(&stack->tcp);
 	govern_close(&net->govern);
 	pool_close(&net->tx_pool);
 	pool_close(&net->rx_pool);

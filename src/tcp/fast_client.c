@@ -118,7 +118,7 @@ static void put_option(const struct tow_tcp *t, const struct fast_peer *p,
 static uint32_t offer(const struct tow_tcp *t, struct fast_peer *p,
 		      struct wire_tcp *h)
 {
-	if (!t->set.fast_open || is_paused(t, p))
+	if (!t->set.fast_open || is_paused(t, p) || t->auth)
 		return 0;
 	if (p)
 		p->used_us = MAX(tcp_now(t), 1);

@@ -30,6 +30,8 @@
  * address of a packet is one. The experimental option that was in use before
  * RFC 7413 is answered in kind.
  *
+ * A signed SYN (tow/auth.h) has no room for a cookie, and does without.
+ *
  * This file is the server; fast_client.c has the other end.
  */
 #include "tcp/tcp_private.h"
@@ -203,7 +205,7 @@ bool fast_open_accept(struct tow_tcp *t, const struct wire_tcp *seg,
 	struct tow_listener *l = t->listener;
 	bool proof = !(l->set.fast_open_how & TOW_TCP_FAST_OPEN_NO_COOKIE);
 
-	if (!l->set.fast_open)
+	if (!l->set.fast_open || t->auth)
 		return false;
 	if (proof || bytes == 0) {
 		if (!seg->has_fast_open || !is_proven(t, seg))

@@ -62,6 +62,8 @@ uint32_t mtu_payload(const struct tow_tcp *t, uint32_t mtu)
 
 	if (t->timestamps)
 		headers += TCP_TIMESTAMPS_BYTES;
+	if (UNLIKELY(t->auth))
+		headers += auth_option_bytes(t);
 	return mtu > headers ? mtu - headers : 0;
 }
 

@@ -72,8 +72,14 @@ void report_filled(struct tow_tcp *t, struct seq nxt)
 static unsigned blocks_to_report(const struct tow_tcp *t)
 {
 	unsigned most = t->timestamps ? 3 : 4; /* RFC 2018 3 */
+	unsigned room;
 	unsigned have = t->receive.sack_count + t->receive.dsack_pending;
 
+	if (UNLIKELY(t->auth)) {
+		room = TCP_OPTION_BYTES_MAX - auth_option_bytes(t) -
+		       (t->timestamps ? TCP_TIMESTAMPS_BYTES : 0);
+		most = room > 4 ? (room - 4) / 8 : 0;
+	}
 	return t->sack ? MIN(have, most) : 0;
 }
 

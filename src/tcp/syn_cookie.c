@@ -195,6 +195,8 @@ bool cookie_returns(struct tcp_host *host, const struct net_packet *packet,
 		.has_window_scale =
 			seg->has_timestamps && scale != OPTION_SCALE_NONE,
 		.window_scale = (uint8_t)scale,
+		.key_id = seg->key_id,
+		.rnext_key_id = seg->rnext_key_id,
 	};
 	net_count(host->net, TOW_COUNTER_TCP_COOKIES_RETURNED);
 	return true;

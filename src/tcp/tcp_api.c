@@ -252,6 +252,7 @@ void tow_listener_close(struct tow_listener *l)
 	end_all(&l->half_open, false);
 	end_all(&l->accept, true);
 	list_remove(&l->ready);
+	auth_close_listener(l);
 	l->open = false;
 }
 

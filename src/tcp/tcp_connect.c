@@ -113,6 +113,8 @@ void tcp_choose_mss(struct tow_tcp *t)
 		mss = MIN(mss, t->set.mss_max);
 	if (t->timestamps)
 		mss -= TCP_TIMESTAMPS_BYTES;
+	if (UNLIKELY(t->auth))
+		mss -= auth_option_bytes(t);
 	t->snd.mss = (uint16_t)mss;
 }
 
@@ -143,6 +145,8 @@ void tcp_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg)
 	user_timeout_heard(t, seg);
 	t->sack = seg->sack_permitted;
 	t->timestamps = seg->has_timestamps;
+	if (UNLIKELY(t->auth) && auth_forgoes_timestamps(t, t->sack))
+		t->timestamps = false;
 	t->scaling = seg->has_window_scale;
 	t->snd.scale = t->scaling ? seg->window_scale : 0;
 	if (!t->scaling)

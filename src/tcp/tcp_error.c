@@ -15,6 +15,9 @@
  *	                        that they arrive no longer (RFC 5927 7.2);
  *	                        a SYN with data goes again at once, without
  *
+ * For a connection that is signed by AO, hard errors are not even heard, nor
+ * "packet too big" of IPv4 (RFC 5925 7.8).
+ *
  * Source quench (RFC 6633) and redirects never get here.
  */
 #include "tcp/tcp_private.h"
@@ -72,7 +75,9 @@ void tcp_error(struct tcp_host *host, const struct net_error *error)
 		net_drop(host->net, TOW_DROP_ICMP_UNMATCHED);
 		return;
 	}
-	if (error->mtu)
+	if (UNLIKELY(t->auth) && auth_ignores(t, error))
+		net_drop(host->net, TOW_DROP_ICMP_IGNORED);
+	else if (error->mtu)
 		on_too_big(t, error);
 	else if (error->hard && !tcp_synchronized(t))
 		tcp_fail(t, error->error);

@@ -14,6 +14,8 @@
 
 #define TCP_FAST_PEERS 64 /* destinations whose cookie is kept */
 
+struct auth;
+struct auth_key;
 struct loan;
 union ledger_record;
 struct post;
@@ -75,6 +77,9 @@ struct tcp_host {
 	uint32_t ledgers_used;
 	struct paced *paced, *paced_free;
 	uint32_t paced_used;
+	struct auth_key *auth_keys, *auth_key_free;
+	struct auth *auths, *auth_free; /* as many */
+	uint32_t auth_keys_used, auths_used;
 	struct list idle_queues; /* empty: nobody's, then longest so first */
 
 	struct tow_tcp **buckets; /* chains by table hash of both endpoints */
@@ -120,6 +125,9 @@ void tcp_place_all(struct tcp_host *host);
 /* A received frame left bytes in memory that was posted to TCP: see place.c. */
 bool tcp_placed(struct tcp_host *host, const struct tow_buf *buf,
 		struct net_flow *flow);
+
+/* The stack is about to be closed: wipe the keys that are left. */
+void auth_close(struct tcp_host *host);
 
 /* An owner is about to be closed: listeners forget it. */
 void tcp_owner_gone(struct tcp_host *host, const struct tow_owner *owner);

@@ -611,7 +611,7 @@ static void answer(struct tow_tcp *t, struct net_packet *packet,
 		t->ack_now = true;
 		tcp_want_output(t);
 	} else if (v == DROP_RESET) {
-		tcp_reject(t->host, packet, seg);
+		tcp_reject(t->host, packet, seg, t);
 	}
 	tow_buf_give(packet->buf);
 }
@@ -656,17 +656,28 @@ static void find_receiver(struct tcp_host *host, struct net_packet *packet,
 	struct tow_endpoint remote = { packet->src, seg->source_port,
 				       packet->zone };
 	struct tow_tcp *t = table_find(host, &local, &remote);
-	struct tow_listener *l;
+	struct tow_listener *l = NULL;
 	struct seq after, *reuse = NULL;
 
-	if (t && takes_over(t, seg) && table_find_listener(host, &local)) {
+	if (t && takes_over(t, seg))
+		l = table_find_listener(host, &local);
+	if (UNLIKELY(t && t->auth) && !l && !auth_accepts(t, packet, seg)) {
+		tow_buf_give(packet->buf);
+		return;
+	}
+	if (!t && !l)
+		l = table_find_listener(host, &local);
+	if (l && UNLIKELY(l->keys) && !auth_admits(l, packet, seg)) {
+		tow_buf_give(packet->buf);
+		return;
+	}
+	if (t && l) {
 		after = t->snd.nxt;
 		reuse = &after;
 		tcp_count(t, TOW_COUNTER_TCP_TIME_WAIT_REUSED);
 		tcp_fail(t, 0);
 		t = NULL;
 	}
-	l = t ? NULL : table_find_listener(host, &local);
 	if (l)
 		t = listen_input(l, packet, seg, reuse);
 	if (t) {
@@ -675,7 +686,7 @@ static void find_receiver(struct tcp_host *host, struct net_packet *packet,
 	}
 	if (!l) {
 		net_drop(host->net, TOW_DROP_TCP_PORT);
-		tcp_reject(host, packet, seg);
+		tcp_reject(host, packet, seg, NULL);
 	}
 	if (packet->buf)
 		tow_buf_give(packet->buf);

@@ -15,7 +15,7 @@
  * had a second's time to answer; else it is dropped, and the peer will try
  * again.
  */
-#include "tcp/tcp_private.h"
+#include "tcp/tcp_auth.h"
 
 #define PRESSED_MIN 8 /* fewer half-open connections are no flood */
 
@@ -87,9 +87,14 @@ static struct tow_tcp *open_half(struct tow_listener *l,
 		table_free(t);
 		return NULL;
 	}
+	t->passive = true;
+	if (l->keys && !auth_inherit(t, l, seg)) {
+		net_drop(l->host->net, TOW_DROP_TCP_MEMORY);
+		table_free(t);
+		return NULL;
+	}
 	tcp_begin(t, after);
 	(void)borrower_join(&t->borrower, l->owner); /* it has nothing yet */
-	t->passive = true;
 	t->parent = l->number;
 	table_insert(t);
 	t->listener = l;
@@ -111,11 +116,15 @@ static void answer_by_cookie(struct tow_listener *l,
 	struct tow_endpoint remote = { packet->src, seg->source_port,
 				       packet->zone };
 	struct tow_tcp ghost = { 0 };
+	struct auth auth;
 
 	table_fill(&ghost, l->host, &local, &remote, &l->set);
 	ghost.set.congestion = TOW_TCP_CUBIC; /* it has no record for BBR */
 	if (tcp_open_path(&ghost) < 0)
 		return;
+	ghost.passive = true;
+	if (l->keys)
+		auth_borrow(&ghost, l, seg, &auth);
 	tcp_begin(&ghost, NULL);
 	tcp_learn_syn(&ghost, seg);
 	l->cookie_us = MAX(l->host->net->now_us, 1);
@@ -200,6 +209,19 @@ static struct tow_tcp *revive(struct tow_listener *l,
 	return t;
 }
 
+/* As RFC 9293 3.10.7.2 says; signed, if the peer would not hear it else. */
+static void refuse(struct tow_listener *l, const struct net_packet *packet,
+		   const struct wire_tcp *seg)
+{
+	struct tow_tcp ghost = { .host = l->host,
+				 .path = { .dst = packet->src } };
+	struct auth auth;
+
+	if (l->keys)
+		auth_borrow_for_reset(&ghost, l, seg, &auth);
+	tcp_reject(l->host, packet, seg, &ghost);
+}
+
 /*
  * An ACK that brings no cookie of ours is bad. But while cookies are out, data
  * may be that of a connection whose first segment was lost, or comes later: the
@@ -214,7 +236,7 @@ static void on_bad_ack(struct tow_listener *l, struct net_packet *packet,
 
 	net_drop(l->host->net, TOW_DROP_TCP_ACK);
 	if (!may_be_early)
-		tcp_reject(l->host, packet, seg);
+		refuse(l, packet, seg);
 }
 
 /* Second: there is nothing to acknowledge, unless it is a cookie. */

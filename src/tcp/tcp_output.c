@@ -80,6 +80,8 @@ static struct wire_tcp header(struct tow_tcp *t, uint8_t flags)
 		.window = receive_advertise(t, false),
 	};
 
+	if (UNLIKELY(t->auth))
+		auth_prepare(t, &h);
 	if (t->timestamps) {
 		h.has_timestamps = true;
 		h.ts_value = tcp_timestamp(t);
@@ -168,6 +170,10 @@ static void transmit(struct tow_tcp *t, struct tow_buf *buf, struct wire_tcp *h,
 	ecn_mark(t, h, is_fresh(t, buf, s));
 	at = buf_push(buf, bytes);
 	wire_tcp_build(h, at);
+	if (UNLIKELY(t->auth) && !auth_sign(t, buf, at, h)) {
+		tow_buf_give(buf); /* as if it were lost on its way */
+		return;
+	}
 	fill_checksum(t, buf, at, bytes, s);
 	tcp_count(t, TOW_COUNTER_TCP_SEGS_OUT);
 	net_send(tcp_net(t), &t->path, buf, NET_TCP);
@@ -259,6 +265,11 @@ static struct wire_tcp syn_header(struct tow_tcp *t, bool answers, bool again)
 		.window = receive_advertise(t, true),
 	};
 
+	if (UNLIKELY(t->auth)) {
+		auth_prepare(t, &h);
+		h.has_timestamps &=
+			!auth_forgoes_timestamps(t, true) || answers;
+	}
 	user_timeout_tell(t, &h);
 	ecn_offer(t, &h, answers, again);
 	if (h.has_timestamps) {
@@ -339,9 +350,13 @@ void tcp_send_cookie(struct tow_tcp *t)
 	transmit(t, buf, &h, NULL);
 }
 
-/* RFC 9293 3.10.7.1: a segment for which there is no connection. */
+/*
+ * RFC 9293 3.10.7.1: a segment for which there is no connection.
+ *
+ * @known: NULL, or what there is to sign with: auth, ISNs, and how far it sent
+ */
 void tcp_reject(struct tcp_host *host, const struct net_packet *packet,
-		const struct wire_tcp *seg)
+		const struct wire_tcp *seg, const struct tow_tcp *known)
 {
 	struct net *net = host->net;
 	struct tow_tcp ghost = { .host = host };
@@ -368,6 +383,13 @@ void tcp_reject(struct tcp_host *host, const struct net_packet *packet,
 	buf = take_buf(&ghost);
 	if (!buf)
 		return;
+	if (known && known->auth) {
+		ghost.auth = known->auth;
+		ghost.snd.iss = known->snd.iss;
+		ghost.rcv.irs = known->rcv.irs;
+		ghost.send.next = known->send.next;
+		auth_prepare(&ghost, &h);
+	}
 	net_count(net, TOW_COUNTER_TCP_RST_OUT);
 	transmit(&ghost, buf, &h, NULL);
 }
@@ -379,9 +401,12 @@ static bool device_cuts(const struct tow_tcp *t)
 	uint32_t cap =
 		tow_addr_is_v4(&t->path.dst) ? TOW_DEV_TSO4 : TOW_DEV_TSO6;
 
-	/* Of a segment that is cut, each piece would say CWR: RFC 3168 6.1.2 */
+	/*
+	 * Of a segment that is cut, each piece would say CWR: RFC 3168 6.1.2;
+	 * and have the same signature.
+	 */
 	return t->path.link->dev && t->path.link->dev->caps & cap &&
-	       !t->ecn.say_cwr && !t->urgent_sends;
+	       !t->ecn.say_cwr && !t->urgent_sends && !t->auth;
 }
 
 /* The most payload of one segment, whole packets of it. */

@@ -41,6 +41,9 @@
  *	user_timeout.c    how long silence is borne, RFC 5482
  *	held_up.c         what holds the sender up, for tow_tcp_info()
  *	tcp_error.c       what ICMP says, and how much of it is believed
+ *	tcp_auth.c        signed segments: who has which keys
+ *	tcp_md5.c         the signature of RFC 2385
+ *	tcp_ao.c          that of RFC 5925: which key, which numbers
  *	ecn.c             marks instead of drops, RFC 3168, 9768
  *	tcp_output.c      which segment is next; building it
  *	tcp_timer.c       what happens when nothing happens
@@ -108,22 +111,22 @@ struct tcp_settings {
 	uint32_t lend_bytes;	 /* on loan at most; 0: no budget of its own */
 	uint32_t user_timeout_ms;
 	uint32_t keepalive_s, keepalive_interval_s;
-	uint8_t fast_open_how; /* enum tow_tcp_fast_open_flag */
-	uint64_t pacing_rate;  /* bytes/s at most; 0: no limit */
-	int32_t linger_s;
-	uint16_t mss_max; /* 0: what the path allows */
-	uint8_t keepalive_probes;
-	uint8_t congestion;  /* enum tow_tcp_congestion */
-	uint8_t ecn;	     /* enum tow_tcp_ecn */
-	uint8_t syn_cookies; /* enum tow_tcp_cookies; listeners */
-	uint8_t mtu_probe;
-	uint8_t syn_retries; /* 0: TCP_SYN_RETRIES, TCP_SYN_ACK_RETRIES */
-	uint8_t ttl, tos;    /* 0: the stack's, 0 */
-	bool user_timeout_tell;
-	bool recv_posted;	/* no window but for what is posted */
 	uint32_t notsent_lowat; /* 0: any number may wait to be sent */
-	uint16_t fast_open;	/* a listener: so many pending */
-	bool nodelay, cork;
+	uint64_t pacing_rate;	/* bytes/s at most; 0: no limit */
+	int32_t linger_s;
+	uint16_t mss_max;      /* 0: what the path allows */
+	uint16_t fast_open;    /* a listener: so many pending */
+	uint8_t fast_open_how; /* enum tow_tcp_fast_open_flag */
+	uint8_t keepalive_probes;
+	uint8_t syn_retries;	 /* 0: TCP_SYN_RETRIES, TCP_SYN_ACK_RETRIES */
+	uint8_t ttl, tos;	 /* 0: the stack's, 0 */
+	uint8_t congestion : 2;	 /* enum tow_tcp_congestion */
+	uint8_t ecn : 2;	 /* enum tow_tcp_ecn */
+	uint8_t syn_cookies : 2; /* enum tow_tcp_cookies; listeners */
+	uint8_t mtu_probe : 2;
+	bool user_timeout_tell : 1;
+	bool recv_posted : 1; /* no window but for what is posted */
+	bool nodelay : 1, cork : 1;
 };
 
 enum tcp_timer {
@@ -947,6 +950,7 @@ struct tow_tcp {
 	struct receive receive;
 	struct paced *paced; /* NULL: it is not, see struct paced */
 	struct posts *posts; /* NULL: none are, see struct posts */
+	struct auth *auth;   /* NULL: it is not signed, see tcp_auth.h */
 	struct borrower borrower;
 	struct tcp_settings set;
 
@@ -972,6 +976,7 @@ struct tow_listener {
 	struct tow_endpoint local;
 	struct tcp_settings set;
 	struct tow_owner *owner; /* of its children; NULL: none */
+	struct auth_key *keys;	 /* of peers that have to sign */
 	uint32_t half_open_count, accept_count, backlog;
 	uint32_t number; /* which one it is of all there ever were, from 1 */
 	uint32_t fast_opens;	 /* opened by Fast Open, not heard of since */
@@ -981,6 +986,26 @@ struct tow_listener {
 	uint64_t cookie_us; /* when a SYN cookie was sent last; 0: never */
 	bool open, pending;
 };
+
+/* tcp_auth.c; those that take a connection want one that has t->auth */
+void auth_end(struct tow_tcp *t);
+void auth_close_listener(struct tow_listener *l);
+bool auth_accepts(struct tow_tcp *t, struct net_packet *packet,
+		  const struct wire_tcp *seg);
+bool auth_admits(const struct tow_listener *l, struct net_packet *packet,
+		 const struct wire_tcp *seg);
+bool auth_ignores(const struct tow_tcp *t, const struct net_error *error);
+uint32_t auth_option_bytes(const struct tow_tcp *t);
+bool auth_forgoes_timestamps(const struct tow_tcp *t, bool sack);
+void auth_prepare(const struct tow_tcp *t, struct wire_tcp *h);
+bool auth_sign(struct tow_tcp *t, const struct tow_buf *buf, uint8_t *header,
+	       const struct wire_tcp *h);
+bool auth_inherit(struct tow_tcp *t, const struct tow_listener *l,
+		  const struct wire_tcp *seg);
+void auth_borrow(struct tow_tcp *t, const struct tow_listener *l,
+		 const struct wire_tcp *seg, struct auth *a);
+void auth_borrow_for_reset(struct tow_tcp *t, const struct tow_listener *l,
+			   const struct wire_tcp *seg, struct auth *a);
 
 /* tcp_state.c */
 void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next);
@@ -1092,7 +1117,7 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max);
 bool tcp_send_tail_probe(struct tow_tcp *t, bool *is_retrans);
 void tcp_send_challenge(struct tow_tcp *t);
 void tcp_reject(struct tcp_host *host, const struct net_packet *packet,
-		const struct wire_tcp *seg);
+		const struct wire_tcp *seg, const struct tow_tcp *known);
 uint32_t tcp_timestamp(const struct tow_tcp *t);
 
 /* tcp_timer.c */

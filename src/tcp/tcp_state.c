@@ -90,6 +90,7 @@ static void begin_closed(struct tow_tcp *t)
 	flight_clear(t);
 	send_queue_end(t, t->error);
 	post_end(t, t->error);
+	auth_end(t);
 }
 
 void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next)

@@ -6,7 +6,7 @@
  * nobody outside can choose ports that all land in one chain. Objects come out
  * of an array that was given at open; the part never used is not even touched.
  */
-#include "tcp/tcp_private.h"
+#include "tcp/tcp_auth.h"
 
 #define PORT_FIRST 10240u /* RFC 6056 3.2: as large a range as can be */
 #define PORT_COUNT (65536u - PORT_FIRST)
@@ -30,6 +30,8 @@ size_t tcp_need(const struct tow_config *cfg)
 	       (size_t)cfg->posts * sizeof(struct posts) +
 	       (size_t)cfg->ledgers * sizeof(union ledger_record) +
 	       (size_t)cfg->paced * sizeof(struct paced) +
+	       (size_t)cfg->auth_keys * sizeof(struct auth_key) +
+	       (size_t)cfg->auth_keys * sizeof(struct auth) +
 	       (size_t)marks_needed(cfg) * sizeof(struct rate_mark) +
 	       buckets * sizeof(struct tow_tcp *) + 64;
 }
@@ -65,6 +67,8 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	host->post_queues = carve(&at, cfg->posts * sizeof(struct posts));
 	host->ledgers = carve(&at, cfg->ledgers * sizeof(union ledger_record));
 	host->paced = carve(&at, cfg->paced * sizeof(struct paced));
+	host->auth_keys = carve(&at, cfg->auth_keys * sizeof(struct auth_key));
+	host->auths = carve(&at, cfg->auth_keys * sizeof(struct auth));
 	host->buckets = carve(&at, buckets * sizeof(struct tow_tcp *));
 	host->marks = carve(&at, marks_needed(cfg) * sizeof(struct rate_mark));
 	memset(host->buckets, 0, buckets * sizeof(struct tow_tcp *));
@@ -291,6 +295,7 @@ void table_free(struct tow_tcp *t)
 	post_forget(t);
 	table_free_ledger(t);
 	pacing_end(t);
+	auth_end(t);
 	borrower_leave(&t->borrower);
 	timer_disarm(&host->net->wheel, &t->timer);
 	list_remove(&t->output);

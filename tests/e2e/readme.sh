@@ -28,7 +28,7 @@ build_program()
 		sanitize=(-fsanitize=address,undefined)
 	program_text >"$work/first.c"
 	"$cc" -std=gnu11 -Wall -Wextra -Werror "${sanitize[@]}" -Iinclude \
-		-o "$work/first" "$work/first.c" "$BUILD/libtow.a" -luring -lpthread
+		-o "$work/first" "$work/first.c" "$BUILD/libtow.a" -luring -lcrypto -lpthread
 }
 
 test_the_first_program_serves_a_file()

@@ -48,6 +48,25 @@ enum {
 
 enum family { IPV4, IPV6 };
 
+/*
+ * How a segment is signed. Set in the rig, the peer signs with it, and looks at
+ * each segment of the stack; one that is wrong is counted as malformed.
+ */
+struct signature {
+	enum {
+		SIGN_NONE,
+		SIGN_MD5,
+		SIGN_HMAC_SHA1,
+		SIGN_AES_CMAC,
+	} kind;
+	const char *secret;
+	uint8_t key_id, next_id; /* KeyID, RNextKeyID */
+	bool omit_options;
+	uint32_t sne;  /* more than there is */
+	bool breaks;   /* one bit of it is wrong */
+	bool stranger; /* the peer does not look at what the stack sends */
+};
+
 #define FULL	 1000u /* bytes in a full segment from the stack, see offer */
 #define RTT_MS	 100u  /* of the handshake; the RTO starts at 3 times that */
 #define SACKS	 4
@@ -120,8 +139,10 @@ struct injected {
 	uint8_t tos;			  /* of the IP header */
 	bool ae;			  /* the flag in front of CWR */
 	bool bad_checksum;
-	uint8_t data_offset; /* in words; 0: the true one */
-	bool later;	     /* queue only, poll with the next one */
+	bool no_signature;
+	const struct signature *signature; /* NULL: the rig's */
+	uint8_t data_offset;		   /* in words; 0: the true one */
+	bool later; /* queue only, poll with the next one */
 };
 
 /* The options that the peer has on its SYN or SYN-ACK. */
@@ -199,16 +220,18 @@ struct rig {
 	unsigned sent_count, sent_taken;
 	unsigned tx_frames; /* all frames, of whatever kind */
 	unsigned icmp_sent;
-	unsigned malformed;	/* frames that break a rule of their RFC */
-	unsigned corrupt;	/* payload that is not the pattern */
-	struct hint hint;	/* with TOW_DEV_PLACE */
-	int place_error;	/* what the device says to the next hints */
-	bool expects_ae;	/* AccECN was asked for */
-	uint8_t expects_option; /* of a kind that is not parsed; 0: none */
-	bool mute;		/* ARP and ND go unanswered */
-	bool gone;		/* the device has vanished */
-	bool stuck;		/* the device takes no frame */
-	unsigned tx_limit;	/* frames taken per call; 0: all */
+	unsigned malformed;	    /* frames that break a rule of their RFC */
+	unsigned corrupt;	    /* payload that is not the pattern */
+	struct hint hint;	    /* with TOW_DEV_PLACE */
+	int place_error;	    /* what the device says to the next hints */
+	bool expects_ae;	    /* AccECN was asked for */
+	uint8_t expects_option;	    /* of a kind that is not parsed; 0: none */
+	struct signature signature; /* of both ends, with numbers of the peer */
+	uint8_t our_key_id, our_next_id; /* as the last segment of ours had */
+	bool mute;			 /* ARP and ND go unanswered */
+	bool gone;			 /* the device has vanished */
+	bool stuck;			 /* the device takes no frame */
+	unsigned tx_limit;		 /* frames taken per call; 0: all */
 
 	struct frame queue[QUEUE_MAX];
 	unsigned queue_head, queue_tail;

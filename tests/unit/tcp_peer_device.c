@@ -63,6 +63,11 @@ static void parse_option(struct rig *r, struct segment *s, const uint8_t *p,
 			s->tsecr = get32(p + 6);
 		}
 		break;
+	case OPTION_MD5:
+	case OPTION_AO:
+		if (r->signature.kind)
+			break;
+		/* fall through */
 	default:
 		if (r->expects_option && r->expects_option == p[0])
 			break;
@@ -216,6 +221,31 @@ static void check_sum(struct rig *r, const struct tow_buf *buf,
 		malformed(r, "TCP checksum");
 }
 
+/* Nothing of a signed connection goes out without, and it is right. */
+static void check_signature(struct rig *r, const struct segment *s,
+			    const uint8_t *tcp, uint32_t bytes)
+{
+	struct signature by = r->signature;
+	uint8_t out[20];
+	size_t at;
+	unsigned n;
+
+	if (by.kind == SIGN_NONE || by.stranger || !is_primary(r, s))
+		return;
+	at = sign_find_option(tcp,
+			      by.kind == SIGN_MD5 ? OPTION_MD5 : OPTION_AO);
+	if (!at) {
+		malformed(r, "not signed");
+		return;
+	}
+	r->our_key_id = tcp[at + 2];
+	r->our_next_id = tcp[at + 3];
+	by.sne = 0;
+	n = sign_for(r, &by, &s->src, &s->dst, tcp, bytes, at, false, out);
+	if (memcmp(tcp + at + (by.kind == SIGN_MD5 ? 2 : 4), out, n))
+		malformed(r, "wrongly signed");
+}
+
 static void check_size(struct rig *r, const struct tow_buf *buf,
 		       const struct segment *s, uint32_t packet_bytes)
 {
@@ -252,6 +282,7 @@ static void record_tcp(struct rig *r, const struct tow_buf *buf,
 	check_size(r, buf, s, tcp_at - ETH_BYTES + bytes);
 	check_sum(r, buf, s, frame, tcp_at, bytes, v4);
 	check_pattern(r, s);
+	check_signature(r, s, frame + tcp_at, bytes);
 	s->at_us = r->now_us;
 	CHECK(r->sent_count < SENT_MAX);
 	r->sent[r->sent_count++] = *s;

@@ -19,6 +19,8 @@ enum {
 	OPTION_SACK_OK = 4,
 	OPTION_SACK = 5,
 	OPTION_TS = 8,
+	OPTION_MD5 = 19,
+	OPTION_AO = 29,
 };
 
 /* Locally administered: the stack's, and the peer's. */
@@ -96,6 +98,19 @@ static inline bool timestamps(const struct rig *r)
 }
 
 void attach_device(struct rig *r);
+
+/* tcp_peer_sign.c */
+unsigned sign_option_bytes(const struct signature *by);
+unsigned sign_put_option(uint8_t *p, const struct signature *by);
+unsigned sign(const struct signature *by, const struct tow_addr *src,
+	      const struct tow_addr *dst, bool v4, const uint8_t *tcp,
+	      size_t bytes, size_t option_at, const uint32_t isn[2],
+	      uint32_t sne, uint8_t out[20]);
+unsigned sign_for(const struct rig *r, const struct signature *by,
+		  const struct tow_addr *src, const struct tow_addr *dst,
+		  const uint8_t *tcp, size_t bytes, size_t option_at,
+		  bool from_peer, uint8_t out[20]);
+size_t sign_find_option(const uint8_t *tcp, uint8_t kind);
 
 /* tcp_peer_place.c */
 int device_place(struct tow_dev *dev, const struct tow_place *place);

@@ -57,14 +57,24 @@ static unsigned put_timestamps(const struct rig *r, uint8_t *p,
 	return 12;
 }
 
+static const struct signature *signature_of(const struct rig *r,
+					    const struct injected *in)
+{
+	static const struct signature none;
+
+	if (in->no_signature)
+		return &none;
+	return in->signature ? in->signature : &r->signature;
+}
+
 static unsigned put_options(const struct rig *r, uint8_t *p,
 			    const struct injected *in)
 {
-	unsigned n = 0;
+	unsigned n = sign_put_option(p, signature_of(r, in));
 
 	if (in->options) {
-		memcpy(p, in->options, in->option_bytes);
-		n = in->option_bytes;
+		memcpy(p + n, in->options, in->option_bytes);
+		n += in->option_bytes;
 		while (n % 4)
 			p[n++] = 0;
 		return n;
@@ -188,6 +198,23 @@ static void put_tos(uint8_t *ip, bool v4, uint8_t tos)
 	put16(ip + 10, 0xffff & ~sum_bytes(0, ip, 20));
 }
 
+/* The option is the first there is. */
+static void fill_signature(const struct rig *r, const struct injected *in,
+			   const struct tow_addr *src,
+			   const struct tow_addr *dst, uint8_t *tcp,
+			   uint32_t bytes)
+{
+	const struct signature *by = signature_of(r, in);
+	uint8_t out[20];
+	unsigned n;
+
+	if (by->kind == SIGN_NONE)
+		return;
+	n = sign_for(r, by, src, dst, tcp, bytes, TCP_BYTES, true, out);
+	memcpy(tcp + TCP_BYTES + 4, out, n);
+	tcp[TCP_BYTES + 4] ^= by->breaks;
+}
+
 static uint32_t ip_bytes(const struct rig *r)
 {
 	return r->options.family == IPV4 ? 20 : 40;
@@ -205,6 +232,7 @@ void inject_segment(struct rig *r, const struct injected *in)
 	CHECK_LE(in->bytes, 65000u);
 	note_syn(r, in);
 	bytes = put_tcp(r, tcp, in);
+	fill_signature(r, in, src, dst, tcp, bytes);
 	sum = sum_bytes(sum_pseudo(src, dst, 6, bytes, v4), tcp, bytes);
 	put16(tcp + 16, (0xffff & ~sum) ^ (in->bad_checksum ? 0x0101 : 0));
 	bytes = put_ip(r, frame, 6, src, dst, bytes);
