@@ -61,7 +61,9 @@ static void learn_ratio(struct tow_tcp *t, const struct tow_buf *buf)
 	/* Only full segments say what the next ones will cost. */
 	if (buf->bytes < t->rcv.segment_bytes)
 		return;
-	t->receive.ratio = (uint16_t)MAX(8, t->receive.ratio + step / 8);
+	/* Rounded down: a window that is more than fits is a broken promise. */
+	step = (step < 0 ? step - 7 : step) / 8;
+	t->receive.ratio = (uint16_t)MAX(8, t->receive.ratio + step);
 }
 
 static void append(struct tow_tcp *t, struct tow_buf *buf)

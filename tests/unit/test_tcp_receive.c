@@ -924,3 +924,30 @@ TCP_TEST(stream_is_right_for_odd_segments_and_an_odd_reader)
 	CHECK_EQ(info_of(r).unread_bytes, 0u);
 	CHECK_EQ(ack_of(r).flags & RST, 0);
 }
+
+/*
+ * RFC 9293 3.8.6: what the window promised is kept, also behind a hole. So no
+ * more may be promised than the memory will hold.
+ */
+TCP_TEST(whole_window_is_held_behind_a_hole)
+{
+	uint32_t full = full_in(r), seq = 1, at, edge;
+	int64_t n;
+
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_RECV_BYTES, 1 << 20), 0);
+	handshake_passive(r);
+	for (unsigned i = 0; i < 200; i++, seq += full) {
+		data(r, seq, full);
+		CHECK_EQ(app_recv(r, full), full);
+	}
+	edge = seq + ack_of(r).window;
+	CHECK_GE(edge, seq + 100 * full);
+	for (at = seq + full; at + full <= edge; at += full)
+		data(r, at, full);
+	CHECK_EQ(drops(r, TOW_DROP_TCP_REASSEMBLY), 0u);
+	data(r, seq, full);
+	for (edge = at, at = seq; (n = app_recv(r, 1 << 20)) > 0;)
+		at += (uint32_t)n;
+	CHECK_EQ(at, edge);
+}
