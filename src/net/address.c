@@ -331,6 +331,7 @@ int addr_add(struct net *net, unsigned link, const struct tow_addr *addr,
 	};
 	net->addr_count++;
 	net->generation++;
+	group_solicited(net, link, addr);
 	return 0;
 }
 
@@ -338,6 +339,7 @@ void addr_remove(struct net *net, struct net_addr *own)
 {
 	static const struct tow_addr on_link;
 	struct net_addr *end = net->addrs + --net->addr_count;
+	struct net_addr gone = *own;
 
 	if (own->routed)
 		route_remove(net, own->link, &own->addr, own->prefix_bits,
@@ -345,6 +347,7 @@ void addr_remove(struct net *net, struct net_addr *own)
 	for (; own < end; own++)
 		own[0] = own[1];
 	net->generation++;
+	group_solicited(net, gone.link, &gone.addr);
 }
 
 int net_addr_add(struct net *net, unsigned link, const struct tow_addr *addr,

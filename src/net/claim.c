@@ -13,7 +13,9 @@
  * IPv6 sends one solicitation for the address from nowhere, and waits
  * RETRANS_TIMER for an answer (RFC 4862 5.4). Each carries a nonce, so that one
  * that the network sends back to us is not taken for another node's (RFC
- * 7527); then it asks again, until a question has not come back.
+ * 7527); then it asks again, until a question has not come back. That we are in
+ * the address's solicited-node group is told in front of the first (RFC 4862
+ * 5.4.2): switches would keep the others' questions from us.
  *
  * IPv4 sends three ARP probes, and when it has the address two announcements
  * (RFC 5227 2.1 to 2.3), which are what people call gratuitous ARP.
@@ -114,6 +116,7 @@ void claim_drop(struct net *net, struct claim *c)
 {
 	forget(net, c);
 	c->state = CLAIM_FREE;
+	group_solicited(net, c->link, &c->addr);
 	auto_changed(net, c->link);
 }
 
@@ -122,6 +125,7 @@ static void refuse(struct net *net, struct claim *c)
 	forget(net, c);
 	c->state = CLAIM_REFUSED;
 	c->next_us = NEVER;
+	group_solicited(net, c->link, &c->addr);
 	auto_changed(net, c->link);
 }
 
@@ -169,6 +173,8 @@ static void hold(struct net *net, struct claim *c)
 	c->next_us = NEVER;
 	if (net_is_v4(&c->addr) && net_has_ethernet(&net->links[c->link]))
 		c->next_us = net->now_us;
+	if (addr_is_link_local(&c->addr) && !net_is_v4(&c->addr))
+		group_tell_again(net, c->link);
 	auto_changed(net, c->link);
 	claim_update(net, c);
 }
@@ -235,6 +241,7 @@ static void probe(struct net *net, struct claim *c)
 
 	c->sent++;
 	if (!net_is_v4(&c->addr)) {
+		group_solicited_now(net, c->link, &c->addr);
 		draw_nonce(net, c);
 		nd_probe(net, link, &c->addr, c->nonce);
 		c->next_us = net->now_us + retrans_us(net, c);

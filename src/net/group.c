@@ -10,7 +10,11 @@
  *	some EXCLUDE     all but those that each of these excludes and none of
  *	                 the others includes
  *
- * Both tables are bounded by tow_config.group_max. A union of more sources than
+ * An address is in its solicited-node group, all sources of it: switches that
+ * listen in keep neighbour solicitations from whoever does not say so (RFC 4861
+ * 7.2.1, RFC 4541 3). Such groups need no socket, and have room of their own.
+ *
+ * Both tables are bounded by tow_config.group_max, but for that. A union of more sources than
  * a record can hold becomes "all but none": routers send more than is wanted
  * then, and the sockets' own filters keep it out. The IP layer takes what is to
  * a group that somebody listens to; which sockets get it their filters say.
@@ -102,7 +106,9 @@ static void merge(struct net *net, struct net_group *g)
 	g->filter.sources.count = 0;
 	while (m && m->filter.mode == TOW_FILTER_INCLUDE)
 		m = m->next;
-	if (m)
+	if (g->solicited)
+		g->filter.mode = TOW_FILTER_EXCLUDE;
+	else if (m)
 		intersect(g, &m->filter.sources, &g->filter);
 	else
 		unite(g, &g->filter);
@@ -146,7 +152,7 @@ static void group_free(struct net *net, struct net_group *g)
 /* Nobody listens, and the routers know it. */
 void group_free_if_done(struct net *net, struct net_group *g)
 {
-	if (!g->members && !g->change_timer.armed)
+	if (!group_is_wanted(g) && !g->change_timer.armed)
 		group_free(net, g);
 }
 
@@ -158,7 +164,7 @@ static void reclaim(struct net *net)
 
 	for (i = 0; i < NET_GROUP_BUCKETS; i++) {
 		for (g = net->private->group_buckets[i]; g; g = g->next) {
-			if (!g->members) {
+			if (!group_is_wanted(g)) {
 				group_free(net, g);
 				return;
 			}
@@ -317,14 +323,62 @@ enum net_heard net_hears(const struct net_group *group, const void *owner,
 	return group_filter_passes(&m->filter, src) ? NET_HEARS : NET_FILTERS;
 }
 
+/* ---------------------------------------------------- solicited-node groups
+ */
+
+/*
+ * An address came, went, or is about to be asked for. Several may be in the
+ * same group, so what is true now is looked up.
+ */
+void group_solicited(struct net *net, unsigned link,
+		     const struct tow_addr *addr)
+{
+	struct tow_addr group = ip6_solicited_node(addr);
+	struct net_group *g;
+	bool wanted;
+
+	if (net_is_v4(addr) || !net_has_ethernet(&net->links[link]))
+		return;
+	wanted = addr_is_solicited_here(net, link, &group);
+	g = group_find(net, link, &group);
+	if (wanted == (g && g->solicited))
+		return;
+	if (!g)
+		g = group_take(net, link, &group);
+	if (!g)
+		return; /* checked without a place among the addresses */
+	g->solicited = wanted;
+	merge(net, g);
+	group_free_if_done(net, g);
+}
+
+/* The same, and the routers hear of it at once. */
+void group_solicited_now(struct net *net, unsigned link,
+			 const struct tow_addr *addr)
+{
+	struct tow_addr group = ip6_solicited_node(addr);
+	struct net_group *g;
+
+	group_solicited(net, link, addr);
+	g = group_find(net, link, &group);
+	if (g)
+		group_tell_now(net, g);
+}
+
 /* ------------------------------------------------------------------- memory
  */
+
+/* Those of the sockets, and one for each address that there can be. */
+static uint32_t groups_of(const struct tow_config *cfg)
+{
+	return cfg->group_max + cfg->addr_max + cfg->link_max;
+}
 
 size_t group_need(const struct tow_config *cfg)
 {
 	return (size_t)cfg->link_max * 2 * sizeof(struct group_querier) +
-	       (size_t)cfg->group_max *
-		       (sizeof(struct net_group) + sizeof(struct net_member));
+	       (size_t)groups_of(cfg) * sizeof(struct net_group) +
+	       (size_t)cfg->group_max * sizeof(struct net_member);
 }
 
 void group_init(struct net *net, const struct tow_config *cfg, void *memory)
@@ -335,11 +389,13 @@ void group_init(struct net *net, const struct tow_config *cfg, void *memory)
 
 	p->queriers = memory;
 	groups = (void *)(p->queriers + (size_t)cfg->link_max * 2);
-	p->members = (void *)(groups + cfg->group_max);
+	p->members = (void *)(groups + groups_of(cfg));
 	p->member_max = cfg->group_max;
-	for (i = cfg->group_max; i-- > 0;) {
+	for (i = groups_of(cfg); i-- > 0;) {
 		groups[i].next = p->group_free;
 		p->group_free = &groups[i];
+	}
+	for (i = cfg->group_max; i-- > 0;) {
 		p->members[i].next = p->member_free;
 		p->member_free = &p->members[i];
 	}

@@ -8,6 +8,8 @@
  * and how (igmp.c, mld.c).
  *
  *	members      one for each socket and group on a link
+ *	   |
+ *	   |         solicited: of an address on the link (RFC 4861 7.2.1)
  *	   | merged: RFC 3376 3.2
  *	   v
  *	net_group    one for each group on a link
@@ -48,9 +50,10 @@ struct group_change {
 
 struct net_group {
 	struct net_group *next; /* with the same hash, or the next free one */
-	struct net_member *members; /* NULL: only told of, until that is done */
+	struct net_member *members;
 	struct tow_addr addr;
 	uint16_t link;
+	bool solicited; /* an address of ours wants it */
 	struct group_filter filter;
 
 	/* State changes that are told: RFC 3376 5.1. */
@@ -85,6 +88,12 @@ struct group_query {
 	struct group_sources sources; /* none, or too many: all */
 };
 
+/* Else it is only told of, until that is done. */
+static inline bool group_is_wanted(const struct net_group *g)
+{
+	return g->members || g->solicited;
+}
+
 /* --- group.c */
 struct net_group *group_find(const struct net *net, unsigned link,
 			     const struct tow_addr *addr);
@@ -102,6 +111,7 @@ void group_asked(struct net *net, const struct net_link *link, bool v4,
 		 const struct group_query *query);
 void group_overheard(struct net *net, const struct net_link *link,
 		     const struct tow_addr *addr);
+void group_tell_now(struct net *net, struct net_group *g);
 void group_queriers_init(struct net *net, struct net_link *link);
 
 /* --- igmp.c, mld.c: both take the buffer, whose payload is the message */

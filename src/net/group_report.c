@@ -356,11 +356,11 @@ static void tell_change(struct net *net, const struct net_group *g)
 static void tell_change_old(struct net *net, struct net_group *g,
 			    unsigned version)
 {
-	if (g->members && g->mode_left > 0)
+	if (group_is_wanted(g) && g->mode_left > 0)
 		send_old(net, g, false);
-	else if (!g->members && version == 2 && g->last_reporter)
+	else if (!group_is_wanted(g) && version == 2 && g->last_reporter)
 		send_old(net, g, true);
-	if (!g->members)
+	if (!group_is_wanted(g))
 		g->mode_left = 0;
 	g->change_count = 0;
 }
@@ -386,6 +386,15 @@ static void change_due(struct net *net, struct net_group *g)
 		group_free_if_done(net, g);
 }
 
+/* What changed is not left to the next poll. */
+void group_tell_now(struct net *net, struct net_group *g)
+{
+	if (!has_news(g))
+		return;
+	timer_disarm(&net->wheel, &g->change_timer);
+	change_due(net, g);
+}
+
 /* ------------------------------------------------------- answers, RFC 3376 5.2
  */
 
@@ -403,7 +412,7 @@ static struct group_sources wanted_of(const struct net_group *g)
 
 static void add_current(struct report *r, const struct net_group *g)
 {
-	if (g->members && is_told(&g->addr))
+	if (group_is_wanted(g) && is_told(&g->addr))
 		add_record(r,
 			   g->filter.mode == TOW_FILTER_INCLUDE
 				   ? GROUP_IS_INCLUDE
@@ -418,7 +427,7 @@ static void answer_due(struct net *net, struct net_group *g)
 	struct group_sources wanted;
 
 	if (version_of(net, querier_of(net, g->link, v4)) < 3) {
-		if (g->members)
+		if (group_is_wanted(g))
 			send_old(net, g, false);
 		return;
 	}
@@ -490,8 +499,26 @@ static void ask_all(struct net *net, struct group_querier *q,
 		return;
 	}
 	EACH_GROUP(net, g)
-	if (is_of(g, q) && g->members && is_told(&g->addr))
+	if (is_of(g, q) && group_is_wanted(g) && is_told(&g->addr))
 		ask_one(net, q, g, query);
+}
+
+/*
+ * RFC 3590 4, RFC 3810 5.2.13: reports came from nowhere as long as the link had
+ * no address of its own that is known to be free; now they have a source.
+ */
+void group_tell_again(struct net *net, unsigned link)
+{
+	const struct group_querier *q = querier_of(net, link, false);
+
+	EACH_GROUP(net, g)
+	{
+		if (!is_of(g, q) || !group_is_wanted(g) || !is_told(&g->addr))
+			continue;
+		g->mode_left = q->robustness;
+		g->change_count = 0;
+		timer_arm(&net->wheel, &g->change_timer, net->now_us);
+	}
 }
 
 /* RFC 3376 7.2.1: what was to be said in the other version is not said. */
@@ -555,7 +582,7 @@ void group_asked(struct net *net, const struct net_link *link, bool v4,
 		return;
 	}
 	g = group_find(net, link->number, &query->group);
-	if (g && g->members && is_told(&g->addr))
+	if (g && group_is_wanted(g) && is_told(&g->addr))
 		ask_one(net, q, g, query);
 }
 
@@ -569,7 +596,7 @@ void group_overheard(struct net *net, const struct net_link *link,
 					     net_is_v4(addr))) == 3)
 		return;
 	timer_disarm(&net->wheel, &g->answer_timer);
-	if (g->members) {
+	if (group_is_wanted(g)) {
 		timer_disarm(&net->wheel, &g->change_timer);
 		g->mode_left = 0;
 		g->change_count = 0;

@@ -323,6 +323,11 @@ size_t group_need(const struct tow_config *cfg);
 void group_init(struct net *net, const struct tow_config *cfg, void *memory);
 void group_queriers_init(struct net *net, struct net_link *link);
 void group_timer(struct net *net, struct timer *timer);
+void group_solicited(struct net *net, unsigned link,
+		     const struct tow_addr *addr);
+void group_solicited_now(struct net *net, unsigned link,
+			 const struct tow_addr *addr);
+void group_tell_again(struct net *net, unsigned link);
 enum net_verdict igmp_input(struct net *net, struct net_packet *packet);
 enum net_verdict mld_input(struct net *net, struct net_packet *packet);
 

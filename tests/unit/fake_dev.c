@@ -211,19 +211,29 @@ void fake_dev_release_all(struct fake_dev *fake)
 		fake_dev_release(fake, i);
 }
 
-void fake_dev_forget(struct fake_dev *fake, unsigned n)
+static void forget(struct fake_dev *fake, unsigned from, unsigned n)
 {
 	unsigned i;
 
-	for (i = 0; i < n; i++) {
+	for (i = from; i < from + n; i++) {
 		fake_dev_release(fake, i);
 		free(fake->sent[i].data);
 	}
 	fake->sent_count -= n;
-	for (i = 0; i < fake->sent_count; i++) {
+	for (i = from; i < fake->sent_count; i++) {
 		fake->sent[i] = fake->sent[i + n];
 		fake->sent[i].spans[0].ptr = fake->sent[i].headers;
 	}
+}
+
+void fake_dev_forget(struct fake_dev *fake, unsigned n)
+{
+	forget(fake, 0, n);
+}
+
+void fake_dev_forget_one(struct fake_dev *fake, unsigned index)
+{
+	forget(fake, index, 1);
 }
 
 void fake_dev_clear(struct fake_dev *fake)

@@ -79,6 +79,7 @@ void fake_dev_release_all(struct fake_dev *fake);
 
 /* Forget the first @n frames that were sent; kept ones are given back. */
 void fake_dev_forget(struct fake_dev *fake, unsigned n);
+void fake_dev_forget_one(struct fake_dev *fake, unsigned index);
 
 /* Forget what was sent, and what was put in. */
 void fake_dev_clear(struct fake_dev *fake);

@@ -51,6 +51,9 @@ int net_host_send(struct net_host *h, const char *dst, uint32_t bytes);
 
 /* The frames that the device has been given since the last look. */
 unsigned net_host_sent(struct net_host *h);
+
+/* The same; reports about groups are forgotten. */
+unsigned net_host_sent_but_reports(struct net_host *h);
 void net_host_read(struct net_host *h, unsigned index, struct frame *f);
 
 /* Make the peer known, so that packets to it need not wait. */

@@ -9,6 +9,7 @@
 #include "test.h"
 #include "wire/wire_arp.h"
 #include "wire/wire_icmp.h"
+#include "wire/wire_igmp.h"
 #include "wire/wire_ip6.h"
 
 #define NEW4  "192.0.2.77"
@@ -195,7 +196,7 @@ TEST(ipv6_address_is_solicited_once_before_use)
 	net_host_sent(&h);
 	CHECK_EQ(claim(NEW6), 0);
 	net_host_run(&h, 1 * S);
-	CHECK_EQ(net_host_sent(&h), 1);
+	CHECK_EQ(net_host_sent_but_reports(&h), 1);
 	nd = sent_nd(0);
 	CHECK_EQ(nd->type, ICMP6_NEIGHBOUR_SOLICIT);
 	CHECK_EQ(frame_ip(&sent)[7], 255);
@@ -210,7 +211,111 @@ TEST(ipv6_address_is_solicited_once_before_use)
 	net_host_run(&h, 1 * S);
 	CHECK(is_ours(NEW6));
 	CHECK_EQ(info(NEW6).state, TOW_ADDR_PREFERRED);
+	CHECK_EQ(net_host_sent_but_reports(&h), 0);
+	net_host_close(&h);
+}
+
+/* The only record of the @index-th frame, a report: its group and type. */
+static enum group_record_type sent_record(unsigned index, const char *src)
+{
+	const struct wire_group_record *record;
+
+	net_host_read(&h, index, &sent);
+	CHECK_MEM(sent.dst.b, address("ff02::16").b, 16);
+	CHECK_MEM(sent.src.b, address(src).b, 16);
+	CHECK_EQ(frame_transport(&sent)[0], MLD_REPORT_V2);
+	CHECK_EQ(wire_get16(frame_transport(&sent) + 6), 1);
+	record = (const void *)(frame_transport(&sent) + 8);
+	CHECK_EQ(wire_get16(record->sources), 0);
+	CHECK_MEM(record + 1, address(GROUP).b, 16);
+	return record->type;
+}
+
+/*
+ * RFC 4861 7.2.1, RFC 4862 5.4.2: in front of the question, so that switches
+ * let the others' questions through; and again, like any other (RFC 3810 6.1)
+ */
+TEST(solicited_node_group_is_told_before_the_address_is_asked_for)
+{
+	struct tow_addr addr = address(NEW6);
+	unsigned reports = 1;
+
+	net_host_open(&h);
+	CHECK_EQ(claim(NEW6), 0);
 	CHECK_EQ(net_host_sent(&h), 0);
+	for (unsigned i = 0; i < 10 && net_host_sent(&h) == 0; i++)
+		net_host_run(&h, S / 10);
+	CHECK_EQ(h.seen, 2);
+	CHECK_EQ(sent_record(0, HOST_LINK_LOCAL), GROUP_TO_EXCLUDE);
+	CHECK_EQ(sent_nd(1)->type, ICMP6_NEIGHBOUR_SOLICIT);
+	net_host_run(&h, 2 * S);
+	reports += net_host_sent(&h);
+	CHECK_EQ(reports, 2);
+	CHECK_EQ(sent_record(0, HOST_LINK_LOCAL), GROUP_TO_EXCLUDE);
+	CHECK_EQ(net_addr_remove(&h.net, 0, &addr), 0);
+	net_host_run(&h, S / 10);
+	CHECK_EQ(net_host_sent(&h), 1);
+	CHECK_EQ(sent_record(0, HOST_LINK_LOCAL), GROUP_TO_INCLUDE);
+	net_host_close(&h);
+}
+
+/* Of two addresses in one group the last to go ends it; a refused one goes */
+TEST(solicited_node_group_is_left_with_its_last_address)
+{
+	struct tow_addr second = address("2001:db8:5::77");
+
+	net_host_open(&h);
+	CHECK_EQ(net_addr_add(&h.net, 0, &second, 64), 0);
+	net_host_run(&h, 2 * S);
+	CHECK_EQ(net_host_sent(&h), 2);
+	CHECK_EQ(sent_record(1, HOST_LINK_LOCAL), GROUP_TO_EXCLUDE);
+	CHECK_EQ(claim(NEW6), 0);
+	net_host_run(&h, 3 * S);
+	CHECK(is_ours(NEW6));
+	CHECK_EQ(net_host_sent(&h), 1); /* the question */
+	CHECK_EQ(sent_nd(0)->type, ICMP6_NEIGHBOUR_SOLICIT);
+	CHECK_EQ(net_addr_remove(&h.net, 0, &second), 0);
+	net_host_run(&h, 2 * S);
+	CHECK_EQ(net_host_sent(&h), 0);
+	second = address(NEW6);
+	CHECK_EQ(net_addr_remove(&h.net, 0, &second), 0);
+	CHECK_EQ(claim(NEW6), 0);
+	net_host_run(&h, 1 * S);
+	net_host_sent(&h);
+	frame_advert(&f, NEW6, "ff02::1", ND_OVERRIDE, NEW6, other_mac);
+	conflict();
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(net_host_sent(&h), 2);
+	CHECK_EQ(sent_record(1, HOST_LINK_LOCAL), GROUP_TO_INCLUDE);
+	net_host_close(&h);
+}
+
+/* RFC 3590 4: told from nowhere first, and anew when there is an address */
+TEST(groups_are_told_again_from_the_link_local_address)
+{
+	static const char link_local[] = "fe80::77";
+	struct tow_addr before = address(HOST_LINK_LOCAL);
+	unsigned count;
+
+	net_host_open(&h);
+	CHECK_EQ(net_addr_remove(&h.net, 0, &before), 0);
+	before = address("2001:db8::1");
+	CHECK_EQ(net_addr_remove(&h.net, 0, &before), 0);
+	net_host_run(&h, 3 * S);
+	net_host_sent(&h);
+	CHECK_EQ(claim(link_local), 0);
+	for (unsigned i = 0; i < 10 && net_host_sent(&h) == 0; i++)
+		net_host_run(&h, S / 10);
+	CHECK_EQ(sent_record(0, "::"), GROUP_TO_EXCLUDE);
+	while (info(link_local).state == TOW_ADDR_TENTATIVE) {
+		net_host_sent(&h);
+		net_host_run(&h, S / 10);
+	}
+	net_host_sent(&h);
+	net_host_run(&h, 2 * S);
+	count = net_host_sent(&h);
+	CHECK_GE(count, 1);
+	CHECK_EQ(sent_record(count - 1, link_local), GROUP_TO_EXCLUDE);
 	net_host_close(&h);
 }
 
@@ -249,7 +354,7 @@ TEST(tentative_ipv6_address_is_not_answered_for)
 	net_host_sent(&h);
 	frame_solicit(&f, "2001:db8::2", GROUP, NEW6, peer_mac);
 	CHECK_EQ(net_host_receive(&h, &f), NET_DONE);
-	CHECK_EQ(net_host_sent(&h), 0);
+	CHECK_EQ(net_host_sent_but_reports(&h), 0);
 	CHECK_EQ(info(NEW6).state, TOW_ADDR_TENTATIVE);
 	frame_begin(&f, "2001:db8::2", NEW6, NET_UDP);
 	frame_udp(&f, 1, 2);
@@ -266,7 +371,7 @@ TEST(ipv6_question_that_comes_back_is_no_conflict)
 	net_host_open(&h);
 	CHECK_EQ(claim(NEW6), 0);
 	net_host_run(&h, 1 * S);
-	CHECK_EQ(net_host_sent(&h), 1);
+	CHECK_EQ(net_host_sent_but_reports(&h), 1);
 	sent_nd(0);
 	memcpy(nonce, frame_transport(&sent) + 26, 6);
 	f = sent;
@@ -275,7 +380,7 @@ TEST(ipv6_question_that_comes_back_is_no_conflict)
 	CHECK_EQ(h.net.stats.counters[TOW_COUNTER_DAD_LOOPED], 1);
 	CHECK_EQ(info(NEW6).state, TOW_ADDR_TENTATIVE);
 	net_host_run(&h, 5 * S);
-	CHECK_EQ(net_host_sent(&h), 3);
+	CHECK_EQ(net_host_sent_but_reports(&h), 3);
 	sent_nd(0);
 	CHECK(memcmp(nonce, frame_transport(&sent) + 26, 6) != 0);
 	CHECK(is_ours(NEW6));
@@ -288,7 +393,7 @@ TEST(ipv6_question_with_another_nonce_is_a_conflict)
 	net_host_open(&h);
 	CHECK_EQ(claim(NEW6), 0);
 	net_host_run(&h, 1 * S);
-	CHECK_EQ(net_host_sent(&h), 1);
+	CHECK_EQ(net_host_sent_but_reports(&h), 1);
 	sent_nd(0);
 	f = sent;
 	memcpy(f.data + 6, peer_mac, 6);

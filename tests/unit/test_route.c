@@ -402,10 +402,13 @@ TEST(loopback_queue_has_a_limit)
 /* A device that takes no more: frames wait, then transports do */
 TEST(full_device_pushes_back)
 {
+	uint64_t before;
+
 	net_host_open(&h);
 	net_host_meet(&h, "192.0.2.2");
 	CHECK_EQ(find("192.0.2.2"), 0);
 	CHECK_EQ(net_send_room(&h.net, &path), NET_TX_BATCH);
+	before = h.net.stats.counters[TOW_COUNTER_TX_FRAMES];
 	h.fake.takes_max = 0;
 	for (unsigned i = 0; i < NET_TX_BATCH; i++) {
 		CHECK_EQ(net_send_room(&h.net, &path), NET_TX_BATCH - i);
@@ -419,7 +422,8 @@ TEST(full_device_pushes_back)
 	CHECK_EQ(net_send_room(&h.net, &path), 10);
 	h.fake.takes_max = 1000;
 	CHECK_EQ(net_host_sent(&h), NET_TX_BATCH - 10);
-	CHECK_EQ(h.net.stats.counters[TOW_COUNTER_TX_FRAMES], NET_TX_BATCH + 1);
+	CHECK_EQ(h.net.stats.counters[TOW_COUNTER_TX_FRAMES],
+		 before + NET_TX_BATCH);
 	net_host_close(&h);
 }
 
