@@ -34,6 +34,7 @@
 #include "node.h"
 #include "options.h"
 #include "progress.h"
+#include "sign.h"
 #include "url.h"
 
 #define EVENTS_MAX    64
@@ -56,6 +57,7 @@ struct get_options {
 	struct net_options net;
 	const char *output, *stats;
 	bool resume, quiet;
+	struct option_list md5;
 };
 
 static const struct option option_table[] = {
@@ -64,6 +66,7 @@ static const struct option option_table[] = {
 	{ "continue", 'C', OPTION_FLAG, offsetof(struct get_options, resume),
 	  NULL, "continue FILE.part of a download that was cut off", 0, 0 },
 	NET_OPTIONS(get_options, net),
+	SIGN_OPTION(get_options, md5),
 	{ "stats", 0, OPTION_TEXT, offsetof(struct get_options, stats), "FILE",
 	  "write statistics at exit and on SIGUSR1", 0, 0 },
 	{ "quiet", 'q', OPTION_FLAG, offsetof(struct get_options, quiet), NULL,
@@ -94,6 +97,7 @@ enum step {
 struct get {
 	struct get_options options;
 	struct node node;
+	struct sign sign;
 	struct tow_tcp *tcp;
 	struct url url;
 	struct tow_endpoint addrs[ADDRS_MAX];
@@ -232,6 +236,11 @@ static void connect_next(struct get *g, const char *why)
 		struct tow_endpoint *to = &g->addrs[g->addr_next++];
 
 		error = tow_tcp_connect(g->node.stack, NULL, to, &g->tcp);
+		if (error == 0) {
+			error = sign_connection(&g->sign, g->tcp);
+			if (error)
+				tow_tcp_abort(g->tcp);
+		}
 		if (error == 0) {
 			g->heard_us = g->now_us;
 			g->step = STEP_CONNECTING;
@@ -779,6 +788,7 @@ int cmd_get(int argc, char **argv)
 	static struct get get;
 	struct get *g = &get;
 	struct option_list arguments;
+	struct tow_config config;
 	const char *problem;
 	int status;
 
@@ -798,11 +808,16 @@ int cmd_get(int argc, char **argv)
 	}
 	g->node.command = "get";
 	g->node.stats = g->options.stats;
-	status = node_open(&g->node, NULL);
+	tow_config_default(&config);
+	status = sign_open(&g->sign, &g->options.md5, "get");
+	config.crypto = sign_crypto(&g->sign);
+	if (status == EXIT_OK)
+		status = node_open(&g->node, &config);
 	if (status == EXIT_OK)
 		status = run(g);
 	output_close(&g->output);
 	node_close(&g->node);
+	sign_close(&g->sign);
 	http_message_free(&g->message);
 	return status;
 }

@@ -46,6 +46,7 @@ struct serve_options {
 	struct ftp_settings ftp; /* port 0: none */
 	const char *ftp_ports;
 	struct tftp_settings tftp;
+	struct option_list md5;
 	uint64_t port;
 	const char *stats;
 	bool quiet;
@@ -91,6 +92,7 @@ static const struct option option_table[] = {
 	  "of these at most N with one address (32)", 1, 10000 },
 	{ "copy", 0, OPTION_FLAG, offsetof(struct serve_options, settings.copy),
 	  NULL, "copy files to the stack instead of lending them", 0, 0 },
+	SIGN_OPTION(serve_options, md5),
 	{ "stats", 0, OPTION_TEXT, offsetof(struct serve_options, stats),
 	  "FILE", "write statistics at exit and on SIGUSR1", 0, 0 },
 	{ "quiet", 'q', OPTION_FLAG, offsetof(struct serve_options, quiet),
@@ -125,6 +127,7 @@ struct serve {
 	unsigned service_count;
 	struct node node;
 	struct net_addrs addrs;
+	struct sign sign;
 	uint32_t faults_seen; /* of file_maps_faults() */
 };
 
@@ -340,6 +343,12 @@ static int set_up(struct serve *s, const char *directory)
 	raise_file_limit();
 	if (status == EXIT_OK)
 		status = prepare_ftp(s);
+	if (status == EXIT_OK)
+		status = sign_open(&s->sign, &s->options.md5, "serve");
+	cfg.crypto = sign_crypto(&s->sign);
+	if (cfg.crypto) /* a copy for each connection */
+		cfg.auth_keys = s->sign.count + cfg.tcp_max;
+	s->server.sign = &s->sign;
 	if (status == EXIT_OK)
 		status = node_open(&s->node, &cfg);
 	if (status == EXIT_OK)
@@ -557,6 +566,7 @@ static void tear_down(struct serve *s)
 	if (server->disk)
 		tow_disk_close(server->disk);
 	node_close(&s->node);
+	sign_close(&s->sign);
 	for (i = 0; i < s->service_count; i++)
 		s->services[i]->close(s->services[i]);
 	file_send_free_loans(server);

@@ -13,6 +13,7 @@
 #include "clients.h"
 #include "file_map.h"
 #include "host/workers.h"
+#include "sign.h"
 #include "text.h"
 
 /*
@@ -46,6 +47,7 @@ struct server {
 	struct serve_settings settings;
 	struct tow_stack *stack;
 	struct clients *clients;
+	const struct sign *sign;  /* what connections are signed by */
 	struct tow_disk *disk;	  /* what clients write goes there */
 	unsigned disk_blocks;	  /* that it has, for all of them */
 	struct workers *workers;  /* for what is short: opening, listing, log */

@@ -408,6 +408,8 @@ static int start_listening(struct service *service)
 				   &http->listener);
 
 	if (!error)
+		error = sign_listener(http->server->sign, http->listener);
+	if (!error)
 		tow_listener_set_user(http->listener, &http->handler);
 	return error;
 }
