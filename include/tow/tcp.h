@@ -252,6 +252,14 @@ TOW_API int tow_listener_fast_open_key(struct tow_listener *listener,
 				       const uint8_t key[16]);
 
 /*
+ * tow_tcp_fast_open_forget() - drop what is known of all destinations
+ *
+ * Cookies, MSS, and that some are left alone: of use when the machine moved to
+ * another network. Cannot fail.
+ */
+TOW_API void tow_tcp_fast_open_forget(struct tow_stack *stack);
+
+/*
  * Bytes that would go with the SYN if it went now: 0 where TOW_TCP_FAST_OPEN is
  * off, no cookie is known, Fast Open failed too often, or the SYN is out. With
  * TOW_TCP_FAST_OPEN_WAIT that many are waited for.

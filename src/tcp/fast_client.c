@@ -23,7 +23,8 @@
  *
  *	- the SYN with data was lost, and the plain one was answered;
  *	- the handshake never ended;
- *	- three timeouts in a row before the peer sent any data;
+ *	- three timeouts in a row before the peer sent any data, while the
+ *	  program waits for it;
  *	- a FIN or a RST behind a hole, and no data at all from the peer.
  *
  * Linux then leaves all destinations alone (but by default it looks for none of
@@ -185,6 +186,15 @@ void fast_client_suspect(struct tow_tcp *t)
 	f->paused_until_us = tcp_now(t) + (PAUSE_ALL_US << f->pauses);
 	if (f->pauses < PAUSES_MAX)
 		f->pauses++;
+}
+
+void tow_tcp_fast_open_forget(struct tow_stack *stack)
+{
+	struct fast_open *f = &stack_tcp(stack)->fast_open;
+
+	memset(f->peers, 0, sizeof(f->peers));
+	f->failures = f->pauses = 0;
+	f->paused_until_us = 0;
 }
 
 /* RFC 7413 4.1.2: nobody gave it that asked by this option. */

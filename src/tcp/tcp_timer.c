@@ -194,7 +194,8 @@ static void on_retransmit(struct tow_tcp *t)
 	recovery_on_timeout(t);
 	mtu_on_timeout(t);
 	back_off(t);
-	if (t->recovery.backoffs == FAST_TIMEOUTS && t->rcv.bytes == 0)
+	if (t->recovery.backoffs == FAST_TIMEOUTS && t->rcv.bytes == 0 &&
+	    !t->app_closed)
 		fast_client_suspect(t);
 	tcp_want_output(t);
 }

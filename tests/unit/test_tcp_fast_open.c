@@ -873,6 +873,23 @@ TCP_TEST(destination_that_answered_is_not_left_alone)
 	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_PAUSED), 0u);
 }
 
+/* tow/tcp.h tow_tcp_fast_open_forget(): another network, another path */
+TCP_TEST(what_is_known_of_destinations_can_be_forgotten)
+{
+	struct cookie c;
+
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, DATA);
+	advance_ms(r, 1100);
+	inject(r, .flags = SYN | ACK, .ack = 1, .mss = FULL);
+	forget(r);
+	CHECK(is_left_alone(r));
+	tow_tcp_fast_open_forget(r->stack);
+	CHECK(!is_left_alone(r));
+	CHECK(option_of(peek(r), &c));
+	CHECK_EQ(c.length, 0u);
+}
+
 /* Several failures without a success between are something near to us. */
 TCP_TEST(all_destinations_are_left_alone_after_several_failures)
 {
