@@ -182,7 +182,9 @@ void tcp_establish(struct tow_tcp *t)
 	if (backoffs > 0 && t->rtt.srtt_us == 0) /* RFC 6298 5.7 */
 		t->rtt.rto_us = TCP_RTO_LOST_SYN_US;
 	t->probes = 0;
-	t->rcv.quick_acks = TCP_QUICK_ACKS;
+	/* As Linux: with a request behind our SYN the peer will answer soon. */
+	t->rcv.interactive = !t->passive && t->send.next < t->send.end;
+	t->rcv.quick_acks = t->rcv.interactive ? 0 : TCP_QUICK_ACKS;
 	t->receive.tune_us = (uint32_t)tcp_now(t);
 	tcp_enter(t, TOW_TCP_ESTABLISHED);
 	if (t->send.finished) /* shut down before it began */

@@ -951,3 +951,17 @@ TCP_TEST(whole_window_is_held_behind_a_hole)
 		at += (uint32_t)n;
 	CHECK_EQ(at, edge);
 }
+
+/* As Linux: who asks as soon as it may is answered soon, with no ACK between */
+TCP_TEST(answer_to_what_was_queued_before_the_handshake_is_not_acked_at_once)
+{
+	connect_out(r);
+	CHECK(sends(r, SYN, 0, 0, 0));
+	CHECK_EQ(tow_tcp_send(r->tcp, r->stream, 100, 0), 100);
+	syn_ack_arrives(r);
+	CHECK(sends(r, ACK, 1, 1, 100));
+	inject(r, .flags = ACK, .seq = 1, .ack = 101, .bytes = 10);
+	CHECK(sends_nothing(r));
+	CHECK_LE(advance_to_segment(r, 100000), 41000u);
+	CHECK(sends(r, ACK, 101, 11, 0));
+}
