@@ -172,6 +172,7 @@ static void on_syn(struct tow_listener *l, struct net_packet *packet,
 	if (!t)
 		return;
 	if (fast_open_accept(t, seg, packet->buf->bytes)) {
+		congestion_init(t); /* by the MSS that is known now */
 		if (packet->buf->bytes > 0)
 			tcp_take_early(t, packet, seg);
 		listen_promote(t);

@@ -443,16 +443,24 @@ static uint32_t burst_bytes_max(struct tow_tcp *t, uint32_t per_packet,
 	return most * per_packet;
 }
 
+/* Our SYN that nobody acknowledged takes up a number, but is no payload. */
+static uint32_t syn_out(const struct tow_tcp *t)
+{
+	return t->state == TOW_TCP_SYN_RECEIVED ? 1 : 0;
+}
+
 static uint32_t congestion_room(const struct tow_tcp *t)
 {
 	uint32_t pipe = recovery_pipe(t);
 
+	pipe -= MIN(pipe, syn_out(t));
 	return t->cc.cwnd > pipe ? t->cc.cwnd - pipe : 0;
 }
 
 static uint32_t window_room(const struct tow_tcp *t)
 {
-	int32_t room = seq_diff(seq_add(t->snd.una, t->snd.wnd), t->snd.nxt);
+	struct seq edge = seq_add(t->snd.una, t->snd.wnd + syn_out(t));
+	int32_t room = seq_diff(edge, t->snd.nxt);
 
 	return room > 0 ? (uint32_t)room : 0;
 }
@@ -584,8 +592,7 @@ static bool may_send_short(struct tow_tcp *t)
 			timer_set(t, TIMER_MORE, tcp_now(t) + TCP_MORE_US);
 		return false;
 	}
-	return t->set.nodelay ||
-	       tcp_in_flight(t) == (t->state == TOW_TCP_SYN_RECEIVED ? 1 : 0);
+	return t->set.nodelay || tcp_in_flight(t) == syn_out(t);
 }
 
 /*

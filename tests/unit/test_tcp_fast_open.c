@@ -156,6 +156,36 @@ TCP_TEST(data_with_a_good_cookie_is_delivered_before_the_handshake_ends)
 	CHECK_EQ(app_recv(r, 1000), 10);
 }
 
+/* RFC 6928 2: ten segments, of the size that the peer takes */
+TCP_TEST(initial_window_counts_before_the_handshake_ends)
+{
+	struct cookie c;
+
+	listen_fast(r, LIMIT);
+	c = get_cookie(r);
+	syn_with(r, &c, DATA);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_EQ(app_send(r, 30 * FULL, 0), 30 * FULL);
+	CHECK_EQ(bytes_sent(r), 10 * FULL);
+}
+
+/* RFC 9293 3.8.6: the window of a SYN is all for what follows ours */
+TCP_TEST(window_of_a_syn_is_filled_before_the_handshake_ends)
+{
+	struct cookie c;
+	uint8_t options[24];
+
+	listen_fast(r, LIMIT);
+	c = get_cookie(r);
+	inject(r, .flags = SYN, .bytes = DATA, .options = options,
+	       .option_bytes = put_option(options, &c), .window = 3 * FULL);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_EQ(app_send(r, 30 * FULL, 0), 30 * FULL);
+	CHECK_EQ(bytes_sent(r), 3 * FULL);
+}
+
 /* RFC 7413 4.2.2: closed before the handshake ends, FIN goes after it */
 TCP_TEST(answer_and_close_before_the_handshake_ends)
 {
