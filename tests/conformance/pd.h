@@ -67,6 +67,14 @@ struct sock {
 	struct setting settings[SETTINGS_MAX];
 	int setting_count;
 
+	bool fast_connect;	/* TCP_FASTOPEN_CONNECT */
+	bool no_cookie;		/* TCP_FASTOPEN_NO_COOKIE */
+	bool deferred;		/* connected so, and the SYN waits for data */
+	bool fast_open_set;	/* TCP_FASTOPEN, of a listener: */
+	int fast_open, backlog; /* so many */
+	uint8_t fast_open_keys[2][16]; /* this one, and the one before */
+	int fast_open_key_count;
+
 	bool connecting; /* until CONNECTED or CLOSED */
 	bool connected;	 /* once; says nothing about now */
 	bool over;	 /* CLOSED came */
@@ -125,8 +133,16 @@ struct pd_setup {
 	bool v6;
 	bool ask_ecn;	/* by each connect() */
 	bool fast_open; /* by each listener */
-	uint8_t fast_open_key[16];
 	unsigned mtu;
+};
+
+/* net.ipv4.tcp_fastopen, as in Linux */
+enum pd_fast_open {
+	FAST_OPEN_CLIENT = 1,
+	FAST_OPEN_SERVER = 2,
+	FAST_OPEN_CLIENT_NO_COOKIE = 4,
+	FAST_OPEN_SERVER_NO_COOKIE = 0x200,
+	FAST_OPEN_ALL_LISTENERS = 0x400, /* also without TCP_FASTOPEN */
 };
 
 struct world {
@@ -143,7 +159,8 @@ struct world {
 	void *memory;
 	struct pd_device *device;
 	struct sock *socks;
-	bool ask_ecn, fast_open;
+	unsigned fast_open; /* enum pd_fast_open */
+	enum tow_tcp_ecn ecn;
 
 	/*
 	 * Counts the packets that the script injects and those it waits for.
@@ -191,6 +208,23 @@ bool sock_endpoint(const struct sockaddr *addr, socklen_t bytes,
 int sock_open_udp(struct world *w, struct sock *s);
 int sock_connect_to(struct world *w, struct sock *s,
 		    const struct tow_endpoint *to);
+
+/* pd_io.c */
+ssize_t io_write(struct sock *s, const uint8_t *data, size_t bytes, int flags);
+ssize_t io_transmit_tcp(struct world *w, struct sock *s, const uint8_t *data,
+			size_t bytes, int flags);
+
+/* pd_fast_open.c */
+void fast_open_listen(struct world *w, struct sock *s);
+void fast_open_tell_keys(struct sock *s);
+int fast_open_connect(struct world *w, struct sock *s,
+		      const struct tow_endpoint *to);
+ssize_t fast_open_send(struct world *w, struct sock *s, const uint8_t *data,
+		       size_t bytes, int flags, const struct tow_endpoint *to);
+int fast_open_set_key(struct sock *s, const void *value, socklen_t bytes);
+
+/* pd_system.c */
+void pd_settings_apply(struct world *w, const char *text);
 
 /* pd_ready.c */
 uint32_t ready_now(struct world *w, struct sock *s);

@@ -56,9 +56,11 @@ static ssize_t read_now(struct sock *s, uint8_t *out, size_t bytes, int flags)
 		peek_more(s, bytes);
 		return (ssize_t)take_peeked(s, out, bytes);
 	}
+	r = tow_tcp_recv(s->tcp, out, bytes);
+	if (r > 0)
+		return (ssize_t)r; /* what came before the error comes first */
 	if (s->error)
 		return -sock_take_error(s);
-	r = tow_tcp_recv(s->tcp, out, bytes);
 	if (r == TOW_EAGAIN && s->shut_read)
 		return 0;
 	if (r == TOW_EAGAIN || r >= 0)
@@ -356,8 +358,7 @@ static ssize_t lend_now(struct sock *s, const uint8_t *data, size_t bytes,
 	return (ssize_t)bytes;
 }
 
-static ssize_t write_now(struct sock *s, const uint8_t *data, size_t bytes,
-			 int flags)
+ssize_t io_write(struct sock *s, const uint8_t *data, size_t bytes, int flags)
 {
 	if (s->error)
 		return -sock_take_error(s);
@@ -370,8 +371,8 @@ static ssize_t write_now(struct sock *s, const uint8_t *data, size_t bytes,
 	return (ssize_t)tow_tcp_send(s->tcp, data, bytes, send_flags(flags));
 }
 
-static ssize_t transmit_tcp(struct world *w, struct sock *s,
-			    const uint8_t *data, size_t bytes, int flags)
+ssize_t io_transmit_tcp(struct world *w, struct sock *s, const uint8_t *data,
+			size_t bytes, int flags)
 {
 	size_t sent = 0;
 	ssize_t r;
@@ -385,7 +386,7 @@ static ssize_t transmit_tcp(struct world *w, struct sock *s,
 	if (s->connecting)
 		return -EAGAIN;
 	for (;;) {
-		r = write_now(s, data + sent, bytes - sent, flags);
+		r = io_write(s, data + sent, bytes - sent, flags);
 		if (r > 0) {
 			stamp_written(s, sent > 0);
 			sent += (size_t)r;
@@ -401,41 +402,6 @@ static ssize_t transmit_tcp(struct world *w, struct sock *s,
 			pd_die("write() would block the script for ever");
 	}
 	return sent || r == 0 ? (ssize_t)sent : r;
-}
-
-/*
- * sendto(MSG_FASTOPEN) connects, and sends what goes with the SYN. A call that
- * must not block takes no more than that.
- */
-static ssize_t connect_and_send(struct world *w, struct sock *s,
-				const uint8_t *data, size_t bytes, int flags,
-				const struct tow_endpoint *to)
-{
-	bool block = !s->nonblock && !(flags & MSG_DONTWAIT);
-	size_t early;
-	int64_t r = option_remember(s, TOW_TCP_FAST_OPEN, 1);
-
-	if (r == 0)
-		r = sock_connect_to(w, s, to);
-	if (r < 0)
-		return (ssize_t)r;
-	early = MIN(bytes, tow_tcp_fast_open_room(s->tcp));
-	if (early)
-		early = (size_t)tow_tcp_send(s->tcp, data,
-					     block ? bytes : early, 0);
-	pd_run(w);
-	if (!block)
-		return early ? (ssize_t)early : -EINPROGRESS;
-	while (s->connecting) {
-		if (!pd_block(w, UINT64_MAX))
-			pd_die("sendto() would block the script for ever");
-	}
-	if (s->error)
-		return -sock_take_error(s);
-	if (early == bytes)
-		return (ssize_t)bytes;
-	r = transmit_tcp(w, s, data + early, bytes - early, 0);
-	return r < 0 ? (ssize_t)r : (ssize_t)early + (ssize_t)r;
 }
 
 static ssize_t transmit_udp(struct world *w, struct sock *s, const void *data,
@@ -470,13 +436,19 @@ static ssize_t transmit(struct world *w, int fd, const void *data, size_t bytes,
 		return -EBADF;
 	if (!data && bytes)
 		return -EFAULT;
+	if (s->kind == SOCK_KIND_TCP && s->deferred)
+		return fast_open_send(w, s, data, bytes, flags, NULL);
 	if (s->kind == SOCK_KIND_TCP && flags & MSG_FASTOPEN && !s->tcp) {
+		if (to && to->sa_family == AF_UNSPEC)
+			return -EOPNOTSUPP;
 		if (!to || !sock_endpoint(to, to_bytes, &peer))
 			return -EINVAL;
-		return connect_and_send(w, s, data, bytes, flags, &peer);
+		return fast_open_send(w, s, data, bytes, flags, &peer);
 	}
+	if (s->kind == SOCK_KIND_TCP && flags & MSG_FASTOPEN && s->connecting)
+		return -EALREADY;
 	if (s->kind == SOCK_KIND_TCP)
-		return transmit_tcp(w, s, data, bytes, flags);
+		return io_transmit_tcp(w, s, data, bytes, flags);
 	if (s->kind == SOCK_KIND_UDP)
 		return transmit_udp(w, s, data, bytes, to, to_bytes);
 	return -EINVAL;

@@ -120,7 +120,7 @@ static int set_socket(struct sock *s, int option, int n, const void *value,
 	}
 }
 
-static int set_tcp(struct sock *s, int option, int n)
+static int set_tcp(struct world *w, struct sock *s, int option, int n)
 {
 	switch (option) {
 	case TCP_NODELAY:
@@ -144,7 +144,17 @@ static int set_tcp(struct sock *s, int option, int n)
 	case TCP_NOTSENT_LOWAT:
 		return option_remember(s, TOW_TCP_NOTSENT_LOWAT, n);
 	case TCP_FASTOPEN:
-		return option_remember(s, TOW_TCP_FAST_OPEN, n);
+		s->fast_open_set = true;
+		s->fast_open = n;
+		break;
+	case TCP_FASTOPEN_CONNECT:
+		if (!(w->fast_open & FAST_OPEN_CLIENT))
+			return -EOPNOTSUPP;
+		s->fast_connect = n;
+		return 0;
+	case TCP_FASTOPEN_NO_COOKIE:
+		s->no_cookie = n;
+		break;
 	case TCP_INQ:
 		if (n < 0 || n > 1)
 			return -EINVAL;
@@ -153,6 +163,9 @@ static int set_tcp(struct sock *s, int option, int n)
 	default:
 		return -ENOPROTOOPT;
 	}
+	if (s->listener) /* Fast Open of one that listens already */
+		fast_open_listen(w, s);
+	return 0;
 }
 
 /* Of either family: what is said of each packet's header. */
@@ -207,12 +220,11 @@ int pd_setsockopt(void *u, int fd, int level, int option, const void *value,
 	else if (level == IPPROTO_IP || level == IPPROTO_IPV6)
 		r = set_ip(s, level, option, n);
 	else if (level == IPPROTO_TCP && option == TCP_FASTOPEN_KEY)
-		r = bytes == 16 ? tow_tcp_fast_open_key(w->stack, value)
-				: -EINVAL;
+		r = fast_open_set_key(s, value, bytes);
 	else if (level == IPPROTO_TCP && bytes < sizeof(n))
 		r = -EINVAL;
 	else if (level == IPPROTO_TCP)
-		r = set_tcp(s, option, n);
+		r = set_tcp(w, s, option, n);
 	pd_run(w);
 	pd_leave(w);
 	return r < 0 ? sock_error(r) : 0;

@@ -15,6 +15,8 @@ static uint32_t ready_tcp(const struct sock *s)
 		ready |= EPOLLERR | EPOLLIN | EPOLLOUT | EPOLLRDHUP;
 	if (!s->tcp)
 		return ready | EPOLLOUT | EPOLLHUP;
+	if (s->deferred)
+		return ready | EPOLLOUT | EPOLLWRNORM;
 	if (s->connecting)
 		return ready;
 	tow_tcp_info(s->tcp, &info);

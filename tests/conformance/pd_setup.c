@@ -5,10 +5,9 @@
  * The network of a script (--local_ip, --mtu, ...) stands in its first lines
  * and on the command line, both of which are there to be read.
  *
- * So do settings of the whole system, by sysctl, of which two are options of
- * ours: asking for ECN, and Fast Open for listeners, which google's scripts
- * have on. A script that was translated has lost those lines, but still waits
- * for the SYN that asks, or sends the SYN with the option.
+ * Settings of the whole system are the business of pd_system.c. A script that
+ * has lost the lines with them still waits for the SYN that asks for ECN, or
+ * sends the SYN with the option of Fast Open.
  *
  * Code in a script, %{ assert tcpi_state == 1 }%, gets its numbers by the C
  * library's getsockopt(), not by the table of functions. So this library has
@@ -81,27 +80,14 @@ static void read_options(struct pd_setup *s, const char *text)
 		s->mtu = (unsigned)strtoul(value, NULL, 10);
 }
 
-/* Four words in hexadecimal, as Linux writes and keeps them. */
-static void read_key(uint8_t out[16], const char *text)
-{
-	unsigned words[4] = { 0xa1a1a1a1, 0xb2b2b2b2, 0xc3c3c3c3, 0xd4d4d4d4 };
-
-	text = strstr(text, "tcp_fastopen_key=");
-	if (text)
-		(void)sscanf(text, "tcp_fastopen_key=%x-%x-%x-%x", &words[0],
-			     &words[1], &words[2], &words[3]);
-	for (int i = 0; i < 16; i++)
-		out[i] = (uint8_t)(words[i / 4] >> i % 4 * 8);
-}
-
 /* What the script takes for a setting of the whole system. */
 static void read_sysctls(struct pd_setup *s, const char *script)
 {
 	s->ask_ecn = strstr(script, "net.ipv4.tcp_ecn=1") ||
 		     strstr(script, "net.inet.tcp.ecn.enable=1") ||
 		     strstr(script, "> SEW ");
-	s->fast_open = strstr(script, ",FO ") || strstr(script, "TCP_FASTOPEN");
-	read_key(s->fast_open_key, script);
+	s->fast_open = strstr(script, ",FO ") || strstr(script, "FOEXP") ||
+		       strstr(script, "TCP_FASTOPEN");
 }
 
 static char *slurp(const char *path, size_t *bytes)

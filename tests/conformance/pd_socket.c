@@ -36,8 +36,8 @@ struct sock *sock_new(struct world *w, enum sock_kind kind, int family)
 	s->family = family;
 	s->next = w->socks;
 	w->socks = s;
-	if (kind == SOCK_KIND_TCP && w->ask_ecn)
-		(void)option_remember(s, TOW_TCP_ECN, TOW_TCP_ECN_ASK);
+	if (kind == SOCK_KIND_TCP && w->ecn != TOW_TCP_ECN_ACCEPT)
+		(void)option_remember(s, TOW_TCP_ECN, w->ecn);
 	return s;
 }
 
@@ -265,10 +265,10 @@ static int listen_on(struct world *w, struct sock *s, int backlog)
 	if (r < 0)
 		return r;
 	tow_listener_set_user(s->listener, s);
-	if (w->fast_open)
-		(void)tow_listener_set(s->listener, TOW_TCP_FAST_OPEN,
-				       MAX(1, backlog));
+	s->backlog = MAX(1, backlog);
 	option_apply(s);
+	fast_open_listen(w, s);
+	fast_open_tell_keys(s);
 	return 0;
 }
 
@@ -371,13 +371,15 @@ static int connect_tcp(struct world *w, struct sock *s,
 {
 	int r;
 
-	if (s->connected)
+	if (s->connected || s->deferred)
 		return -EISCONN;
 	if (s->tcp && s->connecting && s->nonblock)
 		return -EALREADY;
 	if (!s->tcp) {
-		r = sock_connect_to(w, s, to);
-		if (r < 0)
+		r = s->fast_connect && w->fast_open & FAST_OPEN_CLIENT
+			    ? fast_open_connect(w, s, to)
+			    : sock_connect_to(w, s, to);
+		if (r < 0 || s->deferred)
 			return r;
 		pd_run(w);
 		if (s->nonblock && s->connecting)

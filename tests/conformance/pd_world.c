@@ -23,6 +23,12 @@
 #define POLLS_MAX   10000	  /* more is a stack that never rests */
 #define EVENTS	    64
 
+/* What all scripts of Google's begin with. */
+#define GOOGLES_FAST_OPEN                                       \
+	"net.ipv4.tcp_fastopen=0x70403 "                        \
+	"net.ipv4.tcp_fastopen_key=a1a1a1a1-b2b2b2b2-c3c3c3c3-" \
+	"d4d4d4d4"
+
 struct world pd_world = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.changed = PTHREAD_COND_INITIALIZER,
@@ -225,6 +231,7 @@ static int world_receive(void *u, void *packet, size_t *bytes,
 		w->epoch++;
 	w->reset_last = false;
 	end_us = w->now_us + PATIENCE_US;
+	wait_for_woken(w); /* what it does now comes before what is awaited */
 	pd_run(w);
 	while (!(p = pd_device_take(w->device)) && next_us(w) < end_us) {
 		w->epoch++;
@@ -281,10 +288,10 @@ void pd_open(struct world *w, const struct pd_setup *setup)
 	if (bytes == 0 || posix_memalign(&w->memory, 65536, bytes) != 0 ||
 	    tow_open(&w->stack, &cfg, w->memory, bytes) < 0)
 		pd_die("the stack does not open");
-	w->ask_ecn = setup->ask_ecn;
-	w->fast_open = setup->fast_open;
-	if (w->fast_open)
-		(void)tow_tcp_fast_open_key(w->stack, setup->fast_open_key);
+	w->ecn = setup->ask_ecn ? TOW_TCP_ECN_ASK : TOW_TCP_ECN_ACCEPT;
+	w->fast_open = FAST_OPEN_CLIENT;
+	if (setup->fast_open)
+		pd_settings_apply(w, GOOGLES_FAST_OPEN);
 	if (tow_attach(w->stack, pd_device_open(&w->device, setup->mtu)) < 0)
 		pd_die("the device is refused");
 	w->script_thread = pthread_self();
