@@ -247,7 +247,10 @@ void tcp_send_challenge(struct tow_tcp *t)
 	tcp_want_output(t);
 }
 
-/* The header of our SYN or SYN-ACK. */
+/*
+ * The header of our SYN or SYN-ACK. What is not answered may be what a middlebox
+ * drops for an option that it does not know: again it goes without those.
+ */
 static struct wire_tcp syn_header(struct tow_tcp *t, bool answers, bool again)
 {
 	struct wire_tcp h = {
@@ -270,7 +273,8 @@ static struct wire_tcp syn_header(struct tow_tcp *t, bool answers, bool again)
 		h.has_timestamps &=
 			!auth_forgoes_timestamps(t, true) || answers;
 	}
-	user_timeout_tell(t, &h);
+	if (!again)
+		user_timeout_tell(t, &h);
 	ecn_offer(t, &h, answers, again);
 	if (h.has_timestamps) {
 		h.ts_value = tcp_timestamp(t);
@@ -322,7 +326,7 @@ void tcp_send_syn(struct tow_tcp *t)
 	if (!buf)
 		return; /* counted; the first time, no timer is armed either */
 	h = syn_header(t, answers, again);
-	if (answers)
+	if (answers && !again)
 		fast_open_cookie(t, &h);
 	else if (!again)
 		early = fast_client_offer(t, &h);

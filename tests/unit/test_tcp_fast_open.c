@@ -131,6 +131,20 @@ TCP_TEST(request_gets_a_cookie_and_its_data_is_not_taken)
 	CHECK_EQ(app_recv(r, 1000), (int64_t)DATA);
 }
 
+/* A box that drops SYN-ACKs for the option; as Linux, which asks next time */
+TCP_TEST(cookie_does_not_go_again_with_the_syn_ack)
+{
+	struct cookie c;
+
+	listen_fast(r, LIMIT);
+	syn_with(r, &request, 0);
+	CHECK(option_of(peek(r), &c));
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	advance_ms(r, 1000);
+	CHECK(!option_of(peek(r), &c));
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+}
+
 /* RFC 7413 4.2.2: data is there at once, and may be answered at once */
 TCP_TEST(data_with_a_good_cookie_is_delivered_before_the_handshake_ends)
 {

@@ -302,6 +302,24 @@ TCP_TEST(user_timeout_is_told_on_the_syn_and_when_it_changes)
 	forget(r);
 }
 
+/* A box may drop SYNs for it: it is told again when the handshake is over. */
+TCP_TEST(user_timeout_does_not_go_with_a_syn_that_is_sent_again)
+{
+	r->expects_option = 28;
+	listen_here(r, 4);
+	tow_listener_set(r->listener, TOW_TCP_USER_TIMEOUT_TELL, 1);
+	tow_listener_set(r->listener, TOW_TCP_USER_TIMEOUT_MS, 30000);
+	syn_arrives(r);
+	CHECK(has_option(next(r), uto_30_s));
+	advance_ms(r, 1000);
+	CHECK(!has_option(peek(r), uto_30_s));
+	CHECK(next(r)->flags & SYN);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_EQ(app_send(r, 100, 0), 100u);
+	CHECK(has_option(next(r), uto_30_s));
+}
+
 /* RFC 5482 3.1: the longer of both counts, but not longer than an hour */
 TCP_TEST(user_timeout_of_the_peer_counts_within_limits)
 {
