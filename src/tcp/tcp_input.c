@@ -88,6 +88,7 @@ static enum verdict check_sequence(struct tow_tcp *t,
 
 	if (acceptable(t, seg, length)) {
 		t->probes = 0; /* it lives */
+		t->unheard = 0;
 		timer_restart_keepalive(t);
 		return PASS;
 	}
@@ -605,6 +606,8 @@ static void answer(struct tow_tcp *t, struct net_packet *packet,
 	if (v == PASS)
 		return;
 	empty = packet->buf->bytes == 0 && !(seg->flags & TH_FIN);
+	if (v == DROP_ACK && !t->ack_now)
+		t->unheard++; /* see bare_sequence() */
 	if (v == DROP_ACK && empty) {
 		tcp_send_challenge(t); /* limited, or two of us could loop */
 	} else if (v == DROP_ACK) {

@@ -55,15 +55,20 @@ static void note_acked(struct tow_tcp *t)
 	timer_clear(t, TIMER_DELACK);
 }
 
+#define UNHEARD 2 /* of 0..3, which follow each other */
+
 /*
  * Where a segment without payload stands: at SND.NXT, but not beyond a window
  * that closed behind what was sent; the peer would not look at its ACK there.
+ * Unless it has all that was sent, and it was somebody on the way who told a
+ * smaller window: then it would not look at one before SND.NXT. If the peer
+ * goes on with what is old, it hears neither, so both are tried.
  */
 static struct seq bare_sequence(const struct tow_tcp *t)
 {
 	struct seq edge = seq_add(t->snd.una, t->snd.wnd);
 
-	if (!tcp_synchronized(t))
+	if (!tcp_synchronized(t) || t->unheard >= UNHEARD)
 		return t->snd.nxt;
 	return seq_min(t->snd.nxt, seq_max(edge, t->snd.una));
 }

@@ -893,6 +893,7 @@ struct tow_tcp {
 	bool fast_is_254 : 1; /* the peer's option, or ours, is the old one */
 	bool fast_asked : 1;  /* our SYN had the option, */
 	bool fast_tried : 1; /* or data; it may yet turn out to be the reason */
+	uint8_t unheard : 2; /* answers in a row to what was old */
 	uint8_t hold_what;   /* enum hold_up */
 	uint8_t probes;	     /* unanswered: zero window or keepalive */
 	uint8_t challenges;  /* since challenge_ms */

@@ -236,6 +236,32 @@ TCP_TEST(shrunk_window_stops_the_sender_without_harm)
 	CHECK_GE(bytes_sent(r), 5 * FULL);
 }
 
+/*
+ * RFC 9293 3.10.7.4: an ACK before RCV.NXT is not looked at, nor one beyond the
+ * window. Who told the window, the peer or a box on the way, is not known.
+ */
+TCP_TEST(acks_behind_a_shrunk_window_are_tried_at_both_places)
+{
+	handshake_passive(r);
+	CHECK_EQ(app_lend(r, 10 * FULL, 1, 0), 0);
+	CHECK_EQ(bytes_sent(r), 10 * FULL);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 100,
+	       .window = 2048);
+	CHECK_EQ(app_recv(r, 1000), 100);
+	advance_ms(r, 50);
+	CHECK(sends(r, ACK, 2049, 101, 0));
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 100,
+	       .window = 2048);
+	CHECK(sends(r, ACK, 2049, 101, 0));
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 100,
+	       .window = 2048);
+	CHECK(sends(r, ACK, 1 + 10 * FULL, 101, 0));
+	inject(r, .flags = ACK, .seq = 101, .ack = 1, .bytes = 100,
+	       .window = 2048);
+	advance_ms(r, 50);
+	CHECK(sends(r, ACK, 2049, 201, 0));
+}
+
 /* RFC 5681 4.1: idle means that no data was sent; ACKs are none */
 TCP_TEST(acks_in_between_do_not_keep_an_old_window_alive)
 {
