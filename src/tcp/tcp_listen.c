@@ -224,19 +224,16 @@ static void refuse(struct tow_listener *l, const struct net_packet *packet,
 }
 
 /*
- * An ACK that brings no cookie of ours is bad. But while cookies are out, data
- * may be that of a connection whose first segment was lost, or comes later: the
- * cookie is good for that one only. If it is not so, a reset answers as well
- * when it is sent again.
+ * An ACK that brings no cookie of ours is bad. But while cookies are out, it may
+ * be of a connection whose first segment was lost, or comes later: the cookie is
+ * good with that one only. Data that follows, and the ACK of a SYN-ACK that came
+ * twice, are none. Whoever is not known at all is reset once no cookie is out.
  */
 static void on_bad_ack(struct tow_listener *l, struct net_packet *packet,
 		       const struct wire_tcp *seg)
 {
-	bool may_be_early = cookie_is_awaited(l) && !(seg->flags & TH_SYN) &&
-			    (packet->buf->bytes > 0 || seg->flags & TH_FIN);
-
 	net_drop(l->host->net, TOW_DROP_TCP_ACK);
-	if (!may_be_early)
+	if (seg->flags & TH_SYN || !cookie_is_awaited(l))
 		refuse(l, packet, seg);
 }
 

@@ -95,14 +95,15 @@ TCP_TEST(cookie_outlives_the_loss_of_the_first_segment)
 	forget(r);
 	inject(r, .flags = ACK, .seq = 401, .ack = 1, .bytes = 400);
 	inject(r, .flags = ACK | FIN, .seq = 801, .ack = 1);
+	inject(r, .flags = ACK, .seq = 802, .ack = 1); /* of a 2nd SYN-ACK */
 	CHECK(sends_nothing(r));
 	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 400);
 	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
 	CHECK_EQ(app_recv(r, 1000), 400);
 }
 
-/* RFC 9293 3.10.7.2: once no cookie is out, data for nobody is reset */
-TCP_TEST(data_for_nobody_is_reset_when_no_cookie_is_out)
+/* RFC 9293 3.10.7.2: what no cookie can be the reason for */
+TCP_TEST(ack_for_nobody_is_reset_when_no_cookie_is_out)
 {
 	listen_by_cookie(r, 4);
 	syn_arrives(r);
@@ -110,6 +111,8 @@ TCP_TEST(data_for_nobody_is_reset_when_no_cookie_is_out)
 	advance_ms(r, 600000);
 	inject(r, .flags = ACK, .seq = 401, .ack = 1, .bytes = 400);
 	CHECK(sends_reset(r, 1));
+	inject(r, .flags = ACK, .seq = 401, .ack = 7);
+	CHECK(sends_reset(r, 7));
 }
 
 /* attacks: SYN flood and reflection. A cookie is sent once. */
@@ -135,12 +138,10 @@ TCP_TEST(cookie_of_another_connection_is_refused)
 	inject(r, .flags = ACK, .seq = 1, .ack = 1, .sport = 4242);
 	forget(r);
 	inject(r, .flags = ACK, .seq = 2, .ack = 1);
-	CHECK(sends_reset(r, 1));
 	inject(r, .flags = ACK, .seq = 1, .ack = 2);
-	CHECK(sends_reset(r, 2));
 	inject(r, .flags = ACK, .seq = 1, .ack = 1, .ts = true, .tsval = 77,
 	       .tsecr = r->last_tsval ^ 1); /* another scale */
-	CHECK(sends_reset(r, 1));
+	CHECK(sends_nothing(r));
 	CHECK_EQ(returned(r), 0u);
 	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), TOW_EAGAIN);
 	r->tcp = NULL;
