@@ -35,8 +35,8 @@ def name_of(sender, receiver, controller, loss):
 class Wire:
     """bench/wire.c, from the end that sends to the end that receives.
 
-    It and the ends go before all else on the machine: a wire that waits for a
-    processor is one with another delay.
+    It goes before the ends, and they before all else on the machine: a wire
+    that waits for a processor is one with another delay.
     """
 
     def __init__(self, bench, sender, receiver, loss, seed):
@@ -46,7 +46,7 @@ class Wire:
             [bench.program("wire"), "--rate", str(RATE_MBIT), "--queue",
              str(QUEUE_KIB), "--faults", faults, "--seed", str(seed),
              sandbox.WIRE_ENDS[sender], sandbox.WIRE_ENDS[receiver]],
-            urgent=True)
+            urgency=2)
         self.program.wait_ready()
 
     def end(self):
@@ -73,13 +73,13 @@ def program(bench, who, cpu, mode, local, peer, controller):
                        [bench.program("peers/kernel_tcp"),
                         "sink" if sink else "write", "--addr",
                         local if sink else peer, *common],
-                       fds=[bench.source_fd], urgent=True)
+                       fds=[bench.source_fd], urgency=1)
     return Program(bench.network.middle, cpu,
                    [bench.program("tow_rx" if sink else "tow_tx"),
                     "borrow" if sink else "lend", "--dev", SPEC, "--local",
                     f"{local}/24", "--addr", peer, *common,
                     *([] if sink else QUEUE)],
-                   fds=[bench.source_fd], urgent=True)
+                   fds=[bench.source_fd], urgency=1)
 
 
 def take(bench, sender, receiver, controller, loss, seed):

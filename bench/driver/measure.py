@@ -20,10 +20,10 @@ class Failed(Exception):
     pass
 
 
-def be_urgent():
+def be_urgent(urgency):
     """Before others on this machine, where that is permitted."""
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(urgency))
     except PermissionError:
         pass
 
@@ -31,15 +31,15 @@ def be_urgent():
 class Program:
     """A measuring program: "ready" when it listens, JSON when it is done."""
 
-    def __init__(self, namespace, cpu, command, fds=(), urgent=False):
+    def __init__(self, namespace, cpu, command, fds=(), urgency=0):
         def prepare():
             sandbox.libc.prctl(sandbox.PR_SET_PDEATHSIG, signal.SIGKILL,
                                0, 0, 0)
             namespace.join()
             if cpu is not None:
                 os.sched_setaffinity(0, {cpu % os.cpu_count()})
-            if urgent:
-                be_urgent()
+            if urgency:
+                be_urgent(urgency)
 
         self.name = os.path.basename(command[0])
         if not os.access(command[0], os.X_OK):
