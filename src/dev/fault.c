@@ -5,6 +5,7 @@
  *
  *	loss=1%     frames that vanish
  *	dup=1%      frames that come twice
+ *	mark=1%     packets that come marked instead, if they are ECN-capable
  *	corrupt=1%  frames with one bit turned over, behind the Ethernet header
  *	reorder=1%  frames held back for up to gap=2ms, so that others pass
  *	delay=5ms   each frame's way takes that long …
@@ -50,11 +51,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tow/error.h>
+#include "base/csum.h"
 #include "base/random.h"
 #include "dev/delay_queue.h"
 #include "dev/drivers.h"
 #include "dev/frame.h"
 #include "dev/wrap.h"
+#include "wire/wire_ip4.h"
 
 #define PENDING_MAX   64
 #define LIMIT_DEFAULT 4096
@@ -64,11 +67,17 @@
 #define RETRY_US      100 /* after the device inside was full */
 #define HINTS_MAX     64
 #define IP_VERSION_AT FRAME_ETH_BYTES
+#define ETH_IP4	      0x0800
+#define ETH_IP6	      0x86dd
+#define IP4_PLAIN     0x45 /* version 4, a header without options, */
+#define IP4_SUM_AT    10   /* with its checksum there */
+#define ECN_IN_IP4    0x03 /* of the second byte: ECN, all of it for CE */
+#define ECN_IN_IP6    0x30
 
 enum direction { DIRECTION_BOTH, DIRECTION_RX, DIRECTION_TX };
 
 struct fault_options {
-	uint32_t loss, dup, corrupt, reorder; /* of SPEC_RATIO_ONE */
+	uint32_t loss, mark, dup, corrupt, reorder; /* of SPEC_RATIO_ONE */
 	uint32_t direction;
 	uint64_t delay_us, jitter_us, gap_us;
 	uint64_t seed;
@@ -107,6 +116,7 @@ static const char *const directions[] = { "both", "rx", "tx", NULL };
 #define AT(member) offsetof(struct fault_options, member)
 static const struct spec_key keys[] = {
 	{ "loss", SPEC_RATIO, AT(loss), 0, 0, NULL },
+	{ "mark", SPEC_RATIO, AT(mark), 0, 0, NULL },
 	{ "dup", SPEC_RATIO, AT(dup), 0, 0, NULL },
 	{ "corrupt", SPEC_RATIO, AT(corrupt), 0, 0, NULL },
 	{ "reorder", SPEC_RATIO, AT(reorder), 0, 0, NULL },
@@ -145,6 +155,36 @@ static uint64_t choose_due(struct fault *f, struct path *path)
 	if (happens(path, f->options.reorder))
 		due_us += 1 + up_to(path, f->options.gap_us - 1);
 	return due_us;
+}
+
+static bool is_of(const uint8_t *frame, uint16_t type)
+{
+	return frame[12] == type >> 8 && frame[13] == (type & 255);
+}
+
+/*
+ * RFC 3168 5: "congestion experienced", as a router says it instead of dropping
+ * the packet. The headers are in the buffer's own room, so they may be written;
+ * and no checksum but that of IPv4's header has the field in it.
+ */
+static void mark(struct tow_buf *buf)
+{
+	uint8_t *frame = (uint8_t *)(uintptr_t)buf->spans[0].ptr;
+	uint8_t *ip = frame + FRAME_ETH_BYTES;
+	uint16_t sum = 0;
+
+	if (frame < buf->room || frame >= buf->room + TOW_BUF_ROOM ||
+	    buf->spans[0].len < FRAME_ETH_BYTES + IP4_BYTES)
+		return;
+	if (is_of(frame, ETH_IP6) && ip[1] & ECN_IN_IP6) {
+		ip[1] |= ECN_IN_IP6;
+	} else if (is_of(frame, ETH_IP4) && ip[0] == IP4_PLAIN &&
+		   ip[1] & ECN_IN_IP4) {
+		ip[1] |= ECN_IN_IP4;
+		memcpy(ip + IP4_SUM_AT, &sum, sizeof(sum));
+		sum = csum_finish(csum_bytes(0, ip, IP4_BYTES));
+		memcpy(ip + IP4_SUM_AT, &sum, sizeof(sum));
+	}
 }
 
 /* The frame as it would be on a wire, in memory of the receive pool. */
@@ -200,6 +240,8 @@ static void judge(struct fault *f, struct path *path, struct tow_buf *buf)
 		++*path->lost;
 		return;
 	}
+	if (happens(path, f->options.mark))
+		mark(buf);
 	if (happens(path, f->options.corrupt)) {
 		buf = corrupt(f, path, buf);
 		if (!buf) {
@@ -293,6 +335,8 @@ static void judge_placed(struct fault *f, struct tow_buf *buf)
 	bool late = !lost && happens(path, f->options.reorder);
 	struct tow_buf *copy;
 
+	if (!lost && happens(path, f->options.mark))
+		mark(buf);
 	if (corrupted)
 		corrupt_in_place(f, buf);
 	for (int i = 0; i < twice + late; i++) {

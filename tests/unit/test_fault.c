@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <tow/error.h>
+#include "base/csum.h"
 #include "box_dev.h"
 #include "test.h"
 
@@ -282,6 +283,55 @@ TEST(lent_memory_is_never_written)
 	CHECK_EQ(box.out_count, 200);
 	CHECK_MEM(page, frames[0], frame_bytes);
 	munmap(page, 4096);
+	close_fault();
+}
+
+/* RFC 3168 5: ECT becomes CE, and what is not ECN-capable stays as it is */
+TEST(marked_packets_say_so_in_their_ip_header_and_are_right_otherwise)
+{
+	unsigned marked = 0;
+
+	open_fault("mark=25%");
+	for (unsigned i = 0; i < FRAMES; i += 2) {
+		uint16_t sum = 0;
+
+		frames[i][15] = 2; /* ECT(0) */
+		memcpy(frames[i] + 24, &sum, sizeof(sum));
+		sum = csum_finish(csum_bytes(0, frames[i] + 14, 20));
+		memcpy(frames[i] + 24, &sum, sizeof(sum));
+	}
+	send_all();
+	CHECK_EQ(box.out_count, FRAMES);
+	CHECK_EQ(dev->tx_lost, 0);
+	for (unsigned i = 0; i < FRAMES; i++) {
+		const uint8_t *frame = box.out[i].data;
+
+		CHECK_EQ(csum_finish(csum_bytes(0, frame + 14, 20)), 0);
+		CHECK_MEM(frame + 26, frames[i] + 26, frame_bytes - 26);
+		CHECK_EQ(frame[15] == 3, frame[15] != frames[i][15]);
+		marked += frame[15] == 3;
+	}
+	CHECK_GT(marked, FRAMES / 2 * 10 / 100);
+	CHECK_LT(marked, FRAMES / 2 * 40 / 100);
+	close_fault();
+}
+
+/* RFC 8200 7: in IPv6 the field lies across two bytes */
+TEST(marked_packets_may_be_of_ipv6_but_of_nothing_else)
+{
+	open_fault("mark=100%");
+	for (unsigned i = 0; i < FRAMES; i++) {
+		frames[i][12] = 0x86;
+		frames[i][13] = i % 2 ? 0xde : 0xdd; /* or of no known type */
+		frames[i][14] = 0x60;
+		frames[i][15] = i % 4 ? 0x25 : 0x05; /* ECT(0), or none */
+	}
+	send_all();
+	CHECK_EQ(box.out_count, FRAMES);
+	for (unsigned i = 0; i < FRAMES; i++) {
+		frames[i][15] = i % 4 == 2 ? 0x35 : frames[i][15];
+		CHECK_MEM(box.out[i].data, frames[i], frame_bytes);
+	}
 	close_fault();
 }
 
