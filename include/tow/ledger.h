@@ -214,6 +214,8 @@
 	  "a connection was not paced, or without BBR, for want of records")  \
 	X(NO_AUTH_KEYS, "no_auth_keys",                                       \
 	  "a key, or its copy, was refused for want of records")              \
+	X(NO_ACCECN, "no_accecn",                                             \
+	  "a connection had AccECN without its option, for want of records")  \
 	X(NO_LOANS, "no_loans",                                               \
 	  "a send or lend was refused for want of loan records")              \
 	X(NO_SEGMENTS, "no_segments",                                         \

@@ -72,6 +72,8 @@ struct tow_config {
 			       * TOW_TCP_PACING_RATE; may be 0 */
 	uint32_t auth_keys; /* for signed connections, and copies of them for
 			       * each: tow/auth.h; may be 0 */
+	uint32_t accecn;    /* connections that use the option of AccECN, see
+			    * TOW_TCP_ECN; 0..65535 */
 
 	uint32_t send_bytes;	 /* per connection: queued before EAGAIN */
 	uint32_t recv_bytes;	 /* per connection: first receive window */

@@ -178,11 +178,19 @@ struct tow_tcp_info {
 	bool recovering; /* a loss is being repaired */
 	bool sack, timestamps, window_scaling;
 	bool ecn;		/* both ends agreed on it */
-	bool ecn_accurate;	/* it is AccECN */
+	bool ecn_accurate;	/* it is AccECN, */
+	bool ecn_option;	/* and the peer's counts of bytes are read */
 	bool fast_open;		/* data came, or went, with the SYN */
 	uint32_t ecn_marks_in;	/* segments that came with CE */
 	uint32_t ecn_marks_out; /* that the peer counted; without AccECN, round
 				 * trips in which it said ECE */
+	/*
+	 * Payload by the ECN bits of the packets that it came in, with AccECN
+	 * and a record for it (tow_config.accecn); sent, as the peer says of
+	 * what it received, if it does: else 0.
+	 */
+	uint64_t ect0_bytes_in, ect1_bytes_in, ce_bytes_in;
+	uint64_t ect0_bytes_out, ect1_bytes_out, ce_bytes_out;
 	enum tow_placement placement; /* of what is posted */
 };
 

@@ -37,6 +37,7 @@ void tow_config_default(struct tow_config *cfg)
 		.ledgers = 1024,
 		.paced = 1024,
 		.auth_keys = 128,
+		.accecn = 1024,
 		.send_bytes = 4 * MIB,
 		.recv_bytes = RECV_BYTES_FIRST,
 		.recv_bytes_max = 16 * MIB - 256,
@@ -53,7 +54,8 @@ static bool is_valid(const struct tow_config *cfg)
 	       cfg->tx_chunks && cfg->tx_bufs && cfg->loans && cfg->segments &&
 	       cfg->send_bytes && cfg->recv_bytes &&
 	       cfg->recv_bytes_max >= cfg->recv_bytes &&
-	       cfg->chunk_bytes >= 2048 && cfg->chunk_bytes <= 65536 &&
+	       cfg->accecn <= UINT16_MAX && cfg->chunk_bytes >= 2048 &&
+	       cfg->chunk_bytes <= 65536 &&
 	       (cfg->chunk_bytes & (cfg->chunk_bytes - 1)) == 0;
 }
 

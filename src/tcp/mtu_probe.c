@@ -135,7 +135,7 @@ static bool is_quiet(const struct tow_tcp *t)
 {
 	return t->mtu.probe == 0 && t->recovery.state == RECOVERY_NONE &&
 	       t->flight.sacked_bytes == 0 && t->flight.lost_bytes == 0 &&
-	       report_bytes(t) == 0 &&
+	       report_bytes(t, tcp_option_room(t)) == 0 &&
 	       t->cc.cwnd >= SEGMENTS_LESS * (uint32_t)t->snd.mss;
 }
 

@@ -69,33 +69,31 @@ void report_filled(struct tow_tcp *t, struct seq nxt)
 	}
 }
 
-static unsigned blocks_to_report(const struct tow_tcp *t)
+/* RFC 2018 3: four fill the options, three beside timestamps. */
+static unsigned blocks_to_report(const struct tow_tcp *t, uint32_t room)
 {
-	unsigned most = t->timestamps ? 3 : 4; /* RFC 2018 3 */
-	unsigned room;
+	unsigned most = room > 4 ? (room - 4) / 8 : 0;
 	unsigned have = t->receive.sack_count + t->receive.dsack_pending;
 
-	if (UNLIKELY(t->auth)) {
-		room = TCP_OPTION_BYTES_MAX - auth_option_bytes(t) -
-		       (t->timestamps ? TCP_TIMESTAMPS_BYTES : 0);
-		most = room > 4 ? (room - 4) / 8 : 0;
-	}
 	return t->sack ? MIN(have, most) : 0;
 }
 
-/* How much of the header the SACK option of the next segment takes. */
-uint32_t report_bytes(const struct tow_tcp *t)
+/*
+ * How much of the header the SACK option of the next segment takes, if options
+ * have so much room left.
+ */
+uint32_t report_bytes(const struct tow_tcp *t, uint32_t room)
 {
-	unsigned n = blocks_to_report(t);
+	unsigned n = blocks_to_report(t, room);
 
 	return n ? 4 + n * 8 : 0;
 }
 
 /* Fill in the SACK option of an acknowledgement, D-SACK first. */
-void report_fill(struct tow_tcp *t, struct wire_tcp *out)
+void report_fill(struct tow_tcp *t, struct wire_tcp *out, uint32_t room)
 {
 	struct receive *r = &t->receive;
-	unsigned most = blocks_to_report(t);
+	unsigned most = blocks_to_report(t, room);
 
 	if (most == 0)
 		return;

@@ -288,6 +288,8 @@ static void note_delivered(struct tow_tcp *t, const struct sent *s,
 
 	if (s->flags & SENT_SACKED)
 		return;
+	if (t->ecn.accurate && bytes)
+		news->packets += (bytes - 1) / t->snd.mss + 1;
 	if (s->flags & SENT_EVER_RETRANS) {
 		news->resent = true;
 	} else {

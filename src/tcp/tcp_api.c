@@ -724,6 +724,7 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.placement = place_state(t),
 	};
 	info_of_sending(t, out);
+	ecn_option_tell(t, out);
 }
 
 struct tow_endpoint tow_tcp_local(const struct tow_tcp *t)

@@ -80,6 +80,8 @@ struct tcp_host {
 	struct auth_key *auth_keys, *auth_key_free;
 	struct auth *auths, *auth_free; /* as many */
 	uint32_t auth_keys_used, auths_used;
+	struct ecn_bytes *ecn_bytes, *ecn_bytes_free;
+	uint32_t ecn_bytes_used;
 	struct list idle_queues; /* empty: nobody's, then longest so first */
 
 	struct tow_tcp **buckets; /* chains by table hash of both endpoints */

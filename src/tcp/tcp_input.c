@@ -318,7 +318,8 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 
 /* SYN-RECEIVED: is our SYN acknowledged? */
 static enum verdict complete_handshake(struct tow_tcp *t,
-				       const struct wire_tcp *seg)
+				       const struct wire_tcp *seg,
+				       uint32_t bytes)
 {
 	struct seq ack = seq_of(seg->acknowledgement);
 	struct ack_news news = { 0 };
@@ -332,7 +333,7 @@ static enum verdict complete_handshake(struct tow_tcp *t,
 	if (news.rtt_sent_us)
 		rtt_sample(&t->rtt, tcp_now(t) - news.rtt_sent_us);
 	fast_open_settle(t);
-	ecn_learn_ack(t, seg);
+	ecn_learn_ack(t, seg, bytes);
 	/* The window in this segment is the first that is scaled. */
 	t->snd.wl1 = seq_of(seg->sequence);
 	t->snd.wl2 = ack;
@@ -353,7 +354,7 @@ static enum verdict check_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		return DROP;
 	}
 	if (t->state == TOW_TCP_SYN_RECEIVED) {
-		enum verdict v = complete_handshake(t, seg);
+		enum verdict v = complete_handshake(t, seg, bytes);
 
 		if (v != PASS)
 			return v;
@@ -505,7 +506,7 @@ static void process_payload(struct tow_tcp *t, struct net_packet *packet,
 	learn_segment_bytes(t, buf);
 	note_sum(packet, seg);
 	if (bytes > 0)
-		ecn_on_payload(t, seg, packets_in(buf));
+		ecn_on_payload(t, seg);
 	reached = receive_segment(t, buf, seq, fin);
 	if (reached)
 		on_fin(t);
@@ -557,6 +558,18 @@ static bool is_known_syn(const struct tow_tcp *t, const struct wire_tcp *seg)
 	       seg->sequence == t->rcv.irs.n;
 }
 
+static enum verdict answer_again(struct tow_tcp *t, const struct wire_tcp *seg)
+{
+	if (ecn_learn_syn_again(t, seg)) {
+		tcp_send_syn(t);
+	} else {
+		tcp_drop(t, TOW_DROP_TCP_FLAGS);
+		tcp_send_control(t, TH_RST | TH_ACK);
+		tcp_fail(t, TOW_ECONNRESET);
+	}
+	return DROP;
+}
+
 static enum verdict segment_arrives(struct tow_tcp *t,
 				    struct net_packet *packet,
 				    struct wire_tcp *seg)
@@ -566,15 +579,15 @@ static enum verdict segment_arrives(struct tow_tcp *t,
 	enum verdict v;
 
 	if (is_known_syn(t, seg)) {
-		if (!(seg->flags & (TH_ACK | TH_RST))) {
-			tcp_send_syn(t);
-			return DROP;
-		}
+		if (!(seg->flags & (TH_ACK | TH_RST)))
+			return answer_again(t, seg);
 		seg->flags &= (uint8_t)~TH_SYN;
 		seg->sequence++;
 		/* RFC 7323 2.2: of a SYN, it is not scaled */
 		seg->window = (uint16_t)(seg->window >> t->snd.scale);
 	}
+	if (UNLIKELY(seg->flags & TH_SYN) && t->ecn.accurate)
+		ecn_learn_syn_ack_again(t, seg);
 	v = check_timestamp(t, seg);
 	if (v == PASS)
 		v = check_sequence(t, seg, bytes); /* first */
@@ -585,6 +598,8 @@ static enum verdict segment_arrives(struct tow_tcp *t,
 	if (v == PASS)
 		v = check_ack(t, seg, bytes); /* fifth */
 	if (v == PASS) {
+		if (t->ecn.accurate)
+			ecn_on_segment(t, seg, bytes, packets_in(packet->buf));
 		update_timestamp(t, seg);
 		if (seg->user_timeout)
 			user_timeout_heard(t, seg);
@@ -643,6 +658,8 @@ static void deliver(struct tow_tcp *t, struct net_packet *packet,
 		t->ledger->rx_touched_bytes += packet->touched_bytes;
 	if (t->state == TOW_TCP_SYN_SENT) {
 		v = connect_input(t, seg);
+		if (v == PASS && t->ecn.record)
+			ecn_option_count(t, seg->ip_ecn, packet->buf->bytes);
 		if (v == PASS)
 			process_payload(t, packet, seg);
 	} else {

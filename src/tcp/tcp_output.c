@@ -23,6 +23,7 @@
 #define SEGMENTS_PER_POLL 32 /* of one connection, to be fair to the others */
 #define IP_BYTES_MAX	  65535u
 #define HEADERS_MAX	  120u /* IPv6 and TCP with all options */
+#define SACK_BYTES_FIRST  20u  /* two blocks go before other options */
 
 /* RFC 7323 5.4: one tick a millisecond. */
 uint32_t tcp_timestamp(const struct tow_tcp *t)
@@ -73,9 +74,37 @@ static struct seq bare_sequence(const struct tow_tcp *t)
 	return seq_min(t->snd.nxt, seq_max(edge, t->snd.una));
 }
 
-/* The header of a segment of a synchronized connection. */
-static struct wire_tcp header(struct tow_tcp *t, uint8_t flags)
+/* What options take that each segment has is no room for others. */
+uint32_t tcp_option_room(const struct tow_tcp *t)
 {
+	uint32_t room = TCP_OPTION_BYTES_MAX;
+
+	if (t->timestamps)
+		room -= TCP_TIMESTAMPS_BYTES;
+	if (UNLIKELY(t->auth))
+		room -= auth_option_bytes(t);
+	return room;
+}
+
+/*
+ * The AccECN option has what two SACK blocks leave of @room, and they what it
+ * leaves: RFC 9768 3.2.3.3.
+ */
+static uint32_t ecn_room(const struct tow_tcp *t, uint32_t room)
+{
+	uint32_t sack = report_bytes(t, room);
+
+	return room - MIN(sack, SACK_BYTES_FIRST);
+}
+
+/*
+ * The header of a segment of a synchronized connection.
+ *
+ * @counts: with an AccECN option, if it is time for one
+ */
+static struct wire_tcp header(struct tow_tcp *t, uint8_t flags, bool counts)
+{
+	uint32_t room = tcp_option_room(t);
 	struct wire_tcp h = {
 		.source_port = t->local_port,
 		.destination_port = t->remote_port,
@@ -93,7 +122,11 @@ static struct wire_tcp header(struct tow_tcp *t, uint8_t flags)
 		h.ts_echo = t->ts.recent;
 	}
 	if (!(flags & TH_RST)) {
-		report_fill(t, &h);
+		if (t->ecn.record && counts)
+			ecn_option_fill(t, &h, ecn_room(t, room));
+		if (h.ecn_option)
+			room -= wire_tcp_ecn_bytes(h.ecn_fields);
+		report_fill(t, &h, room);
 		if (t->user_timeout_due)
 			user_timeout_tell(t, &h);
 		note_acked(t);
@@ -101,11 +134,14 @@ static struct wire_tcp header(struct tow_tcp *t, uint8_t flags)
 	return h;
 }
 
-/* SACK blocks that go with a segment take their room from its payload. */
-static uint32_t payload_per_packet(const struct tow_tcp *t)
+/* Options that a segment may have take their room from its payload. */
+static uint32_t payload_per_packet(const struct tow_tcp *t, bool counts)
 {
-	uint32_t extra = report_bytes(t) + (t->user_timeout_due ? 4 : 0);
+	uint32_t room = tcp_option_room(t), extra = 0;
 
+	if (t->ecn.record && counts)
+		extra = ecn_option_bytes(t, ecn_room(t, room));
+	extra += report_bytes(t, room - extra) + (t->user_timeout_due ? 4 : 0);
 	return t->snd.mss > extra ? t->snd.mss - extra : 1;
 }
 
@@ -170,9 +206,10 @@ static void transmit(struct tow_tcp *t, struct tow_buf *buf, struct wire_tcp *h,
 		     struct sent *s)
 {
 	uint32_t bytes = wire_tcp_length(h);
+	bool bare = buf->bytes == 0 && !(h->flags & TH_FIN);
 	uint8_t *at;
 
-	ecn_mark(t, h, is_fresh(t, buf, s));
+	ecn_mark(t, h, bare, is_fresh(t, buf, s));
 	at = buf_push(buf, bytes);
 	wire_tcp_build(h, at);
 	if (UNLIKELY(t->auth) && !auth_sign(t, buf, at, h)) {
@@ -214,7 +251,7 @@ bool tcp_send_control(struct tow_tcp *t, uint8_t flags)
 		return false;
 	if (flags & TH_RST)
 		tcp_count(t, TOW_COUNTER_TCP_RST_OUT);
-	h = header(t, flags);
+	h = header(t, flags, true);
 	transmit(t, buf, &h, NULL);
 	return true;
 }
@@ -227,7 +264,7 @@ void tcp_send_keepalive(struct tow_tcp *t)
 
 	if (!buf)
 		return;
-	h = header(t, TH_ACK);
+	h = header(t, TH_ACK, true);
 	h.sequence = t->snd.nxt.n - 1;
 	transmit(t, buf, &h, NULL);
 }
@@ -337,6 +374,8 @@ void tcp_send_syn(struct tow_tcp *t)
 		early = fast_client_offer(t, &h);
 	if (wire_tcp_length(&h) > TCP_HEADER_BYTES + TCP_OPTION_BYTES_MAX)
 		h.user_timeout = 0; /* it may be said later */
+	if (answers && t->ecn.accurate && !again)
+		ecn_option_offer(&h);
 	if (again && flight_first(t)) {
 		flight_mark(t, flight_first(t), SENT_EVER_RETRANS, 0);
 		tcp_count(t, TOW_COUNTER_TCP_RETRANS_SEGS);
@@ -411,11 +450,11 @@ static bool device_cuts(const struct tow_tcp *t)
 		tow_addr_is_v4(&t->path.dst) ? TOW_DEV_TSO4 : TOW_DEV_TSO6;
 
 	/*
-	 * Of a segment that is cut, each piece would say CWR: RFC 3168 6.1.2;
-	 * and have the same signature.
+	 * Of what is cut, each piece or the first would say CWR: see ecn.c; and
+	 * have the same signature.
 	 */
 	return t->path.link->dev && t->path.link->dev->caps & cap &&
-	       !t->ecn.say_cwr && !t->urgent_sends && !t->auth;
+	       !ecn_says_cwr(t) && !t->urgent_sends && !t->auth;
 }
 
 /* The most payload of one segment, whole packets of it. */
@@ -514,7 +553,8 @@ static uint8_t payload_flags(const struct tow_tcp *t, const struct tow_buf *buf,
  */
 bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 {
-	uint32_t per_packet = payload_per_packet(t), data, attached = 0;
+	uint32_t per_packet = payload_per_packet(t, false);
+	uint32_t data, attached = 0;
 	bool fin = s->flags & SENT_FIN, whole;
 	struct tow_buf *buf = take_buf(t);
 	struct wire_tcp h;
@@ -539,7 +579,10 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 		return false;
 	}
 	h = header(t,
-		   payload_flags(t, buf, s->offset + attached, attached, fin));
+		   payload_flags(t, buf, s->offset + attached, attached, fin),
+		   false);
+	if (t->ecn.record)
+		ecn_option_resent(t, s);
 	h.sequence = s->seq.n;
 	if (t->urgent_sends)
 		urgent_mark(t, &h);
@@ -692,7 +735,12 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
 		timer_restart_retransmit(t);
 	recovery_sent(t, bytes, false);
 	tlp_schedule(t);
-	h = header(t, payload_flags(t, buf, t->send.next, bytes, fin));
+	/* A probe of the path's MTU, or of a window, is as long as it may be. */
+	h = header(t, payload_flags(t, buf, t->send.next, bytes, fin),
+		   per_packet <= payload_per_packet(t, true));
+	if (t->ecn.record && bytes)
+		ecn_option_sent(t, s, MIN(bytes, per_packet),
+				h.ecn_option != WIRE_ECN_NONE);
 	t->send.waited = t->send.hurried = false;
 	h.sequence = s->seq.n;
 	if (t->urgent_sends)
@@ -748,7 +796,7 @@ static bool send_mtu_probe(struct tow_tcp *t)
 /* A burst of at most @most packets. Returns how many segments it was. */
 static unsigned send_new(struct tow_tcp *t, unsigned most)
 {
-	uint32_t per_packet = payload_per_packet(t), bytes;
+	uint32_t per_packet = payload_per_packet(t, true), bytes;
 
 	if (!has_news(t))
 		return 0;
@@ -913,6 +961,9 @@ int tcp_output(struct tow_tcp *t)
 	if (syn_is_due(t))
 		sent += send_first_syn(t);
 	if (may_send_data(t)) {
+		if (UNLIKELY(
+			    t->ecn.tell_syn)) /* RFC 9768 3.2.2.1: without data */
+			sent += send_owed_ack(t);
 		notice_idle(t);
 		t->cc.limited = false;
 		while (sent < most && resend_lost(t))

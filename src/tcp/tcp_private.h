@@ -45,6 +45,7 @@
  *	tcp_md5.c         the signature of RFC 2385
  *	tcp_ao.c          that of RFC 5925: which key, which numbers
  *	ecn.c             marks instead of drops, RFC 3168, 9768
+ *	ecn_option.c      counts of bytes with and without marks, RFC 9768 3.2.3
  *	tcp_output.c      which segment is next; building it
  *	tcp_timer.c       what happens when nothing happens
  *	tcp_api.c         the calls of tow/tcp.h
@@ -293,6 +294,7 @@ struct ack_news {
 	uint32_t sacked_bytes;	  /* newly */
 	uint32_t largest_bytes;	  /* of the records acknowledged */
 	uint32_t delivered_bytes; /* newly, in one way or the other */
+	uint32_t packets;	  /* at most so many, with AccECN */
 	uint64_t rtt_sent_us; /* when the newest such was sent, only once; 0 */
 	struct seq fack;      /* the highest that was delivered before */
 	uint32_t ts_echo;     /* TSecr, if has_echo */
@@ -511,7 +513,7 @@ void congestion_undo(struct tow_tcp *t, uint32_t cwnd, uint32_t ssthresh);
 struct ecn {
 	struct seq reacted; /* SND.NXT at the last reaction to a mark */
 	uint32_t marks_in;  /* on segments that came */
-	uint32_t marks_out; /* reported by the peer, once a round trip */
+	uint32_t marks_out; /* reported by the peer; by ECE once a round trip */
 	bool asked : 1;	    /* by our SYN */
 	bool on : 1;	    /* both ends agreed */
 	bool echo : 1;	    /* ECE on what we send, until CWR comes */
@@ -519,19 +521,72 @@ struct ecn {
 	bool asked_accurate : 1, accurate : 1; /* AccECN, RFC 9768 */
 	bool tell_syn : 1;   /* the next ACK says how the SYN-ACK came */
 	bool skip_ack : 1;   /* and this one is no count */
-	bool deaf : 1;	     /* marks would not be heard of: no ECT */
+	bool deaf : 1;	     /* marks are not heard of: no ECT, no reaction */
+	bool no_ect : 1;     /* something meddles with what we send */
 	uint8_t syn_ecn : 2; /* ECN bits of the peer's SYN or SYN-ACK */
-	uint8_t ace : 3;     /* the count that the peer said last */
+	uint8_t told : 3;    /* marks_in when an ACK went, the low bits */
+	bool after_ce : 1;   /* the packet before was marked */
+	uint16_t record;     /* of host->ecn_bytes, from 1; 0: none */
 };
 
 void ecn_offer(struct tow_tcp *t, struct wire_tcp *h, bool answers, bool again);
-void ecn_learn_ack(struct tow_tcp *t, const struct wire_tcp *seg);
+void ecn_learn_ack(struct tow_tcp *t, const struct wire_tcp *seg,
+		   uint32_t bytes);
 void ecn_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg);
-void ecn_on_payload(struct tow_tcp *t, const struct wire_tcp *seg,
-		    uint32_t packets);
+bool ecn_learn_syn_again(struct tow_tcp *t, const struct wire_tcp *seg);
+void ecn_learn_syn_ack_again(struct tow_tcp *t, const struct wire_tcp *seg);
+void ecn_on_segment(struct tow_tcp *t, const struct wire_tcp *seg,
+		    uint32_t bytes, uint32_t packets);
+void ecn_on_payload(struct tow_tcp *t, const struct wire_tcp *seg);
 void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		const struct ack_news *news);
-void ecn_mark(struct tow_tcp *t, struct wire_tcp *h, bool fresh);
+void ecn_mark(struct tow_tcp *t, struct wire_tcp *h, bool bare, bool fresh);
+bool ecn_says_cwr(const struct tow_tcp *t);
+
+/* ecn_option.c; the counters of RFC 9768 3.2: of ECT(0), CE, ECT(1) */
+enum ecn_counter {
+	ECN_E0B,
+	ECN_CEB,
+	ECN_E1B,
+	ECN_COUNTERS,
+};
+#define ECN_BYTES_FIRST \
+	{               \
+		1, 0, 1 \
+	} /* RFC 9768 3.2.1 */
+
+/* Of a connection whose ends agreed on AccECN. */
+struct ecn_bytes {
+	union {
+		uint64_t in[ECN_COUNTERS]; /* r.e0b, r.ceb, r.e1b */
+		struct ecn_bytes *next_free;
+	};
+	uint64_t out[ECN_COUNTERS]; /* s.e0b, s.ceb, s.e1b */
+	struct seq carrier;	    /* if carries */
+	uint16_t largest;	    /* payload of a packet that we sent */
+	uint8_t lost;		    /* such segments, in a row */
+	uint8_t moved : 3;	    /* counters that ever did, */
+	uint8_t untold : 3;	    /* and that did since they were told */
+	bool opens : 1;	  /* goes with each segment, until data went */
+	bool carries : 1; /* data with an option is out, from @carrier on */
+	bool silent : 1;  /* the path does not take our options, */
+	bool ignores : 1; /* or clears the peer's */
+	bool heard : 1;	  /* there was one of the peer's */
+};
+
+void ecn_option_begin(struct tow_tcp *t, const struct wire_tcp *seg);
+void ecn_option_end(struct tow_tcp *t);
+void ecn_option_count(struct tow_tcp *t, uint8_t ip_ecn, uint32_t bytes);
+uint32_t ecn_option_bytes(const struct tow_tcp *t, uint32_t room);
+void ecn_option_fill(struct tow_tcp *t, struct wire_tcp *h, uint32_t room);
+void ecn_option_offer(struct wire_tcp *h);
+void ecn_option_sent(struct tow_tcp *t, const struct sent *s,
+		     uint32_t packet_bytes, bool with);
+void ecn_option_resent(struct tow_tcp *t, const struct sent *s);
+void ecn_option_ack_lost(struct tow_tcp *t);
+bool ecn_option_read(struct tow_tcp *t, const struct wire_tcp *seg);
+uint64_t ecn_option_marks(const struct tow_tcp *t);
+void ecn_option_tell(const struct tow_tcp *t, struct tow_tcp_info *out);
 
 /*
  * What an acknowledgement tells about the path: RS of draft-ietf-ccwg-bbr 4.1.
@@ -779,8 +834,8 @@ void pass_done(struct tow_buf *buf);
 void pass_forget(struct tow_tcp *t);
 
 /* report.c */
-void report_fill(struct tow_tcp *t, struct wire_tcp *out);
-uint32_t report_bytes(const struct tow_tcp *t);
+void report_fill(struct tow_tcp *t, struct wire_tcp *out, uint32_t room);
+uint32_t report_bytes(const struct tow_tcp *t, uint32_t room);
 void report_duplicate(struct tow_tcp *t, struct seq left, struct seq right);
 void report_hole(struct tow_tcp *t, struct seq left, struct seq right);
 void report_filled(struct tow_tcp *t, struct seq nxt);
@@ -1120,6 +1175,7 @@ void tcp_send_challenge(struct tow_tcp *t);
 void tcp_reject(struct tcp_host *host, const struct net_packet *packet,
 		const struct wire_tcp *seg, const struct tow_tcp *known);
 uint32_t tcp_timestamp(const struct tow_tcp *t);
+uint32_t tcp_option_room(const struct tow_tcp *t);
 
 /* tcp_timer.c */
 uint64_t timer_at_us(const struct tow_tcp *t, enum tcp_timer which);

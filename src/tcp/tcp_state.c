@@ -108,6 +108,7 @@ void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next)
 			tcp_await_fin(t);
 		break;
 	case TOW_TCP_TIME_WAIT:
+		ecn_option_end(t); /* nothing is left to be counted */
 		begin_time_wait(t);
 		break;
 	case TOW_TCP_CLOSED:

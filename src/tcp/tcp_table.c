@@ -32,6 +32,7 @@ size_t tcp_need(const struct tow_config *cfg)
 	       (size_t)cfg->paced * sizeof(struct paced) +
 	       (size_t)cfg->auth_keys * sizeof(struct auth_key) +
 	       (size_t)cfg->auth_keys * sizeof(struct auth) +
+	       (size_t)cfg->accecn * sizeof(struct ecn_bytes) +
 	       (size_t)marks_needed(cfg) * sizeof(struct rate_mark) +
 	       buckets * sizeof(struct tow_tcp *) + 64;
 }
@@ -69,6 +70,7 @@ void tcp_init(struct tcp_host *host, struct net *net,
 	host->paced = carve(&at, cfg->paced * sizeof(struct paced));
 	host->auth_keys = carve(&at, cfg->auth_keys * sizeof(struct auth_key));
 	host->auths = carve(&at, cfg->auth_keys * sizeof(struct auth));
+	host->ecn_bytes = carve(&at, cfg->accecn * sizeof(struct ecn_bytes));
 	host->buckets = carve(&at, buckets * sizeof(struct tow_tcp *));
 	host->marks = carve(&at, marks_needed(cfg) * sizeof(struct rate_mark));
 	memset(host->buckets, 0, buckets * sizeof(struct tow_tcp *));
@@ -296,6 +298,7 @@ void table_free(struct tow_tcp *t)
 	table_free_ledger(t);
 	pacing_end(t);
 	auth_end(t);
+	ecn_option_end(t);
 	borrower_leave(&t->borrower);
 	timer_disarm(&host->net->wheel, &t->timer);
 	list_remove(&t->output);

@@ -23,6 +23,8 @@ enum option_kind {
 	OPTION_AO = 29,
 	OPTION_FAST_OPEN = 34,
 	OPTION_EXPERIMENT = 254, /* RFC 6994: an ID follows the length */
+	OPTION_ACCECN_0 = 172,
+	OPTION_ACCECN_1 = 174,
 };
 
 enum option_length {
@@ -36,6 +38,8 @@ enum option_length {
 	LENGTH_AO = 4 + TCP_AO_MAC_BYTES,
 	LENGTH_FAST_OPEN = 2,	  /* and the cookie */
 	LENGTH_FAST_OPEN_254 = 4, /* and the cookie */
+	LENGTH_ACCECN = 2,	  /* and its fields: */
+	LENGTH_ACCECN_FIELD = 3,
 };
 
 #define WINDOW_SCALE_MAX 14	 /* RFC 7323 2.3 */
@@ -68,6 +72,23 @@ static void parse_cookie(struct wire_tcp *out, const uint8_t *cookie,
 	out->fast_open_is_254 = is_254;
 	out->cookie_bytes = (uint8_t)bytes;
 	memcpy(out->cookie, cookie, bytes);
+}
+
+/* RFC 9768 3.2.3: whatever the length, as many fields as fit into it. */
+static void parse_accecn(struct wire_tcp *out, const uint8_t *option,
+			 uint8_t bytes)
+{
+	unsigned n = (bytes - LENGTH_ACCECN) / LENGTH_ACCECN_FIELD;
+
+	out->ecn_option =
+		option[0] == OPTION_ACCECN_1 ? WIRE_ECN_1 : WIRE_ECN_0;
+	out->ecn_fields = (uint8_t)MIN(n, TCP_ECN_FIELDS_MAX);
+	option += LENGTH_ACCECN;
+	for (unsigned i = 0; i < out->ecn_fields; i++) {
+		out->ecn_bytes[i] = (uint32_t)option[0] << 16 |
+				    (uint32_t)option[1] << 8 | option[2];
+		option += LENGTH_ACCECN_FIELD;
+	}
 }
 
 /*
@@ -128,6 +149,11 @@ static void parse_option(struct wire_tcp *out, const uint8_t *option,
 	case OPTION_USER_TIMEOUT:
 		if (bytes == LENGTH_USER_TIMEOUT)
 			out->user_timeout = wire_get16(option + 2);
+		break;
+	case OPTION_ACCECN_0:
+	case OPTION_ACCECN_1: /* RFC 9768 3.2.3.2.1: not on a SYN */
+		if ((out->flags & (TH_SYN | TH_ACK)) != TH_SYN)
+			parse_accecn(out, option, bytes);
 		break;
 	case OPTION_FAST_OPEN:
 		if (out->flags & TH_SYN)
@@ -232,6 +258,11 @@ static uint32_t signature_length(const struct wire_tcp *tcp)
 					       : TCP_AO_BYTES_TAKEN;
 }
 
+uint32_t wire_tcp_ecn_bytes(unsigned fields)
+{
+	return (LENGTH_ACCECN + fields * LENGTH_ACCECN_FIELD + 3u) & ~3u;
+}
+
 uint32_t wire_tcp_length(const struct wire_tcp *tcp)
 {
 	uint32_t bytes = TCP_HEADER_BYTES + timestamps_length(tcp) +
@@ -247,6 +278,8 @@ uint32_t wire_tcp_length(const struct wire_tcp *tcp)
 		bytes += LENGTH_USER_TIMEOUT;
 	if (tcp->has_fast_open)
 		bytes += fast_open_length(tcp);
+	if (tcp->ecn_option)
+		bytes += wire_tcp_ecn_bytes(tcp->ecn_fields);
 	if (tcp->sack_count)
 		bytes += 4 + tcp->sack_count * LENGTH_SACK_BLOCK;
 	return bytes;
@@ -310,6 +343,22 @@ static uint8_t *put_sacks(uint8_t *p, const struct wire_tcp *tcp)
 	return p;
 }
 
+static uint8_t *put_accecn(uint8_t *p, const struct wire_tcp *tcp)
+{
+	uint32_t bytes = LENGTH_ACCECN + tcp->ecn_fields * LENGTH_ACCECN_FIELD;
+
+	p = put_nops(p, wire_tcp_ecn_bytes(tcp->ecn_fields) - bytes);
+	*p++ = tcp->ecn_option == WIRE_ECN_1 ? OPTION_ACCECN_1
+					     : OPTION_ACCECN_0;
+	*p++ = (uint8_t)bytes;
+	for (unsigned i = 0; i < tcp->ecn_fields; i++) {
+		*p++ = (uint8_t)(tcp->ecn_bytes[i] >> 16);
+		*p++ = (uint8_t)(tcp->ecn_bytes[i] >> 8);
+		*p++ = (uint8_t)tcp->ecn_bytes[i];
+	}
+	return p;
+}
+
 static uint8_t *put_fast_open(uint8_t *p, const struct wire_tcp *tcp)
 {
 	uint8_t bytes = fast_open_bytes(tcp);
@@ -364,6 +413,8 @@ void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out)
 	}
 	if (tcp->has_fast_open)
 		p = put_fast_open(p, tcp);
+	if (tcp->ecn_option)
+		p = put_accecn(p, tcp);
 	if (tcp->sack_count)
 		p = put_sacks(p, tcp);
 	ASSERT(p == out + header_bytes);

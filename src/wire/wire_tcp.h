@@ -21,6 +21,7 @@
 #define TCP_SACK_BLOCKS_MAX  4
 #define TCP_COOKIE_BYTES_MIN 4	/* RFC 7413 4.1.1 */
 #define TCP_COOKIE_BYTES_MAX 16 /* RFC 7413 4.1.1 */
+#define TCP_ECN_FIELDS_MAX   3	/* RFC 9768 3.2.3 */
 
 enum tcp_flag {
 	TH_FIN = 1 << 0,
@@ -47,6 +48,13 @@ enum tcp_signature {
 #define TCP_MD5_BYTES_TAKEN 20 /* with padding */
 #define TCP_AO_BYTES_TAKEN  16
 
+/* The option of AccECN: the order of its fields. */
+enum wire_ecn {
+	WIRE_ECN_NONE,
+	WIRE_ECN_0, /* EE0B, ECEB, EE1B */
+	WIRE_ECN_1, /* EE1B, ECEB, EE0B */
+};
+
 struct wire_tcp_sack {
 	uint32_t left, right; /* [left, right) */
 };
@@ -66,8 +74,11 @@ struct wire_tcp {
 	uint16_t user_timeout; /* RFC 5482, as in the option; 0: absent */
 	uint32_t ts_value, ts_echo;
 	struct wire_tcp_sack sacks[TCP_SACK_BLOCKS_MAX];
-	bool ae;	/* the flag in front of CWR: RFC 9768 3.1.1 */
-	uint8_t ip_ecn; /* of the IP header in front, for who reads it */
+	bool ae;	    /* the flag in front of CWR: RFC 9768 3.1.1 */
+	uint8_t ip_ecn;	    /* of the IP header in front, for who reads it */
+	uint8_t ecn_option; /* enum wire_ecn */
+	uint8_t ecn_fields; /* that it has */
+	uint32_t ecn_bytes[TCP_ECN_FIELDS_MAX]; /* 24 bits; in its order */
 	bool has_fast_open;
 	bool fast_open_is_254; /* by the experimental option, not kind 34 */
 	uint8_t cookie_bytes;  /* 0: it asks for one */
@@ -92,10 +103,13 @@ uint32_t wire_tcp_header_bytes(const uint8_t *header);
 /* How many bytes the header will take, options padded to a multiple of 4. */
 uint32_t wire_tcp_length(const struct wire_tcp *tcp);
 
+/* How many of them an AccECN option with so many fields takes, padded. */
+uint32_t wire_tcp_ecn_bytes(unsigned fields);
+
 /*
  * Write the header, checksum field zero, in wire_tcp_length() bytes. Options in
  * the order signature, MSS, SACK permitted, timestamps, NOP, window scale, user
- * timeout, Fast Open, SACK. Of a signature the digest or MAC at
+ * timeout, Fast Open, AccECN, SACK. Of a signature the digest or MAC at
  * TCP_SIGNATURE_AT is zero.
  */
 void wire_tcp_build(const struct wire_tcp *tcp, uint8_t *out);

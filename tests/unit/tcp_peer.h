@@ -98,6 +98,9 @@ struct segment {
 	struct {
 		uint32_t left, right;
 	} sack[SACKS];
+	uint8_t ecn_kind; /* of the AccECN option, 172 or 174; 0: absent */
+	unsigned ecn_fields;
+	uint32_t ecn[3];
 	uint8_t options[40];
 	unsigned option_bytes;
 
@@ -130,6 +133,9 @@ struct injected {
 	struct {
 		uint32_t left, right;
 	} sack[SACKS];
+	uint8_t ecn_kind; /* of an AccECN option, 0: none */
+	unsigned ecn_fields;
+	uint32_t ecn[3];
 	const uint8_t *options; /* instead of all the above */
 	unsigned option_bytes;
 

@@ -40,6 +40,20 @@ static void parse_sack(struct rig *r, struct segment *s, const uint8_t *p,
 	}
 }
 
+/* RFC 9768 3.2.3, table 5 */
+static void parse_accecn(struct rig *r, struct segment *s, const uint8_t *p,
+			 unsigned length)
+{
+	if (!r->expects_ae || (length - 2) % 3 || length > 11 || s->ecn_kind)
+		malformed(r, "an AccECN option that should not be there");
+	if ((s->flags & (SYN | ACK)) == SYN)
+		malformed(r, "an AccECN option on a SYN");
+	s->ecn_kind = p[0];
+	s->ecn_fields = (length - 2) / 3;
+	for (unsigned i = 0; i < s->ecn_fields; i++)
+		s->ecn[i] = get32(p + 1 + 3 * i) & 0xffffff;
+}
+
 static void parse_option(struct rig *r, struct segment *s, const uint8_t *p,
 			 unsigned length)
 {
@@ -62,6 +76,10 @@ static void parse_option(struct rig *r, struct segment *s, const uint8_t *p,
 			s->tsval = get32(p + 2);
 			s->tsecr = get32(p + 6);
 		}
+		break;
+	case OPTION_ACCECN_0:
+	case OPTION_ACCECN_1:
+		parse_accecn(r, s, p, length);
 		break;
 	case OPTION_MD5:
 	case OPTION_AO:

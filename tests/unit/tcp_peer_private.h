@@ -21,6 +21,8 @@ enum {
 	OPTION_TS = 8,
 	OPTION_MD5 = 19,
 	OPTION_AO = 29,
+	OPTION_ACCECN_0 = 172,
+	OPTION_ACCECN_1 = 174,
 };
 
 /* Locally administered: the stack's, and the peer's. */

@@ -67,6 +67,23 @@ static const struct signature *signature_of(const struct rig *r,
 	return in->signature ? in->signature : &r->signature;
 }
 
+static unsigned put_accecn(uint8_t *p, const struct injected *in)
+{
+	unsigned n = 2 + 3 * in->ecn_fields, pad = (4 - n % 4) % 4;
+
+	if (!in->ecn_kind)
+		return 0;
+	memset(p, 1, pad);
+	p += pad;
+	p[0] = in->ecn_kind;
+	p[1] = (uint8_t)n;
+	for (unsigned i = 0; i < in->ecn_fields; i++) {
+		p[2 + 3 * i] = (uint8_t)(in->ecn[i] >> 16);
+		put16(p + 3 + 3 * i, in->ecn[i] & 0xffff);
+	}
+	return pad + n;
+}
+
 static unsigned put_options(const struct rig *r, uint8_t *p,
 			    const struct injected *in)
 {
@@ -95,6 +112,7 @@ static unsigned put_options(const struct rig *r, uint8_t *p,
 		       4);
 		n += 4;
 	}
+	n += put_accecn(p + n, in);
 	return n + put_sacks(r, p + n, in);
 }
 
