@@ -198,7 +198,9 @@ static bool add_message(struct datagrams *flow, struct shipment *ship,
 bool datagrams_may_say(const struct datagrams *flow, int error)
 {
 	if (error == TOW_EMSGSIZE)
-		return flow->world->mtu_change_us != NEVER;
+		return weather_shrinks(flow->world);
+	if (error == TOW_EADDRNOTAVAIL)
+		return flow->world->profile->moves;
 	return flow->may_fail &&
 	       (error == TOW_ECONNREFUSED || error == TOW_EHOSTUNREACH ||
 		error == TOW_ENETUNREACH || error == TOW_ENETDOWN ||

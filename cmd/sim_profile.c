@@ -16,6 +16,9 @@
 #define MEGABIT 1000000u
 #define GIGABIT 1000000000u
 
+#define MARK_PPM_MAX   100000u
+#define MARK_BYTES_MAX 100000u
+
 static const struct profile profiles[] = {
 	{
 		.name = "clean",
@@ -153,6 +156,57 @@ static const struct profile profiles[] = {
 		.stall_us = 180 * S,
 	},
 	{
+		.name = "path",
+		.about = "the way changes while it is used: slower, narrower, "
+			 "down",
+		.worst = { .delay_us = 20 * MS,
+			   .jitter_us = 1 * MS,
+			   .loss_ppm = 5000,
+			   .reorder_ppm = 20000,
+			   .reorder_us = 10 * MS },
+		.bits_per_s_min = 5 * MEGABIT,
+		.bits_per_s_max = 1 * GIGABIT,
+		.queue_bytes_min = 30000,
+		.stream_bytes_max = 100000,
+		.flows_max = 8,
+		.weather = true,
+		.light = true,
+		.stall_us = 300 * S,
+	},
+	{
+		.name = "boxes",
+		.about = "middleboxes strip, rewrite, split, join and refuse",
+		.worst = { .delay_us = 20 * MS,
+			   .jitter_us = 1 * MS,
+			   .loss_ppm = 10000,
+			   .reorder_ppm = 20000,
+			   .reorder_us = 10 * MS },
+		.bits_per_s_min = 5 * MEGABIT,
+		.bits_per_s_max = 1 * GIGABIT,
+		.queue_bytes_min = 30000,
+		.stream_bytes_max = 100000,
+		.flows_max = 8,
+		.weather = true,
+		.boxed = true,
+		.light = true,
+		.stall_us = 300 * S,
+	},
+	{
+		.name = "moving",
+		.about = "addresses go, for a while or to another stack",
+		.worst = { .delay_us = 10 * MS,
+			   .jitter_us = 1 * MS,
+			   .loss_ppm = 5000 },
+		.bits_per_s_min = 5 * MEGABIT,
+		.bits_per_s_max = 1 * GIGABIT,
+		.queue_bytes_min = 30000,
+		.stream_bytes_max = 100000,
+		.flows_max = 8,
+		.moves = true,
+		.light = true,
+		.stall_us = 1800 * S,
+	},
+	{
 		.name = "mixed",
 		.about = "each scenario is one of the others",
 	},
@@ -188,6 +242,18 @@ static uint32_t draw(struct world *world, uint32_t min, uint32_t max)
 	return (uint32_t)dice_scale(&world->dice, min, max);
 }
 
+/* For small streams: scenarios of it begin sooner. */
+static void light_memory(struct tow_config *cfg)
+{
+	cfg->rx_chunks /= 2;
+	cfg->rx_bufs /= 2;
+	cfg->tx_chunks /= 2;
+	cfg->tx_bufs /= 2;
+	cfg->loans = 1024;
+	cfg->segments = 1024;
+	cfg->recv_bytes_max /= 2;
+}
+
 /* Enough to work with, and little enough to be used up now and then. */
 static void usual_memory(struct world *world, struct tow_config *cfg)
 {
@@ -204,6 +270,8 @@ static void usual_memory(struct world *world, struct tow_config *cfg)
 	cfg->segments = lfn ? 16384 : 4096;
 	cfg->recv_bytes = draw(world, 2048, lfn ? 1 << 20 : 128 << 10);
 	cfg->recv_bytes_max = lfn ? 4 << 20 : 256 << 10;
+	if (world->profile->light)
+		light_memory(cfg);
 	cfg->send_bytes = draw(world, 1024, lfn ? 4 << 20 : 256 << 10);
 }
 
@@ -271,6 +339,8 @@ static void draw_wire(struct world *world, struct tow_sim_wire *wire)
 	wire->burst_begin_ppm = fault(dice, worst->burst_begin_ppm);
 	wire->burst_end_ppm = worst->burst_end_ppm;
 	wire->burst_loss_ppm = fault(dice, worst->burst_loss_ppm);
+	wire->mark_ppm = fault(dice, MARK_PPM_MAX);
+	wire->mark_bytes = fault(dice, MARK_BYTES_MAX);
 	if (!profile->bits_per_s_max)
 		return;
 	wire->bits_per_s = dice_scale(dice, profile->bits_per_s_min,

@@ -86,7 +86,7 @@ void relay_give_up(struct relay *relay)
 /* One leg broke: the other is reset, as if there were no relay. */
 static void relay_error(struct relay *relay, int64_t error)
 {
-	if (!relay->flow->may_fail)
+	if (!flow_may_say(relay->flow, (int)error))
 		world_fail(relay->world, "flow %u: relay got an error: %s",
 			   relay->flow->number, tow_strerror((int)error));
 	relay_end(relay, true);

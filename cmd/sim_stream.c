@@ -15,13 +15,15 @@
  * error; flow->may_fail says that this one may.
  */
 #include <string.h>
+#include "base/base.h"
 #include "sim_world.h"
 
 #define STEPS_MAX     16 /* per call, so that others get their turn */
 #define SPANS_ODD_MAX 12
 #define RETRY_US      1000
 #define CONNECT_PORT  20000 /* and up: for those that both connect */
-#define GIVE_UP_US    30000000
+#define GIVE_UP_US    30000000u
+#define PATIENCE_US   2000000000u /* longer than any connection keeps trying */
 
 static uint64_t throw_to(struct end *end, uint64_t max)
 {
@@ -57,6 +59,8 @@ static void plan_habits(struct end *end, struct dice *dice)
 	end->lend_ppm = (uint32_t)dice_up_to(dice, 4) * 250000;
 	end->borrow_ppm = (uint32_t)dice_up_to(dice, 4) * 250000;
 	end->more_ppm = dice_hit(dice, 300000) ? 500000 : 0;
+	end->record_ppm = dice_hit(dice, 100000) ? 200000 : 0;
+	end->urgent_ppm = dice_hit(dice, 100000) ? 100000 : 0;
 	end->hold_ppm = dice_hit(dice, 300000) ? 700000 : 0;
 	end->pause_ppm =
 		dice_hit(dice, 400000) ? (uint32_t)dice_up_to(dice, 200000) : 0;
@@ -108,7 +112,7 @@ static void plan_addresses(struct flow *flow)
 
 static bool node_may_fail(const struct node *node)
 {
-	return node->vanish_us != NEVER;
+	return node->vanish_us != NEVER || node->box_breaks || node->crowded;
 }
 
 void flow_plan(struct world *world, struct flow *flow, unsigned number)
@@ -176,13 +180,41 @@ static void end_abort(struct end *end)
 	end_lost(end);
 }
 
+/* Nothing but what can be the reason in that network. */
+bool flow_may_say(const struct flow *flow, int error)
+{
+	const struct profile *profile = flow->a.world->profile;
+
+	if (!flow->may_fail)
+		return false;
+	switch (error) {
+	case TOW_ECONNRESET:
+	case TOW_ECONNREFUSED: /* by one who gave up before we heard of it */
+	case TOW_ETIMEDOUT:
+		return true;
+	case TOW_EHOSTUNREACH: /* a next hop that did not answer */
+		return profile->moves || profile->vanishes || profile->deadly ||
+		       profile->weather;
+	case TOW_EADDRNOTAVAIL:
+		return profile->moves;
+	case TOW_ENETUNREACH:
+		return profile->moves || profile->vanishes;
+	case TOW_ENETDOWN:
+		return profile->vanishes;
+	case TOW_ENOBUFS:
+		return profile->tiny;
+	default:
+		return false;
+	}
+}
+
 /* A call said that the connection is over. */
 static void end_error(struct end *end, int64_t error)
 {
 	struct flow *flow = end->flow;
 
 	end->error = (int)error;
-	if (!flow->may_fail)
+	if (!flow_may_say(flow, end->error))
 		world_fail(end->world, "flow %u: %s got an error: %s",
 			   flow->number, end_name(end),
 			   tow_strerror(end->error));
@@ -197,19 +229,14 @@ static void rest_until(struct end *end, uint64_t at_us)
 	end->pause_until_us = at_us;
 }
 
-static unsigned draw_flags(struct end *end, uint64_t bytes)
-{
-	bool last = end->sent_bytes + bytes >= end->plan_bytes;
-
-	return !last && hit(end, end->more_ppm) ? TOW_TCP_MORE : 0;
-}
-
 /* Returns: false when nothing was taken. */
-static bool write_result(struct end *end, int64_t result)
+static bool write_result(struct end *end, int64_t result, unsigned flags)
 {
 	if (result > 0) {
 		end->sent_bytes += (uint64_t)result;
 		end->node->accepted_bytes += (uint64_t)result;
+		if (flags & TOW_TCP_URGENT)
+			end->urgent_end = end->sent_bytes;
 		return true;
 	}
 	if (result == TOW_EAGAIN)
@@ -224,18 +251,20 @@ static bool write_result(struct end *end, int64_t result)
 static void send_some(struct end *end, uint64_t bytes)
 {
 	uint8_t data[16384];
+	unsigned flags;
 	int64_t sent;
 
 	if (bytes > sizeof(data))
 		bytes = sizeof(data);
 	payload_fill(end->key, end->sent_bytes, data, bytes);
-	sent = tow_tcp_send(end->tcp, data, bytes, draw_flags(end, bytes));
+	flags = end_draw_flags(end, bytes);
+	sent = tow_tcp_send(end->tcp, data, bytes, flags);
 	memset(data, 0xdb, bytes); /* a copy was promised */
 	if (sent == 0 || sent > (int64_t)bytes)
 		world_fail(end->world, "flow %u: send of %llu returned %lld",
 			   end->flow->number, (unsigned long long)bytes,
 			   (long long)sent);
-	write_result(end, sent);
+	write_result(end, sent, flags);
 }
 
 /* Cut memory into spans of all lengths, some of none. */
@@ -268,21 +297,22 @@ static void lend_some(struct end *end, uint64_t bytes)
 	struct loan_record *loan =
 		loan_new(world, bytes + odd, &end->flow->may_fail);
 	struct tow_span spans[TOW_SPANS_MAX];
+	unsigned flags;
 	int count, result;
 
 	if (!loan)
 		return;
 	payload_fill(end->key, end->sent_bytes, loan->memory + odd, bytes);
 	count = cut_spans(end, loan->memory + odd, bytes, spans);
-	result = tow_tcp_lend(end->tcp, spans, count, loan->token,
-			      draw_flags(end, bytes));
+	flags = end_draw_flags(end, bytes);
+	result = tow_tcp_lend(end->tcp, spans, count, loan->token, flags);
 	if (result < 0)
 		loan_cancel(world, loan);
 	if (result == TOW_ENOBUFS) { /* of so many spans, never */
 		send_some(end, bytes);
 		return;
 	}
-	write_result(end, result < 0 ? result : (int64_t)bytes);
+	write_result(end, result < 0 ? result : (int64_t)bytes, flags);
 }
 
 static void write_some(struct end *end)
@@ -505,13 +535,6 @@ static void maybe_rest(struct end *end)
 					throw_to(end, end->pause_us_max));
 }
 
-static void maybe_change_mss(struct end *end)
-{
-	if (hit(end, 3000))
-		(void)tow_tcp_set(end->tcp, TOW_TCP_MSS,
-				  88 + (int64_t)throw_to(end, 1400));
-}
-
 static void maybe_change_party(struct end *end)
 {
 	if (hit(end, 1000))
@@ -583,7 +606,7 @@ static uint64_t end_act(struct end *end)
 			return NEVER;
 		if (!end->tcp)
 			return NEVER;
-		maybe_change_mss(end);
+		end_change_options(end);
 		maybe_change_party(end);
 		maybe_rest(end);
 	}
@@ -623,6 +646,9 @@ void end_event(struct end *end, const struct tow_event *event)
 	case TOW_EVENT_REVOKE:
 		loans_end(end);
 		break;
+	case TOW_EVENT_URGENT:
+		end_saw_mark(end);
+		break;
 	default:
 		world_fail(end->world, "flow %u: event %d for a connection",
 			   end->flow->number, (int)event->type);
@@ -631,42 +657,13 @@ void end_event(struct end *end, const struct tow_event *event)
 
 /* Flows. */
 
-static void set_option(struct end *end, enum tow_tcp_option option,
-		       int64_t value, uint32_t ppm)
-{
-	int result;
-
-	if (!hit(end, ppm))
-		return;
-	result = tow_tcp_set(end->tcp, option, value);
-	if (result < 0)
-		world_fail(end->world, "option %d = %lld: %s", (int)option,
-			   (long long)value, tow_strerror(result));
-}
-
-static void set_options(struct end *end)
-{
-	struct dice *dice = &end->world->dice;
-
-	set_option(end, TOW_TCP_NODELAY, 1, 500000);
-	set_option(end, TOW_TCP_KEEPALIVE_S, 1 + (int64_t)throw_to(end, 4),
-		   200000);
-	set_option(end, TOW_TCP_SEND_BYTES,
-		   (int64_t)dice_scale(dice, 256, 100000), 200000);
-	set_option(end, TOW_TCP_RECV_BYTES,
-		   (int64_t)dice_scale(dice, 4096, 100000), 200000);
-	set_option(end, TOW_TCP_MSS, (int64_t)dice_range(dice, 88, 1460),
-		   200000);
-	set_option(end, TOW_TCP_CONGESTION, TOW_TCP_NEWRENO, 500000);
-}
-
 static void end_begins(struct end *end, struct tow_tcp *tcp)
 {
 	end->tcp = tcp;
 	end->had = true;
 	tow_tcp_set_user(tcp, end);
 	end->party = party_of_tcp(end->world, end->node, tcp, end->party);
-	set_options(end);
+	end_set_options(end);
 }
 
 static bool connect_end(struct end *end, const struct tow_endpoint *local,
@@ -681,7 +678,7 @@ static bool connect_end(struct end *end, const struct tow_endpoint *local,
 	}
 	end->done = true;
 	end->error = result;
-	if (!end->flow->may_fail)
+	if (!flow_may_say(end->flow, result))
 		world_fail(end->world, "flow %u: connect: %s",
 			   end->flow->number, tow_strerror(result));
 	return false;
@@ -774,6 +771,21 @@ static void flow_give_up(struct flow *flow)
 	flow->done = true;
 }
 
+/*
+ * What it sent has to arrive, or time out (RFC 9293 3.8.3 R2); who only waits
+ * for the peer, or for its window, may wait forever.
+ */
+static bool has_to_end(const struct end *end)
+{
+	struct tow_tcp_info info;
+
+	if (!end->tcp)
+		return false;
+	tow_tcp_info(end->tcp, &info);
+	return (info.queued_bytes > 0 && info.send_window_bytes > 0) ||
+	       info.state < TOW_TCP_ESTABLISHED;
+}
+
 /* An end that waits for a peer that is no more would wait forever. */
 static void check_progress(struct flow *flow)
 {
@@ -789,11 +801,11 @@ static void check_progress(struct flow *flow)
 		return;
 	}
 	if (flow->may_fail && still_us > GIVE_UP_US &&
-	    (flow->a.done || flow->b.done))
+	    (still_us > profile->stall_us || flow->a.done || flow->b.done) &&
+	    !has_to_end(&flow->a) && !has_to_end(&flow->b))
 		flow_give_up(flow);
-	else if (flow->may_fail && still_us > profile->stall_us)
-		flow_give_up(flow);
-	else if (still_us > profile->stall_us)
+	else if (still_us >
+		 MAX(profile->stall_us, flow->may_fail ? PATIENCE_US : 0))
 		world_fail(flow->a.world, "flow %u: stalled for %llu s",
 			   flow->number,
 			   (unsigned long long)still_us / 1000000);
@@ -815,12 +827,18 @@ static uint64_t sooner(uint64_t a_us, uint64_t b_us)
 /* When to look whether it stalls. */
 static uint64_t next_check_us(const struct flow *flow)
 {
-	uint64_t stall_us = flow->moved_us + flow->a.world->profile->stall_us;
-	uint64_t give_up_us = flow->moved_us + GIVE_UP_US;
+	const uint64_t after_us[] = { GIVE_UP_US,
+				      flow->a.world->profile->stall_us,
+				      PATIENCE_US };
+	uint64_t now_us = world_now(flow->a.world), next_us = NEVER;
 
-	return 1 + (give_up_us >= world_now(flow->a.world)
-			    ? sooner(give_up_us, stall_us)
-			    : stall_us);
+	for (unsigned i = 0; i < LENGTH(after_us); i++) {
+		uint64_t at_us = flow->moved_us + after_us[i] + 1;
+
+		if (at_us > now_us)
+			next_us = sooner(next_us, at_us);
+	}
+	return next_us;
 }
 
 void flow_act(struct flow *flow)

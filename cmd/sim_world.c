@@ -62,20 +62,6 @@ static uint32_t draw_mtu(struct world *world)
 	return usual[dice_up_to(&world->dice, LENGTH(usual) - 1)];
 }
 
-/* Wires that carry less from some time on, and say so. */
-static void plan_mtu_change(struct world *world)
-{
-	uint32_t least = world->mtu >= IPV6_MTU_MIN ? IPV6_MTU_MIN : 576;
-
-	world->mtu_change_us = NEVER;
-	if (world->profile->perfect || world->mtu == least ||
-	    !dice_hit(&world->dice, 100000))
-		return;
-	world->mtu_change_us = dice_up_to(&world->dice, 200000);
-	world->mtu_later =
-		(uint32_t)dice_range(&world->dice, least, world->mtu);
-}
-
 static void plan(struct world *world, const struct profile *profile)
 {
 	struct dice *dice = &world->dice;
@@ -88,7 +74,7 @@ static void plan(struct world *world, const struct profile *profile)
 		world->datagrams_count =
 			(unsigned)dice_range(dice, 1, DATAGRAMS_MAX);
 	world->mtu = draw_mtu(world);
-	plan_mtu_change(world);
+	weather_plan(world);
 	world->attack_us = world->profile->attacked ? 0 : NEVER;
 	world->abrupt_us = NEVER;
 	if (dice_hit(dice, 20000))
@@ -144,6 +130,9 @@ static void node_open(struct world *world, struct node *node, unsigned i,
 
 	profile_config(world, &node->cfg);
 	profile_port(world, &node->how);
+	node->box_breaks = world->profile->boxed &&
+			   dice_hit(&world->dice, 700000) &&
+			   box_draw(world, &node->how.box);
 	if (!take_memory(node)) {
 		world_fail(world, "a configuration was refused");
 		return;
@@ -169,7 +158,7 @@ static void node_open(struct world *world, struct node *node, unsigned i,
 static void node_listen(struct world *world, struct node *node)
 {
 	struct tow_endpoint local = { .port = SERVER_PORT };
-	int backlog = (int)dice_range(&world->dice, FLOWS_MAX, 64);
+	int backlog = listener_draw_backlog(world, node);
 	int result;
 
 	result = tow_tcp_listen(node->stack, &local, backlog, &node->listener);
@@ -178,8 +167,12 @@ static void node_listen(struct world *world, struct node *node)
 		result = tow_tcp_listen(node->stack, &local, backlog,
 					&node->relays);
 	}
-	if (result < 0)
+	if (result < 0) {
 		world_fail(world, "listen: %s", tow_strerror(result));
+		return;
+	}
+	listener_set_options(world, node->listener);
+	listener_set_options(world, node->relays);
 }
 
 static bool build(struct world *world)
@@ -267,16 +260,6 @@ static void take_events(struct world *world)
 
 /* Running. */
 
-static void change_mtu(struct world *world)
-{
-	for (unsigned i = 0; i < world->node_count; i++) {
-		struct tow_sim_wire *up = tow_sim_wire_up(world->nodes[i].dev);
-
-		up->mtu = world->mtu_later;
-		up->mtu_told = true;
-	}
-}
-
 /* Returns: when somebody wants to act next; NEVER: all are done. */
 static uint64_t act(struct world *world)
 {
@@ -307,15 +290,11 @@ static void step(struct world *world, uint64_t until_us, uint32_t *still)
 {
 	uint64_t before_us = world_now(world);
 
-	if (before_us < world->mtu_change_us && until_us > world->mtu_change_us)
-		until_us = world->mtu_change_us;
-	tow_sim_step(world->sim, until_us);
+	tow_sim_step(world->sim, MIN(until_us, weather_next(world)));
 	world->polls++;
 	take_events(world);
 	world->tally->steps++;
-	if (before_us < world->mtu_change_us &&
-	    world_now(world) >= world->mtu_change_us)
-		change_mtu(world);
+	weather_act(world);
 	*still = world_now(world) > before_us ? 0 : *still + 1;
 	if (*still > STILL_MAX)
 		world_fail(world, "time stands still: there is work without "
@@ -439,17 +418,30 @@ static void drain(struct world *world)
 	} while (!world->failed && !all_idle(world));
 }
 
+/* Of memory to send from. */
+static bool was_short(const struct node *node)
+{
+	const uint64_t *counters = tow_stats(node->stack)->counters;
+
+	return counters[TOW_COUNTER_NO_TX_BUFFERS] ||
+	       counters[TOW_COUNTER_NO_LOANS];
+}
+
 static void check_ledger(struct world *world, unsigned number)
 {
 	const struct node *node = &world->nodes[number];
 	const struct tow_ledger *ledger = &tow_stats(node->stack)->ledger;
 	uint64_t tx = ledger->tx_lent_bytes + ledger->passed_bytes;
+	uint64_t twice = 0;
 
 	for (unsigned i = 0; i < TOW_COPY_RX_FIRST; i++)
 		tx += ledger->copied_bytes[i];
+	/* Lent, and then cut into fragments for a path that shrank. */
+	if (weather_shrinks(world))
+		twice = ledger->copied_bytes[TOW_COPY_TX_SHAPE];
 	/* Out of memory, a message may have been copied in vain. */
 	if (tx < node->accepted_bytes ||
-	    (tx > node->accepted_bytes && !world->profile->tiny))
+	    (tx > node->accepted_bytes + twice && !was_short(node)))
 		world_fail(world,
 			   "stack %u: the ledger has %llu bytes sent, "
 			   "programs %llu",
@@ -611,6 +603,10 @@ static void report_state(const struct world *world, FILE *report)
 		(unsigned long long)world_now(world) / 1000000,
 		(unsigned long long)world_now(world) % 1000000,
 		world->profile->name, world->node_count, world->mtu);
+	for (unsigned i = 0; i < world->node_count; i++)
+		if (world->nodes[i].dev)
+			box_report(tow_sim_box(world->nodes[i].dev), i + 1,
+				   report);
 	for (unsigned i = 0; i < world->flow_count; i++)
 		flow_report(&world->flows[i], report);
 }

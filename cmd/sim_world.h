@@ -7,8 +7,11 @@
  *
  *	sim.c           the command: seeds, jobs, what is printed
  *	sim_profile.c   what a profile's networks, devices and memories are like
+ *	sim_boxes.c     what middleboxes there are
  *	sim_world.c     one scenario: build, run, check, take down
+ *	sim_weather.c   what becomes of the network in the meantime
  *	sim_stream.c    programs at the two ends of a TCP connection
+ *	sim_option.c    and what they ask of it
  *	sim_relay.c     a program between them, which passes on what it gets
  *	sim_post.c      and receive into posted buffers
  *	sim_datagram.c  programs that exchange datagrams
@@ -67,6 +70,10 @@ struct profile {
 	bool lfn;	   /* large windows */
 	bool vanishes;	   /* a device is torn out */
 	bool attacked;	   /* somebody forges segments */
+	bool weather;	   /* the network changes while it is used */
+	bool boxed;	   /* middleboxes meddle with TCP */
+	bool moves;	   /* addresses go, and come back */
+	bool light;	   /* memory for few connections */
 	bool odd_links;	   /* rings, layouts, spans at their limits */
 	bool perfect;	   /* nothing may be sent twice */
 	bool deadly;	   /* connections may time out */
@@ -118,6 +125,8 @@ struct node {
 	struct party *listener_party, *relays_party; /* of who comes */
 	uint64_t vanish_us;
 	bool opened, gone;
+	bool box_breaks; /* TCP, at its port */
+	bool crowded;	 /* listeners forget who comes while others wait */
 	size_t memory_bytes;
 	void *memory;
 
@@ -168,6 +177,7 @@ struct end {
 
 	uint64_t key; /* of the stream it sends */
 	uint64_t plan_bytes, sent_bytes;
+	uint64_t urgent_end; /* of the stream, where the last mark is */
 	uint64_t got_bytes, returned_bytes;
 	struct held held[HELD_MAX]; /* oldest first */
 	unsigned held_count;
@@ -181,7 +191,7 @@ struct end {
 	enum ending ending;
 	uint64_t abort_at_bytes; /* sent or got */
 	uint32_t lend_ppm, borrow_ppm, more_ppm, hold_ppm, pause_ppm;
-	uint32_t post_ppm;
+	uint32_t post_ppm, record_ppm, urgent_ppm;
 	unsigned posts_at_once;
 	uint64_t write_max, read_max;
 	uint64_t pause_us_max, pause_until_us;
@@ -303,6 +313,20 @@ struct sleeper {
 	bool awake;	   /* again, for good */
 };
 
+/* What changes in the network, and when. */
+struct weather {
+	uint64_t next_us;  /* the next change; NEVER: no more */
+	unsigned left;	   /* so many more */
+	bool shrinks;	   /* links may carry less after one */
+	bool hides_mtu;	   /* and do not say so */
+	uint64_t back_us;  /* what is gone is back then; NEVER: nothing is */
+	struct node *node; /* whose link, or address */
+	uint32_t loss_ppm; /* of the link, when it is back */
+	bool moves;	   /* it is the address */
+	int family;	   /* of it */
+	struct node *host; /* who has it meanwhile, or NULL */
+};
+
 struct world {
 	uint64_t seed;
 	const struct profile *profile;
@@ -317,10 +341,9 @@ struct world {
 	struct party parties[PARTIES_MAX];
 	unsigned party_count;
 	struct sleeper sleeper;
-	uint64_t polls;		/* so often every stack was polled, at least */
-	uint32_t mtu;		/* of all devices */
-	uint64_t mtu_change_us; /* the path shrinks */
-	uint32_t mtu_later;
+	uint64_t polls; /* so often every stack was polled, at least */
+	uint32_t mtu;	/* of all devices */
+	struct weather weather;
 	uint64_t attack_us; /* the next forgery; NEVER: nobody attacks */
 	uint64_t abrupt_us; /* everything is closed at once */
 	struct loan_record *loans;
@@ -365,9 +388,39 @@ void flow_accept(struct world *world, struct node *node,
 		 struct tow_listener *listener);
 void end_event(struct end *end, const struct tow_event *event);
 void flow_report(const struct flow *flow, FILE *out);
+/* May an end of it be told this error? */
+bool flow_may_say(const struct flow *flow, int error);
 
 /* The owner took its connection away. */
 void end_cut(struct end *end);
+
+/* Does the flow depend on this stack? */
+bool flow_touches(const struct flow *flow, const struct node *node);
+
+/* sim_option.c */
+void end_set_options(struct end *end);
+/* In the middle of it, now and then. */
+void end_change_options(struct end *end);
+/* For the next so many bytes. */
+unsigned end_draw_flags(struct end *end, uint64_t bytes);
+void end_saw_mark(struct end *end);
+void listener_set_options(struct world *world, struct tow_listener *listener);
+int listener_draw_backlog(struct world *world, struct node *node);
+
+/* sim_boxes.c */
+/* Returns: whether it breaks TCP. */
+bool box_draw(struct world *world, struct tow_sim_box *box);
+/* One that may appear in the middle of connections. */
+void box_draw_harmless(struct world *world, struct tow_sim_box *box);
+void box_report(const struct tow_sim_box *box, unsigned number, FILE *out);
+
+/* sim_weather.c */
+void weather_plan(struct world *world);
+void weather_act(struct world *world);
+uint64_t weather_next(const struct world *world);
+/* May links carry less without saying so? At all? */
+bool weather_hides_mtu(const struct world *world);
+bool weather_shrinks(const struct world *world);
 
 /* sim_relay.c */
 void relay_plan(struct world *world, struct flow *flow);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Random scenarios of every profile, 20,000 in all, or a tenth of them where
- * a sanitizer looks on. A failure prints the one command that repeats it.
+ * Random scenarios of every profile, 27,000 in all, or a tenth of them
+ * where a sanitizer looks on. A failure prints the one command that repeats it.
  */
 #include <stdio.h>
 #include "cmd.h"
@@ -66,6 +66,21 @@ TEST(long_fat_pipes_are_filled)
 TEST(devices_may_be_torn_out_at_any_time)
 {
 	play("vanish", 2500);
+}
+
+TEST(paths_may_change_and_shrink_without_a_word)
+{
+	play("path", 1500);
+}
+
+TEST(middleboxes_cost_time_but_no_byte)
+{
+	play("boxes", 2500);
+}
+
+TEST(connections_end_or_go_on_when_addresses_move)
+{
+	play("moving", 1500);
 }
 
 TEST(blind_attackers_break_no_stream)
