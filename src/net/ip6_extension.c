@@ -289,6 +289,7 @@ static void go_on_whole(struct walk *w)
 	wire_put16(ip->payload,
 		   MIN(packet->buf->bytes - IP6_BYTES, IP6_PAYLOAD_MAX));
 	packet->network_bytes = 0;
+	packet->fragmented = true;
 	w->reassembled = true;
 	step(w, fragment->next, sizeof(*fragment));
 }
@@ -324,6 +325,7 @@ static int walk_fragment(struct walk *w)
 	if (!fragment)
 		return TOW_DROP_IP_EXTENSION;
 	if (ip6_is_atomic(fragment)) {
+		w->packet->fragmented = true;
 		step(w, fragment->next, sizeof(*fragment));
 		return NET_PASS;
 	}

@@ -101,6 +101,7 @@ enum net_verdict ip6_input(struct net *net, const struct net_frame *frame,
 	packet->link = frame->link;
 	packet->buf = frame->buf;
 	packet->zone = 0;
+	packet->fragmented = false;
 	why = check(net, frame, packet);
 	if (why == REASSEMBLY_WAITS)
 		return NET_DONE;

@@ -5,6 +5,7 @@
  *
  * The hop limit of 255, which no router lets pass, proves that a message comes
  * from this link; with the other checks of 7.1 it keeps everybody else out.
+ * A message with a fragment header is none (RFC 6980).
  * What routers say is in router.c. Redirects are ignored on purpose.
  */
 #include "base/csum.h"
@@ -305,7 +306,8 @@ enum net_verdict nd_input(struct net *net, struct net_packet *packet)
 {
 	const uint8_t *type = buf_pull(packet->buf, 1);
 
-	if (!net_has_ethernet(packet->link))
+	/* RFC 6980 5: guards in switches do not look into fragments */
+	if (packet->fragmented || !net_has_ethernet(packet->link))
 		return net_refuse(net, packet->buf, TOW_DROP_ND_BAD);
 	switch (*type) {
 	case ICMP6_NEIGHBOUR_SOLICIT:

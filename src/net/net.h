@@ -114,6 +114,7 @@ struct net_packet {
 	uint16_t zone;		/* of a link-local source */
 	bool csum_ok;		/* verified by the device, or never on a wire */
 	bool group;		/* to a multicast or broadcast address */
+	bool fragmented;	/* IPv6: it has a fragment header */
 	uint64_t touched_bytes; /* the transport read, for its checksum */
 };
 

@@ -112,6 +112,44 @@ TEST(hop_limit_below_255_is_dropped)
 	net_host_close(&h);
 }
 
+/* With a fragment header in front of the message, of so many bytes from there */
+static void make_fragment(uint32_t from, uint32_t bytes, bool more)
+{
+	static struct frame whole;
+	uint8_t *ip = frame_ip(&f);
+
+	if (from == 0)
+		whole = f;
+	memcpy(ip + 40, "\x3a\0\0\0\0\0\0\7", 8);
+	ip[43] = (uint8_t)(from | more);
+	memcpy(ip + 48, whole.data + whole.transport + from, bytes);
+	ip[4] = 0;
+	ip[5] = (uint8_t)(8 + bytes);
+	ip[6] = IP6_FRAGMENT;
+	f.bytes = f.ip + 48 + bytes;
+}
+
+/* RFC 6980 5: also what would be a good message without it */
+TEST(message_with_a_fragment_header_is_dropped)
+{
+	net_host_open(&h);
+	frame_solicit(&f, PEER, GROUP, US, peer_mac);
+	make_fragment(0, 32, false);
+	net_host_refuses(&h, &f, TOW_DROP_ND_BAD);
+	frame_solicit(&f, PEER, GROUP, US, peer_mac);
+	make_fragment(0, 24, true);
+	receive();
+	make_fragment(24, 8, false);
+	net_host_refuses(&h, &f, TOW_DROP_ND_BAD);
+	CHECK_EQ(net_host_sent(&h), 0);
+	CHECK(!is_known(PEER));
+	frame_advert(&f, PEER, US, ND_SOLICITED | ND_OVERRIDE, PEER, peer_mac);
+	make_fragment(0, 32, false);
+	net_host_refuses(&h, &f, TOW_DROP_ND_BAD);
+	CHECK(!is_known(PEER));
+	net_host_close(&h);
+}
+
 TEST(wrong_checksum_is_dropped)
 {
 	net_host_open(&h);
