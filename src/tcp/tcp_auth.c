@@ -674,6 +674,8 @@ int tow_tcp_key_add(struct tow_tcp *t, const struct tow_auth_key *key)
 		return r;
 	if (!addr_prefix_equal(&key->peer, &t->path.dst, prefix_bits(key)))
 		return TOW_EINVAL;
+	if (t->auth && auth_is_md5(t->auth->keys))
+		return TOW_EEXIST; /* nothing says which of two signed */
 	if (t->auth)
 		return add(t->host, &t->auth->keys, key, false);
 	return may_begin(t) ? begin(t, key) : TOW_EISCONN;

@@ -145,6 +145,7 @@ struct injected {
 	uint8_t tos;			  /* of the IP header */
 	bool ae;			  /* the flag in front of CWR */
 	bool bad_checksum;
+	uint16_t merged; /* a device made it of packets with so much payload */
 	bool no_signature;
 	const struct signature *signature; /* NULL: the rig's */
 	uint8_t data_offset;		   /* in words; 0: the true one */
@@ -169,6 +170,7 @@ struct offer {
 struct frame {
 	uint8_t *bytes;
 	uint32_t length;
+	uint16_t merged;
 	bool bad_checksum;
 };
 

@@ -502,6 +502,11 @@ static struct tow_buf *receive(struct rig *r, const struct frame *f)
 	}
 	if (r->options.caps & TOW_DEV_RX_CSUM && !f->bad_checksum)
 		buf->flags |= TOW_BUF_CSUM_OK;
+	if (f->merged) {
+		buf->gso =
+			r->options.family == IPV4 ? TOW_GSO_TCP4 : TOW_GSO_TCP6;
+		buf->gso_bytes = f->merged;
+	}
 	return buf;
 }
 

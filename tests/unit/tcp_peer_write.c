@@ -16,6 +16,7 @@ void inject_frame(struct rig *r, const void *bytes, uint32_t length)
 	CHECK(f->bytes != NULL);
 	memcpy(f->bytes, bytes, length);
 	f->length = length;
+	f->merged = 0;
 	f->bad_checksum = false;
 	r->queue_tail++;
 }
@@ -260,6 +261,7 @@ void inject_segment(struct rig *r, const struct injected *in)
 	inject_frame(r, frame, bytes);
 	r->queue[(r->queue_tail - 1) % QUEUE_MAX].bad_checksum =
 		in->bad_checksum;
+	r->queue[(r->queue_tail - 1) % QUEUE_MAX].merged = in->merged;
 	if (!in->later)
 		poll_until_quiet(r);
 }

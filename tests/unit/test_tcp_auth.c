@@ -424,6 +424,51 @@ TCP_TEST(signed_segment_is_signed_anew_when_it_goes_again)
 	CHECK_EQ(info_of(r).acked_bytes, 100u);
 }
 
+/* A device that merges signed packets leaves one signature of several. */
+TCP_TEST(merged_segments_of_a_signed_connection_are_dropped)
+{
+	accept_signed(r, &sha1);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 200,
+	       .merged = 100);
+	CHECK_EQ(drops(r, TOW_DROP_TCP_AUTH_MERGED), 1u);
+	CHECK(sends_nothing(r));
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 100,
+	       .merged = 100); /* one of one */
+	CHECK_EQ(app_recv(r, 1000), 100);
+}
+
+/* What a device has placed does not count before its signature is right. */
+TCP_TEST(placed_bytes_of_a_forgery_do_not_count)
+{
+	static uint8_t memory[1000];
+	struct tow_span span = { memory, sizeof(memory) };
+	struct rig_options o = r->options;
+	struct signature wrong = sha1;
+	uint8_t lie[500];
+
+	wrong.secret = "another";
+	memset(lie, 0xee, sizeof(lie));
+	o.caps |= TOW_DEV_PLACE | TOW_DEV_SPLIT;
+	rig_reopen(r, &o);
+	accept_signed(r, &sha1);
+	CHECK_EQ(tow_tcp_post(r->tcp, &span, 5), 0);
+	poll_until_quiet(r);
+	CHECK_EQ(info_of(r).placement, TOW_PLACEMENT_ARMED);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = sizeof(lie),
+	       .data = lie, .signature = &wrong);
+	CHECK_EQ(memory[0], 0xee); /* it was placed, */
+	CHECK_EQ(drops(r, TOW_DROP_TCP_AUTH_BAD), 1u);
+	CHECK_EQ(info_of(r).received_bytes, 0u); /* and nothing more */
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 500);
+	CHECK_EQ(info_of(r).received_bytes, 500u);
+	inject(r, .flags = ACK, .seq = 501, .ack = 1, .bytes = 500);
+	CHECK_EQ(events_of(r, TOW_EVENT_POST), 1u);
+	for (uint32_t i = 0; i < sizeof(memory); i++)
+		CHECK_EQ(memory[i], pattern(i + 1));
+	/* its headers were foreseen with the option in them */
+	CHECK_GT(tow_stats(r->stack)->ledger.rx_placed_bytes, 0u);
+}
+
 /* ------------------------------------------------------------- changing keys
  */
 
@@ -791,6 +836,19 @@ TCP_TEST(keys_come_before_the_syn_or_never)
 	CHECK_EQ(tow_tcp_key_next(r->tcp, 7), TOW_ENOENT);
 	CHECK_EQ(tow_tcp_key_remove(r->tcp, 9, 7), TOW_ENOENT);
 	CHECK(!auth_of(r).is_signed);
+}
+
+/* RFC 2385 4.5: there is one key of MD5, as nothing says which one signed */
+TCP_TEST(md5_connection_has_one_key)
+{
+	struct tow_auth_key key;
+
+	connect_signed(r, &md5);
+	key = key_for(r, &md5);
+	CHECK_EQ(tow_tcp_key_add(r->tcp, &key), TOW_EEXIST);
+	key.prefix_bits -= 8;
+	CHECK_EQ(tow_tcp_key_add(r->tcp, &key), TOW_EEXIST);
+	CHECK_EQ(auth_of(r).keys, 1u);
 }
 
 static bool memory_has(const struct rig *r, const char *text)
