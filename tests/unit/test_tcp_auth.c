@@ -851,11 +851,20 @@ TCP_TEST(md5_connection_has_one_key)
 	CHECK_EQ(auth_of(r).keys, 1u);
 }
 
-static bool memory_has(const struct rig *r, const char *text)
+/* By hand: what lies in a pool unused may not be read under a sanitizer. */
+__attribute__((no_sanitize("address"))) static bool
+memory_has(const struct rig *r, const char *text)
 {
-	size_t bytes = tow_need(&r->options.cfg), n = strlen(text);
+	size_t bytes = tow_need(&r->options.cfg), n = strlen(text), k;
+	const char *memory = r->memory;
 
-	return memmem(r->memory, bytes, text, n) != NULL;
+	for (size_t i = 0; i + n <= bytes; i++) {
+		for (k = 0; k < n && memory[i + k] == text[k]; k++)
+			;
+		if (k == n)
+			return true;
+	}
+	return false;
 }
 
 /* Secrets are nowhere in the stack's memory once nobody uses them. */
