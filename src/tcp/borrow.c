@@ -95,7 +95,11 @@ int receive_borrow(struct tow_tcp *t, struct tow_span *out, int max)
 	return n;
 }
 
-/* Auto-tuning: a reader that empties the window each round trip needs more. */
+/*
+ * Auto-tuning: a reader that takes a quarter of the window in a round trip needs
+ * more. In slow start the next one brings twice as much, and the peer hears of a
+ * larger window only in time for the one after that.
+ */
 void receive_tune_over(struct tow_tcp *t, size_t bytes, uint32_t round_trip_us)
 {
 	struct receive *r = &t->receive;
@@ -104,7 +108,7 @@ void receive_tune_over(struct tow_tcp *t, size_t bytes, uint32_t round_trip_us)
 	r->tune_bytes += (uint32_t)MIN(bytes, UINT32_MAX - r->tune_bytes);
 	if ((uint32_t)tcp_now(t) - r->tune_us < round_trip_us)
 		return;
-	if (r->tune_bytes >= window / 2)
+	if (r->tune_bytes >= window / 4)
 		r->limit =
 			MIN(r->limit * 2, MAX(r->limit, t->set.recv_bytes_max));
 	r->tune_us = (uint32_t)tcp_now(t);

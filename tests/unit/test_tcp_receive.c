@@ -965,3 +965,24 @@ TCP_TEST(answer_to_what_was_queued_before_the_handshake_is_not_acked_at_once)
 	CHECK_LE(advance_to_segment(r, 100000), 41000u);
 	CHECK(sends(r, ACK, 101, 11, 0));
 }
+
+/*
+ * tow/stack.h: auto-tuning is ahead of a slow start, which doubles each round
+ * trip. What comes in one was sent by the windows that were heard before it.
+ */
+TCP_TEST(window_is_not_the_limit_of_a_slow_start)
+{
+	uint32_t full = full_in(r), seq = 1, edge = 65535, burst = 10;
+
+	handshake_passive(r);
+	for (unsigned round = 0; round < 6; round++, burst *= 2) {
+		for (uint32_t i = 0; i < burst; i++, seq += full) {
+			CHECK_LE(seq + full, edge);
+			data(r, seq, full);
+			CHECK_EQ(app_recv(r, full), full);
+			advance_us(r, RTT_MS * 1000 / burst);
+		}
+		edge = last(r).window + seq;
+		r->event_count = 0;
+	}
+}
