@@ -217,8 +217,9 @@ TOW_API int tow_listener_set(struct tow_listener *listener,
  * tow_tcp_accept() - take the next connection that waits
  *
  * Owns:    the caller, until tow_tcp_close() or tow_tcp_abort().
- * Returns: 0, TOW_EAGAIN. The connection may be closed by the peer already;
- *          the next call on it says so.
+ * Returns: 0, TOW_EAGAIN. The connection may be closed or reset by the peer
+ *          already; the next call on it says so, once what came was read. One
+ *          that was reset and has nothing to read never gets here.
  */
 TOW_API int tow_tcp_accept(struct tow_listener *listener,
 			   struct tow_tcp **out) TOW_MUST_USE;

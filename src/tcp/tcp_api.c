@@ -240,9 +240,13 @@ static void end_all(struct list *waiting, bool tell_peers)
 		struct tow_tcp *t =
 			CONTAINER(waiting->next, struct tow_tcp, queue);
 
-		if (tell_peers)
+		if (tell_peers && t->state != TOW_TCP_CLOSED)
 			tcp_send_control(t, TH_RST | TH_ACK);
-		tcp_fail(t, TOW_ECONNABORTED);
+		listen_forget(t);
+		if (t->state == TOW_TCP_CLOSED)
+			tcp_release(t);
+		else
+			tcp_fail(t, TOW_ECONNABORTED);
 	}
 }
 

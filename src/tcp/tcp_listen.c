@@ -66,6 +66,12 @@ void listen_forget(struct tow_tcp *t)
 	list_remove(&t->queue);
 }
 
+/* It ended before it was accepted: as in Linux, what came can still be read. */
+bool listen_keeps(const struct tow_tcp *t)
+{
+	return t->waits && t->promoted && t->receive.unread_bytes > 0;
+}
+
 static struct tow_tcp *open_half(struct tow_listener *l,
 				 const struct net_packet *packet,
 				 const struct wire_tcp *seg,

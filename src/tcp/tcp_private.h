@@ -1122,6 +1122,7 @@ struct tow_tcp *listen_input(struct tow_listener *l, struct net_packet *packet,
 bool listen_is_pressed(const struct tow_listener *l);
 void listen_promote(struct tow_tcp *t);
 void listen_forget(struct tow_tcp *t);
+bool listen_keeps(const struct tow_tcp *t);
 
 /* syn_cookie.c */
 void cookie_init(struct tcp_host *host);

@@ -80,11 +80,13 @@ static void begin_closed(struct tow_tcp *t)
 {
 	for (int i = 0; i < TCP_TIMERS; i++)
 		timer_clear(t, (enum tcp_timer)i);
-	listen_forget(t);
+	if (!listen_keeps(t)) {
+		listen_forget(t);
+		list_remove(&t->queue);
+	}
 	orphan_forget(t);
 	fast_open_settle(t);
 	fast_client_over(t);
-	list_remove(&t->queue);
 	list_remove(&t->output);
 	table_remove(t);
 	flight_clear(t);

@@ -712,23 +712,52 @@ TCP_TEST(accepted_connection_may_be_half_closed_already)
 	CHECK_EQ(app_recv(r, 100), 0);
 }
 
-/* tow/tcp.h: it may be over already; then accept or the next call says so */
+/* tow/tcp.h: it may be over already; what came can be read, as in Linux */
 TCP_TEST(connection_reset_before_accept_is_no_trap)
 {
 	listen_here(r, 4);
 	syn_arrives(r);
 	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 70);
 	inject(r, .flags = RST, .seq = 71);
-	if (tow_tcp_accept(r->listener, &r->tcp) == 0) {
-		int64_t n = app_recv(r, 100);
-
-		CHECK(n == 70 || n == TOW_ECONNRESET);
-		CHECK_EQ(app_recv(r, 100), TOW_ECONNRESET);
-	} else {
-		r->tcp = NULL;
-	}
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+	CHECK_EQ(app_recv(r, 100), 70);
+	CHECK_EQ(app_recv(r, 100), TOW_ECONNRESET);
+	poll_until_quiet(r);
+	CHECK_EQ(events_of(r, TOW_EVENT_CLOSED), 1u);
+	tow_tcp_close(r->tcp);
+	r->tcp = NULL;
 	forget(r);
 	r->options.wrap = false;
 	r->peer_port++;
 	handshake_passive(r);
+}
+
+/* tow/tcp.h: one that was reset and has nothing to read never gets there */
+TCP_TEST(connection_reset_before_accept_without_data_is_gone)
+{
+	listen_here(r, 1);
+	syn_arrives(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	inject(r, .flags = RST, .seq = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), TOW_EAGAIN);
+	r->tcp = NULL;
+	forget(r);
+	r->peer_port++;
+	handshake_passive(r);
+}
+
+/* tow/tcp.h tow_listener_close(): nothing is left of those that wait */
+TCP_TEST(listener_is_closed_with_a_reset_connection_in_its_backlog)
+{
+	listen_here(r, 4);
+	syn_arrives(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 70);
+	inject(r, .flags = RST, .seq = 71);
+	forget(r);
+	tow_listener_close(r->listener);
+	r->listener = NULL;
+	poll_until_quiet(r);
+	CHECK(sends_nothing(r));
+	CHECK(tow_idle(r->stack));
 }
