@@ -493,6 +493,9 @@ static void process_payload(struct tow_tcp *t, struct net_packet *packet,
 	if (!may_receive(t) || (bytes == 0 && !fin)) {
 		if (fin)
 			on_fin_again(t);
+		else if (t->state == TOW_TCP_TIME_WAIT &&
+			 !seq_eq(seq, t->rcv.nxt))
+			tcp_send_challenge(t); /* RFC 9293 3.10.7.4, fifth */
 		tow_buf_give(buf);
 		return;
 	}

@@ -697,6 +697,22 @@ TCP_TEST(close_in_syn_received_sends_a_fin)
 	CHECK(tow_idle(r->stack));
 }
 
+/* RFC 9293 3.10.7.4, fifth: what is no last ACK is answered, with a limit */
+TCP_TEST(time_wait_answers_an_ack_ahead_of_what_came)
+{
+	uint32_t ours = our_next(AT_TIME_WAIT), peers = peer_next(AT_TIME_WAIT);
+
+	put_in_state(r, AT_TIME_WAIT);
+	inject(r, .flags = ACK, .seq = peers, .ack = ours);
+	CHECK(sends_nothing(r)); /* or two of us could go on for ever */
+	inject(r, .flags = ACK, .seq = peers + 1, .ack = ours);
+	CHECK(sends(r, ACK, ours, peers, 0));
+	for (unsigned i = 0; i < 50; i++)
+		inject(r, .flags = ACK, .seq = peers + 1, .ack = ours);
+	CHECK_LE(waiting(r), 10u);
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+}
+
 /* tow/tcp.h: what came before accept is there after it */
 TCP_TEST(accepted_connection_may_be_half_closed_already)
 {
