@@ -1,56 +1,86 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""google tcp/*.pkt -> stack-neutral. usage: google2neutral.py --profile P SRC DST rel...
- G1 of the init command the settings of net.ipv4 are left, with two of defaults.sh; restore commands dropped
- G2 outbound SYN/SYN-ACK options -> <...> unless they carry TS (packetdrill needs the TS to map ecr)  G3 outbound 'win N' dropped  G4 %{ tcp_info asserts }% dropped, but not their time
- (PSH is ignored at run time with PD_IGNORE_PSH=1)"""
-import re, sys, os, json, argparse
+"""Translate scripts of google/packetdrill, written for Linux, for any stack.
 
-ap = argparse.ArgumentParser()
-ap.add_argument("--profile", required=True)
-ap.add_argument("src")
-ap.add_argument("dst")
-ap.add_argument("--list")
-ap.add_argument("rel", nargs="*")
-a = ap.parse_args()
-P = json.load(open(a.profile))
-DEFAULTS = "net.ipv4.tcp_fastopen=0x70403 net.ipv4.tcp_fastopen_key=a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4 "
+    translate_google.py --profile FILE SOURCE TARGET SCRIPT...
 
+What is dropped or loosened is Linux's policy and not an RFC's text:
 
-def init(m):
-    names = re.findall(r"(?:/net/ipv4/|net\.ipv4\.)(\w+=[^\s\\\"'`]+)", m.group(0))
-    first = DEFAULTS if "defaults.sh" in m.group(0) else ""
-    return "`sysctl -q %s`\n" % (first + " ".join("net.ipv4." + n for n in names)) if first or names else ""
+ G1 Of the commands that set Linux up the settings of net.ipv4 are left, with two
+    of defaults.sh; those that restore it are dropped.
+ G2 The options of a SYN and a SYN-ACK that are sent may be any, unless they
+    have timestamps, which packetdrill needs; then the shift of windows is the
+    profile's.
+ G3 'win N' of what is sent is dropped.
+ G4 Assertions about tcp_info, %{ }%, are dropped, but not their time.
+"""
+import argparse
+import json
+import os
+import re
 
-
-def code(m):
-    t = m.group(1).strip()
-    return "" if t in ("", "0", "+0") else "\n%s `true`" % t
+# What defaults.sh sets that matters.
+DEFAULTS = ["net.ipv4.tcp_fastopen=0x70403", "net.ipv4.tcp_fastopen_key="
+            "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"]
 
 
-rel = a.rel
-if a.list:
-    rel = [l.split()[0] for l in open(a.list) if l.strip() and l[0] != "#"]
-for r in rel:
-    s = open(os.path.join(a.src, r)).read()
-    flags = P.get("flags", {}).get("ipv4", [])
-    if not P.get("keep_init"):
-        s = re.sub(r"(?m)^`[^`]*`\s*$", init, s)
-    s = re.sub(r"(?ms)^[^\n`]*`?/tmp/sysctl_restore[^\n]*\n?", "", s)
-    s = re.sub(r"(?s)\n([^\n]*)%\{.*?\}%[^\n]*", code, s)
+def setting_up(match):
+    """G1: a command of its own line."""
+    names = re.findall(r"(?:/net/ipv4/|net\.ipv4\.)(\w+=[^\s\\\"'`]+)",
+                       match[0])
+    settings = ["net.ipv4." + name for name in names]
+    if "defaults.sh" in match[0]:
+        settings = DEFAULTS + settings
+    return "`sysctl -q %s`\n" % " ".join(settings) if settings else ""
 
-    def out(m):
-        l = m.group(0)
-        l = re.sub(r"\bwin\s+\d+", "", l)
-        if "TS val" in l:
-            l = re.sub(r"wscale \d+", "wscale %s" % P.get("wscale", 8), l)
-        if "TS val" not in l and re.match(r"^[^<>]*>\s*(\[[^\]]*\]\s*)?S[.EW]*\s", l):
-            l = re.sub(r"<[^>]*>\s*$", "<...>", l)
-        return l
 
-    s = re.sub(r"(?m)^\s*[+0-9.~*][^<>\n]*>[^\n]*$", out, s)
-    h = "\n".join(["--ip_version=ipv4"] + flags) if flags else ""
-    d = os.path.join(a.dst, r)
-    os.makedirs(os.path.dirname(d), exist_ok=True)
-    open(d, "w").write(h + "\n" + s)
-print(len(rel))
+def pause(match):
+    """G4: what is left of an assertion."""
+    time = match[1].strip()
+    return "" if time in ("", "0", "+0") else "\n%s `true`" % time
+
+
+def outgoing(line, profile):
+    line = re.sub(r"\bwin\s+\d+", "", line)
+    if "TS val" in line:
+        return re.sub(r"wscale \d+", "wscale %s" % profile["wscale"], line)
+    if re.match(r"^[^<>]*>\s*(\[[^\]]*\]\s*)?S[.EW]*\s", line):
+        line = re.sub(r"<[^>]*>\s*$", "<...>", line)
+    return line
+
+
+def translate(text, profile):
+    text = re.sub(r"(?m)^`[^`]*`\s*$", setting_up, text)
+    text = re.sub(r"(?ms)^[^\n`]*`?/tmp/sysctl_restore[^\n]*\n?", "", text)
+    text = re.sub(r"(?s)\n([^\n]*)%\{.*?\}%[^\n]*", pause, text)
+    text = re.sub(r"(?m)^\s*[+0-9.~*][^<>\n]*>[^\n]*$",
+                  lambda match: outgoing(match[0], profile), text)
+    flags = ["--ip_version=ipv4"] + profile["flags"]["ipv4"]
+    return "\n".join(flags) + "\n" + text
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", required=True, metavar="FILE")
+    parser.add_argument("source", metavar="SOURCE")
+    parser.add_argument("target", metavar="TARGET")
+    parser.add_argument("scripts", nargs="+", metavar="SCRIPT")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    with open(arguments.profile) as file:
+        profile = json.load(file)
+    for name in arguments.scripts:
+        path = os.path.join(arguments.target, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(os.path.join(arguments.source, name)) as script, \
+                open(path, "w") as out:
+            out.write(translate(script.read(), profile))
+    print(len(arguments.scripts))
+
+
+main()
