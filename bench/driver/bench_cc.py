@@ -5,26 +5,11 @@ bench/cc.c runs in virtual time from one seed, so a second round would find the
 same. What is wanted of all of them is a full path and a fair share; the queue
 and what is sent again are what they pay for it.
 """
-import json
-import os
-import subprocess
-
-from measure import Failed, Row
+from measure import Row, rows_of
 from report import Target
 
 USED = 0.8
 JAIN = 0.8
-
-
-def run(bench):
-    program = bench.program("cc")
-    if not os.access(program, os.X_OK):
-        raise Failed("cc: was not built")
-    done = subprocess.run([program, "--json"], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise Failed(f"cc: exit {done.returncode} {done.stderr.strip()}")
-    return json.loads(done.stdout)["rows"]
 
 
 def least(rows, key, controller, wanted):
@@ -36,7 +21,7 @@ def least(rows, key, controller, wanted):
 def cc(bench, result):
     bench.progress("in virtual time")
     result.title = "congestion control, by path and controller"
-    for found in run(bench):
+    for found in rows_of(bench, "cc"):
         row = Row(found.pop("name"))
         for key in ("controller", "mbit", "rtt_ms", "flows", "loss_ppm"):
             row.extra[key] = found.pop(key)

@@ -4,33 +4,18 @@
 bench/scale.c measures all sizes in one process, one after the other; so a
 round is one run of it.
 """
-import json
-import os
-import subprocess
-
-from measure import Failed, Row
+from measure import Row, rows_of
 from report import Target
 
 FLAT = 1.5
 IDLE_BYTES_MAX = 1024
 
 
-def run(bench):
-    program = bench.program("scale")
-    if not os.access(program, os.X_OK):
-        raise Failed("scale: was not built")
-    done = subprocess.run([program, "--json"], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise Failed(f"scale: exit {done.returncode} {done.stderr.strip()}")
-    return json.loads(done.stdout)["rows"]
-
-
 def scale(bench, result):
     by_count = {}
     for number in range(bench.options.rounds):
         bench.progress(f"round {number + 1}/{bench.options.rounds}")
-        for found in run(bench):
+        for found in rows_of(bench, "scale"):
             count = found.pop("connections")
             row = by_count.setdefault(count, Row(str(count)))
             row.extra["connections"] = count

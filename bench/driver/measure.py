@@ -28,6 +28,18 @@ def be_urgent(urgency):
         pass
 
 
+def rows_of(bench, name):
+    """What a benchmark in the simulator, a program of its own, has found."""
+    program = bench.program(name)
+    if not os.access(program, os.X_OK):
+        raise Failed(f"{name}: was not built")
+    done = subprocess.run([program, "--json"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise Failed(f"{name}: exit {done.returncode} {done.stderr.strip()}")
+    return json.loads(done.stdout)["rows"]
+
+
 class Program:
     """A measuring program: "ready" when it listens, JSON when it is done."""
 
