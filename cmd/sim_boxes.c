@@ -2,11 +2,11 @@
 /*
  * Middleboxes of a scenario.
  *
- * Theory of operation: some are harmless, as far as TCP can tell from the
- * handshake what it will have to do without: connections through those have to
- * come to their end as ever. Others say one thing to one end and another one to
- * the other, or what is not so: a connection through such a box may come to
- * nothing, but no byte of it may be wrong.
+ * Theory of operation: most boxes cost time and no more, as far as TCP can tell
+ * from the handshake, or from what arrives, what it has to do without:
+ * connections through those have to come to their end as ever. Where one end
+ * agreed on timestamps and the other one did not, and where a box appears in the
+ * middle of a connection, that may come to nothing; but no byte may be wrong.
  */
 #include <string.h>
 #include "sim_world.h"
@@ -116,7 +116,12 @@ void box_draw_harmless(struct world *world, struct tow_sim_box *box)
 	draw_pieces(world, box);
 }
 
-/* Returns: whether it breaks TCP. */
+/*
+ * What says one thing to one end and another one to the other. RFC 7323 3.2: an
+ * end that agreed on timestamps drops what has none.
+ *
+ * Returns: whether it breaks TCP.
+ */
 static bool draw_fault(struct world *world, struct tow_sim_box *box)
 {
 	struct dice *dice = &world->dice;
@@ -126,22 +131,21 @@ static bool draw_fault(struct world *world, struct tow_sim_box *box)
 	switch (dice_up_to(dice, 4)) {
 	case 0:
 		strip_one(dice, box, TOW_SIM_STRIP_SCALE);
-		break;
+		return false;
 	case 1:
 		strip_one(dice, box, TOW_SIM_STRIP_TIMESTAMPS);
-		break;
+		return true;
 	case 2:
 		strip_one(dice, box, TOW_SIM_STRIP_SACK_OK);
-		break;
+		return false;
 	case 3:
 		strip_one(dice, box, TOW_SIM_STRIP_OTHER);
-		break;
+		return false;
 	default:
 		box->sequence_shift = (uint32_t)dice_throw(dice);
 		box->sequence_sack = false;
-		break;
+		return false;
 	}
-	return true;
 }
 
 bool box_draw(struct world *world, struct tow_sim_box *box)
