@@ -150,6 +150,10 @@ struct injected {
 	const struct signature *signature; /* NULL: the rig's */
 	uint8_t data_offset;		   /* in words; 0: the true one */
 	bool later; /* queue only, poll with the next one */
+
+	uint16_t cut; /* in IP fragments of so many bytes; 0: whole */
+	const unsigned *cut_order; /* in which they come; NULL: backwards */
+	unsigned cut_count;	   /* of @cut_order */
 };
 
 /* The options that the peer has on its SYN or SYN-ACK. */

@@ -239,6 +239,53 @@ static uint32_t ip_bytes(const struct rig *r)
 	return r->options.family == IPV4 ? 20 : 40;
 }
 
+/* One fragment of the packet in @frame, from byte @from of its payload on. */
+static void inject_fragment(struct rig *r, const uint8_t *frame,
+			    uint32_t frame_bytes, uint32_t from, uint32_t bytes)
+{
+	static uint8_t part[FRAME_MAX];
+	uint32_t header = ETH_BYTES + ip_bytes(r);
+	bool v4 = r->options.family == IPV4;
+	uint32_t left = frame_bytes - header - from;
+	unsigned more = bytes < left;
+	uint8_t *ip = part + ETH_BYTES;
+
+	bytes = more ? bytes : left;
+	memcpy(part, frame, header);
+	if (v4) {
+		put16(ip + 2, 20 + bytes);
+		put16(ip + 4, 0x4321);
+		put16(ip + 6, more << 13 | from / 8);
+		put16(ip + 10, 0);
+		put16(ip + 10, 0xffff & ~sum_bytes(0, ip, 20));
+	} else {
+		memset(part + header, 0, 8);
+		part[header] = ip[6];
+		ip[6] = 44;
+		put16(ip + 4, 8 + bytes);
+		put16(part + header + 2, from | more);
+		put32(part + header + 4, 0x87654321);
+		header += 8;
+	}
+	memcpy(part + header, frame + ETH_BYTES + ip_bytes(r) + from, bytes);
+	inject_frame(r, part, header + bytes);
+	/* No device can have verified it */
+	r->queue[(r->queue_tail - 1) % QUEUE_MAX].bad_checksum = true;
+}
+
+static void inject_cut(struct rig *r, const struct injected *in,
+		       const uint8_t *frame, uint32_t bytes)
+{
+	uint32_t payload = bytes - ETH_BYTES - ip_bytes(r);
+	unsigned count = (payload + in->cut - 1) / in->cut, i, which;
+
+	for (i = 0; i < (in->cut_order ? in->cut_count : count); i++) {
+		which = in->cut_order ? in->cut_order[i] : count - 1 - i;
+		CHECK_LT(which, count);
+		inject_fragment(r, frame, bytes, which * in->cut, in->cut);
+	}
+}
+
 void inject_segment(struct rig *r, const struct injected *in)
 {
 	static uint8_t frame[FRAME_MAX];
@@ -258,10 +305,14 @@ void inject_segment(struct rig *r, const struct injected *in)
 	put_tos(frame + ETH_BYTES, v4, in->tos);
 	if (in->dst_mac)
 		memcpy(frame, in->dst_mac, 6);
-	inject_frame(r, frame, bytes);
-	r->queue[(r->queue_tail - 1) % QUEUE_MAX].bad_checksum =
-		in->bad_checksum;
-	r->queue[(r->queue_tail - 1) % QUEUE_MAX].merged = in->merged;
+	if (in->cut) {
+		inject_cut(r, in, frame, bytes);
+	} else {
+		inject_frame(r, frame, bytes);
+		r->queue[(r->queue_tail - 1) % QUEUE_MAX].bad_checksum =
+			in->bad_checksum;
+		r->queue[(r->queue_tail - 1) % QUEUE_MAX].merged = in->merged;
+	}
 	if (!in->later)
 		poll_until_quiet(r);
 }
