@@ -81,7 +81,7 @@ static void check_neighbours(const struct net *net)
 		}
 		entries++;
 		unproven += !n->proven;
-		CHECK_LE(n->waiting, 4);
+		CHECK_LE(n->waiting, 64);
 	}
 	CHECK_EQ(unproven, net->private->unproven_count);
 	CHECK_LE(entries, net->neighbour_max);
