@@ -70,6 +70,7 @@ static void enter_fast(struct tow_tcp *t, const struct ack_news *news)
 		return;
 	}
 	r->state = RECOVERY_FAST;
+	r->adapt = false;
 	r->point = t->snd.nxt;
 	t->cc.ssthresh =
 		congestion_ops(t)->threshold(t, tcp_flight_before(t, news));
@@ -100,10 +101,13 @@ static void leave(struct tow_tcp *t, const struct ack_news *news)
 
 	if (r->state == RECOVERY_FAST)
 		t->cc.cwnd = window_after_fast(t);
-	if (undo_is_due(t, news))
-		undo_reduction(t);
-	else
+	if (!undo_is_due(t, news)) {
 		rack_recovered(t);
+	} else {
+		undo_reduction(t);
+		if (r->state == RECOVERY_LOSS)
+			undo_timeout(t);
+	}
 	r->state = RECOVERY_NONE;
 	r->frto = FRTO_OFF;
 	r->dup_acks = 0;
@@ -119,6 +123,8 @@ static void take_back(struct tow_tcp *t)
 	flight_none_lost(t);
 	if (r->state == RECOVERY_FAST)
 		t->rack.reordering_seen = true;
+	else
+		undo_timeout(t);
 	r->state = RECOVERY_NONE;
 	r->frto = FRTO_OFF;
 	r->dup_acks = 0;
@@ -257,9 +263,11 @@ void recovery_on_timeout(struct tow_tcp *t)
 	/* Only the first timeout of a series says something about the path. */
 	if (first && r->state != RECOVERY_FAST)
 		undo_prepare(t);
-	if (first)
+	if (first) {
+		undo_note_timeout(t);
 		t->cc.ssthresh =
 			congestion_ops(t)->threshold(t, tcp_in_flight(t));
+	}
 	frto_begin(t, r->backoffs > 0);
 	tlp_reset(t);
 	timer_clear(t, TIMER_LOSS);

@@ -16,6 +16,13 @@ void rtt_init(struct rtt *rtt)
 	*rtt = (struct rtt){ .rto_us = TCP_RTO_FIRST_US };
 }
 
+static void bound(struct rtt *rtt)
+{
+	rtt->rto_us = rtt->srtt_us + 4 * rtt->rttvar_us;
+	rtt->rto_us = MAX(rtt->rto_us, TCP_RTO_MIN_US);
+	rtt->rto_us = MIN(rtt->rto_us, TCP_RTO_MAX_US);
+}
+
 static void smooth(struct rtt *rtt, uint32_t r)
 {
 	uint32_t error;
@@ -29,9 +36,15 @@ static void smooth(struct rtt *rtt, uint32_t r)
 			rtt->rttvar_us - rtt->rttvar_us / 4 + error / 4;
 		rtt->srtt_us = MAX(1, rtt->srtt_us - rtt->srtt_us / 8 + r / 8);
 	}
-	rtt->rto_us = rtt->srtt_us + 4 * rtt->rttvar_us;
-	rtt->rto_us = MAX(rtt->rto_us, TCP_RTO_MIN_US);
-	rtt->rto_us = MIN(rtt->rto_us, TCP_RTO_MAX_US);
+	bound(rtt);
+}
+
+/* Both are known better than by smoothing: RFC 4015 3.2 step 8. */
+void rtt_set(struct rtt *rtt, uint32_t srtt_us, uint32_t rttvar_us)
+{
+	rtt->srtt_us = srtt_us;
+	rtt->rttvar_us = rttvar_us;
+	bound(rtt);
 }
 
 void rtt_sample(struct rtt *rtt, uint64_t us)

@@ -222,6 +222,8 @@ static void measure(struct tow_tcp *t, const struct wire_tcp *seg,
 		rtt_sample_echo(&t->rtt, ticks);
 	else
 		return;
+	if (UNLIKELY(t->recovery.adapt) && news->rtt_sent_us)
+		undo_adapt_timeout(t, tcp_now(t) - news->rtt_sent_us);
 	t->tlp.stale = false;
 }
 

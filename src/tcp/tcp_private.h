@@ -356,12 +356,20 @@ struct recovery {
 	bool careful : 1; /* duplicates may be of what was sent needlessly */
 	bool may_undo : 1;
 	bool resent : 1;   /* something was, in this recovery */
+	bool adapt : 1;	   /* a timeout was not needed: @calm counts */
 	uint16_t dup_acks; /* in a row, without SACK */
 	struct seq point;  /* RecoveryPoint: SND.NXT when it began. Or
 			    * TLP.end_seq, while a probe is out */
-	struct {	   /* RFC 9937 6.1 */
-		uint32_t delivered, out, recover_fs;
-	} prr;
+	union {
+		struct { /* RFC 9937 6.1, in fast recovery */
+			uint32_t delivered, out, recover_fs;
+		} prr;
+		struct { /* RFC 4015 3.2, from a timeout on */
+			uint32_t srtt_us, rttvar_us;
+			struct seq news; /* sent since it was seen not to be
+					  * needed, if adapt */
+		} calm;
+	};
 	struct { /* what was before, in case that nothing was lost */
 		uint32_t cwnd, ssthresh;
 		uint32_t resent_bytes; /* and no D-SACK came for them */
@@ -428,6 +436,9 @@ bool undo_is_due(const struct tow_tcp *t, const struct ack_news *news);
 bool undo_all_were_duplicates(const struct tow_tcp *t);
 bool undo_is_proven(const struct tow_tcp *t, const struct ack_news *news);
 void undo_reduction(struct tow_tcp *t);
+void undo_note_timeout(struct tow_tcp *t);
+void undo_timeout(struct tow_tcp *t);
+void undo_adapt_timeout(struct tow_tcp *t, uint64_t us);
 
 /* prr.c */
 void prr_begin(struct tow_tcp *t, const struct ack_news *news);
@@ -706,6 +717,7 @@ struct rtt {
 void rtt_init(struct rtt *rtt);
 void rtt_sample(struct rtt *rtt, uint64_t us);
 void rtt_sample_echo(struct rtt *rtt, uint32_t ticks);
+void rtt_set(struct rtt *rtt, uint32_t srtt_us, uint32_t rttvar_us);
 uint32_t rtt_backed_off(const struct tow_tcp *t);
 
 /* ---------------------------------------------------- what holds us up */

@@ -14,6 +14,12 @@
  * cwnd and ssthresh are what they were, but not less than they are now. It does
  * not make a burst: pipe counts what is on its way.
  *
+ * After a timeout that was not needed, the timeout is adapted, too. The samples
+ * of what was late say how slow the path was for a moment, not how slow it is,
+ * and those before it said too little. So the first sample of data that was
+ * sent since begins anew, from what was known before the timeout if that was
+ * more, with a variation of half of it (RFC 4015 3.2 step 8).
+ *
  * A peer that lies here gets what it would get by acknowledging what it does
  * not have: its own connection is faster than it should be, and it loses data.
  */
@@ -89,4 +95,32 @@ void undo_reduction(struct tow_tcp *t)
 			MAX(t->cc.ssthresh, t->recovery.undo.ssthresh));
 	t->recovery.may_undo = false;
 	tcp_count(t, TOW_COUNTER_TCP_UNDONE);
+}
+
+/* The first of a row of timeouts: what the estimates were before, RFC 4015 3.2. */
+void undo_note_timeout(struct tow_tcp *t)
+{
+	t->recovery.calm.srtt_us = t->rtt.srtt_us;
+	t->recovery.calm.rttvar_us = t->rtt.rttvar_us;
+	t->recovery.adapt = false;
+}
+
+/* It was not needed. */
+void undo_timeout(struct tow_tcp *t)
+{
+	t->recovery.calm.news = t->snd.nxt;
+	t->recovery.adapt = true;
+}
+
+/* A round trip of @us was measured, and all up to SND.UNA is acknowledged. */
+void undo_adapt_timeout(struct tow_tcp *t, uint64_t us)
+{
+	struct recovery *r = &t->recovery;
+	uint32_t sample = (uint32_t)MIN(us, TCP_RTO_MAX_US);
+
+	if (!seq_after(t->snd.una, r->calm.news))
+		return;
+	rtt_set(&t->rtt, MAX(r->calm.srtt_us, sample),
+		MAX(r->calm.rttvar_us, sample / 2));
+	r->adapt = false;
 }

@@ -249,6 +249,44 @@ TCP_TEST(late_ack_with_sack_undoes_the_timeout)
 		CHECK_GE(next(r)->seq, AT(10));
 }
 
+/* RFC 4015 3.2 step 8: a slow moment is not kept in mind, but that there was one */
+TCP_TEST(timeout_is_adapted_by_the_first_new_data_after_a_needless_one)
+{
+	fly(r, 60);
+	time_out(r);
+	ack(r, AT(3));
+	CHECK_EQ(undone(r), 1u);
+	ack(r, AT(10)); /* all that was late: so the path seems slow */
+	CHECK_GT(info_of(r).srtt_us, 110000u);
+	advance_ms(r, 90);
+	ack(r, AT(11)); /* new, but perhaps sent before that was known */
+	ack(r, AT(20));
+	CHECK_EQ(info_of(r).srtt_us, 100000u); /* as before */
+	CHECK_GE(info_of(r).rttvar_us, 45000u);
+	CHECK_EQ(info_of(r).rto_us,
+		 info_of(r).srtt_us + 4 * info_of(r).rttvar_us);
+	forget(r);
+	advance_ms(r, 60);
+	ack(r, AT(22)); /* from then on as ever: an eighth of 150 ms */
+	CHECK_EQ(info_of(r).srtt_us, 106250u);
+	forget(r);
+}
+
+/* RFC 4015 3.2 step 8: if the path has become slower, the new data says so */
+TCP_TEST(timeout_is_adapted_to_a_path_that_became_slower)
+{
+	fly(r, 60);
+	time_out(r);
+	ack(r, AT(3));
+	ack(r, AT(10));
+	advance_ms(r, 180);
+	ack(r, AT(20));
+	CHECK_EQ(info_of(r).srtt_us, 180000u);
+	CHECK_EQ(info_of(r).rttvar_us, 90000u);
+	CHECK_EQ(info_of(r).rto_us, 540000u);
+	forget(r);
+}
+
 /* RFC 5682 3.1 (3a): only the new data is SACKed, so the rest was lost */
 TCP_TEST(sack_of_the_new_data_sends_the_rest_again)
 {
