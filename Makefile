@@ -99,6 +99,7 @@ UNIT := $(call programs_of,tests/unit,unit,$(UNIT_SOURCES))
 SIM := $(call programs_of,tests/sim,sim,$(SIM_SOURCES))
 FUZZ := $(call programs_of,tests/fuzz,fuzz,$(FUZZ_SOURCES))
 EXAMPLES := $(call programs_of,examples,examples,$(EXAMPLE_SOURCES))
+E2E := $(call programs_of,tests/e2e,e2e,$(E2E_SOURCES))
 BENCH := $(call programs_of,bench,bench,$(BENCH_SOURCES))
 COMMAND := $(if $(CMD_SOURCES),$(BUILD)/tow)
 LIBRARIES := $(if $(LIB_SOURCES),$(BUILD)/libtow.a $(BUILD)/libtow.so)
@@ -182,6 +183,12 @@ $(BUILD)/unit/test_packetdrill: | $(PACKETDRILL)
 $(BUILD)/sim/%: $(BUILD)/obj/tests/sim/%.o $(TEST_MAIN) $(TEST_INNER)
 	$(link_test)
 
+# Ends of connections for the scripts, of what is public only.
+$(BUILD)/e2e/%: $(BUILD)/obj/tests/e2e/%.o $(BUILD)/libtow-all.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
 # Under CONF=fuzz libFuzzer brings its main; else one replays the corpus.
 ifeq ($(CONF),fuzz)
 $(BUILD)/fuzz/%: LDFLAGS += -fsanitize=fuzzer
@@ -210,7 +217,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(INNER)
 
 all: lib $(COMMAND)
 lib: $(LIBRARIES)
-tests: $(UNIT) $(SIM) $(FUZZ) $(EXAMPLES) $(PACKETDRILL)
+tests: $(UNIT) $(SIM) $(FUZZ) $(EXAMPLES) $(PACKETDRILL) $(E2E)
 examples: $(EXAMPLES)
 
 # T=word picks the programs whose name has the word in it; ONLY=word picks the
@@ -229,7 +236,7 @@ check-examples: $(call pick,$(EXAMPLES))
 	$(Q)$(run_tests) $^
 # ./demo builds a release: it is shown with that, not with sanitizers.
 E2E_WANTED := $(filter-out $(if $(filter asan,$(CONF)),%/demo.sh),$(E2E_SCRIPTS))
-check-e2e: all
+check-e2e: all $(E2E)
 	$(Q)$(run_tests) $(call pick,$(E2E_WANTED)) $(if $(ONLY),-- $(ONLY))
 
 check-static: lib

@@ -41,4 +41,5 @@ TEST_HELPERS := $(filter-out $(UNIT_SOURCES) $(SIM_SOURCES) $(FUZZ_SOURCES) \
 	tests tests/unit tests/sim tests/fuzz)))))
 PACKETDRILL_SOURCES := $(sort $(wildcard $(TOWPATH)tests/conformance/pd_*.c))
 E2E_SCRIPTS := $(sort $(filter-out %/lib.sh,$(wildcard $(TOWPATH)tests/e2e/*.sh)))
+E2E_SOURCES := $(sort $(wildcard $(TOWPATH)tests/e2e/*.c))
 MAN_PAGES := $(sort $(wildcard $(TOWPATH)man/*.[1-9]))

@@ -8,6 +8,8 @@
 #	http.server    -- kernel -- tow0 [-- fault:]            -- tow get
 #	        192.0.2.1, 2001:db8::1                  192.0.2.2, 2001:db8::2
 #
+#	interop_peer.py -- kernel -- tow0 [-- fault:] [-- pcap:] -- interop_end
+#
 # What arrives is compared byte for byte. Goodput is asserted generously, for a
 # busy machine: what is too slow here hangs in timeouts.
 # shellcheck source=tests/e2e/lib.sh
@@ -35,6 +37,7 @@ end_test()
 	done
 	[[ -z ${served:-} ]] || kill -KILL "$served" 2>/dev/null
 	[[ -z ${python:-} ]] || kill "$python" 2>/dev/null
+	[[ -z ${listening:-} ]] || kill "$listening" 2>/dev/null
 	wait
 }
 
@@ -94,6 +97,60 @@ at_least()
 	local rate=$(($2 * 1000 / (took_us ? took_us : 1)))
 	echo "# $rate kB/s" >&2
 	((rate >= $1)) || fail "$rate kB/s, not $1"
+}
+
+# start_listening COMMAND…: until it is ready; its process in $listening
+start_listening()
+{
+	"$@" >"$work/listen.log" 2>&1 &
+	listening=$!
+	wait_for 10 grep -q ready "$work/listen.log" ||
+		fail "nobody listens: $(<"$work/listen.log")"
+}
+
+end=${TOW%/*}/e2e/interop_end peer=${0%/*}/interop_peer.py
+
+# There and back, each way of opening, each connection $times times:
+# ends BYTES DEVICE OPTIONS-OF-END… -- OPTIONS-OF-PEER…
+# What each end said of its connections is in $work/{passive,active}.{end,peer}.
+ends()
+{
+	local bytes=$1 dev=$2 of_end=()
+	shift 2
+	while [[ $1 != -- ]]; do
+		of_end+=("$1")
+		shift
+	done
+	shift
+	of_end+=("${addresses[@]}" --dev "$dev" --times "$times")
+	make_file "$work/file" "$bytes"
+	start_listening timeout 60 "$end" "${of_end[@]}" listen 7
+	timeout 60 "$peer" connect "$tow4" 7 "$work/file" "$work/got" "$times" \
+		"$@" >"$work/active.peer"
+	same "$work/got" "$work/file"
+	wait "$listening"
+	mv "$work/listen.log" "$work/passive.end"
+	start_listening timeout 60 "$peer" listen 8 "$times" "$@"
+	timeout 60 "$end" "${of_end[@]}" connect "$kernel4" 8 "$work/file" \
+		"$work/got" >"$work/active.end"
+	same "$work/got" "$work/file"
+	wait "$listening"
+	mv "$work/listen.log" "$work/passive.peer"
+	listening=
+}
+
+# said FILE WORD: the last connection's line has it
+said()
+{
+	[[ " $(tail -n 1 "$work/$1") " = *" $2 "* ]] ||
+		fail "$1 has no $2: $(<"$work/$1")"
+}
+
+# counted FILE NAME: more than none of it
+counted()
+{
+	[[ $(tail -n 1 "$work/$1") =~ $2=[1-9] ]] ||
+		fail "$1 counts no $2: $(<"$work/$1")"
 }
 
 test_both_directions_and_both_ways_of_opening()
@@ -176,6 +233,103 @@ test_kernel_that_asks_for_ecn()
 	(($(tshark -r "$work/x.pcapng" -Y "(ip.src==$tow4 &&
 		ip.dsfield.ecn==2) || (ipv6.src==$tow6 && ipv6.tclass.ecn==2)" \
 		2>/dev/null | wc -l) > 10)) || fail 'nothing was ECN-capable'
+}
+
+# Who asks: once we, once the kernel. A router between marks in both directions,
+# and loses some, too. agrees_on_ecn PERCENT HOW
+agrees_on_ecn()
+{
+	local file times=1
+	ends 500k "fault:mark=3%,loss=$1%,delay=200us,seed=5:tap" --ecn "$2" --
+	for file in {active,passive}.{end,peer}; do
+		said "$file" ecn=1
+		counted "$file" marks_out
+	done
+	for file in {active,passive}.end; do
+		counted "$file" marks_in
+	done
+}
+
+test_marks_of_a_router_in_both_directions()
+{
+	local loss
+	kernel tcp_ecn=1
+	for loss in 0 0.1 1 5; do
+		agrees_on_ecn "$loss" ask
+	done
+	said active.end accurate=0
+	said passive.end accurate=0
+}
+
+test_accurate_marks_are_asked_for_and_the_kernel_may_know_classic_ones_only()
+{
+	kernel tcp_ecn=1
+	agrees_on_ecn 0 accurate
+}
+
+test_kernel_with_accurate_marks()
+{
+	local loss
+	kernel tcp_ecn=3
+	for loss in 0 0.1 1 5; do
+		agrees_on_ecn "$loss" accurate
+		said active.end accurate=1
+		said passive.end accurate=1
+	done
+}
+
+# RFC 7413: the first connection gets a cookie, those behind it use it.
+test_data_on_the_syn_in_both_directions()
+{
+	local loss times=2
+	kernel tcp_fastopen=3
+	for loss in 0 0.1 1 5; do
+		times=2
+		ends 50k "fault:loss=$loss%,seed=6:tap" --fast-open -- fast-open
+		[[ $loss = 0 ]] || continue
+		said active.peer fast_open=1
+		said passive.end fast_open=1
+		said active.end fast_open=1
+		said passive.peer fast_open=1
+	done
+}
+
+# Of both ends and neither: what is not agreed on is not used.
+test_kernel_that_leaves_out_options_one_by_one()
+{
+	local loss times=1
+	kernel tcp_timestamps=0 tcp_sack=0 tcp_window_scaling=0
+	for loss in 0 0.1 1 5; do
+		kernel tcp_timestamps=1
+		ends 100k "fault:loss=$loss%,seed=7:tap" --
+		said active.end 'sack=0 timestamps=1 scaling=0'
+		said passive.end 'sack=0 timestamps=1 scaling=0'
+		kernel tcp_timestamps=0 tcp_sack=1
+		ends 100k "fault:loss=$loss%,seed=8:tap" --
+		said active.end 'sack=1 timestamps=0 scaling=0'
+		said passive.end 'sack=1 timestamps=0 scaling=0'
+		kernel tcp_sack=0 tcp_window_scaling=1
+		ends 100k "fault:loss=$loss%,seed=9:tap" --
+		said active.end 'sack=0 timestamps=0 scaling=1'
+		said passive.end 'sack=0 timestamps=0 scaling=1'
+		kernel tcp_window_scaling=0
+	done
+}
+
+# RFC 9293 3.7.1: what the peer says that it takes, and no more
+test_kernel_with_a_small_mss()
+{
+	local loss times=1
+	ip tuntap add tow0 mode tap vnet_hdr
+	ip link set tow0 up
+	ip addr add "$kernel4/24" dev tow0
+	ip route replace 192.0.2.0/24 dev tow0 advmss 256
+	for loss in 0 0.1 1 5; do
+		ends 50k "fault:loss=$loss%,seed=10:tap:name=tow0" --
+		said active.end mss=256
+		said passive.end mss=256
+	done
+	ip link del tow0
 }
 
 # lossy PERCENT BYTES KB-A-SECOND: a way of 2 ms each
