@@ -31,6 +31,8 @@
  * the stream then goes into, by the device itself where it can: see
  * tow/place.h.
  *
+ * Whoever shares keys with a peer can have all segments signed: tow/auth.h.
+ *
  * Nothing is sent or received by these calls themselves: tow_poll() does it.
  * All calls: only the thread that polls the stack. No system call, no lock, no
  * allocation; the cost is O(1) or as said.
