@@ -56,6 +56,8 @@ static void set_opening(struct end *end)
 	/* What went with a SYN and was not taken is sent again. */
 	maybe_set(end, TOW_TCP_FAST_OPEN, 1,
 		  end->world->profile->perfect ? 0 : 300000);
+	maybe_set(end, TOW_TCP_FAST_OPEN_HOW, (int64_t)throw_to(end, 7),
+		  200000);
 }
 
 static void set_sizes(struct end *end)
@@ -130,6 +132,8 @@ void end_change_options(struct end *end)
 	maybe_set(end, TOW_TCP_CORK, (int64_t)throw_to(end, 1), 200000);
 	set_congestion(end, 100000);
 	set_pace(end, 100000);
+	if (hit(end, 200000))
+		signing_change(end);
 }
 
 unsigned end_draw_flags(struct end *end, uint64_t bytes)
@@ -188,6 +192,9 @@ void listener_set_options(struct world *world, struct tow_listener *listener)
 	if (!world->profile->perfect)
 		listener_set(world, listener, TOW_TCP_FAST_OPEN,
 			     (int64_t)dice_range(dice, 1, 8), 600000);
+	listener_set(world, listener, TOW_TCP_FAST_OPEN_HOW,
+		     dice_hit(dice, 500000) ? TOW_TCP_FAST_OPEN_NO_COOKIE : 0,
+		     200000);
 }
 
 /*

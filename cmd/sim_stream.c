@@ -103,6 +103,8 @@ static void plan_addresses(struct flow *flow)
 		flow->server.addr = flow->relay.node->addr[flow->family];
 		flow->server.port = RELAY_PORT;
 	}
+	if (flow->is_signed)
+		flow->server.port = SIGNED_PORT;
 	if (!flow->both_connect)
 		return;
 	flow->client.addr = flow->a.node->addr[flow->family];
@@ -139,6 +141,7 @@ void flow_plan(struct world *world, struct flow *flow, unsigned number)
 		flow->start_us = dice_up_to(dice, 100000);
 	if (!flow->both_connect && dice_hit(dice, 250000))
 		relay_plan(world, flow);
+	flow->is_signed = signing_suits(world, flow);
 	flow->may_fail =
 		world->profile->deadly || node_may_fail(flow->a.node) ||
 		node_may_fail(flow->b.node) ||
@@ -674,6 +677,8 @@ static bool connect_end(struct end *end, const struct tow_endpoint *local,
 
 	if (result == 0) {
 		end_begins(end, tcp);
+		if (end->flow->is_signed)
+			signing_begin(end);
 		return true;
 	}
 	end->done = true;
@@ -746,7 +751,8 @@ void flow_accept(struct world *world, struct node *node,
 			tow_tcp_abort(tcp); /* its flow was given up */
 			continue;
 		}
-		flow->b.party = node->listener_party;
+		if (listener == node->listener)
+			flow->b.party = node->listener_party;
 		end_begins(&flow->b, tcp);
 		flow->b.connected = flow->b.readable = true;
 		flow->stirred = true;

@@ -41,13 +41,18 @@ void world_fail(struct world *world, const char *format, ...)
 
 struct world *world_new(void)
 {
-	return calloc(1, sizeof(struct world));
+	struct world *world = calloc(1, sizeof(*world));
+
+	if (world)
+		signing_open(world);
+	return world;
 }
 
 void world_free(struct world *world)
 {
 	for (unsigned i = 0; i < NODES_MAX; i++)
 		free(world->nodes[i].memory);
+	signing_close(world);
 	free(world);
 }
 
@@ -75,6 +80,7 @@ static void plan(struct world *world, const struct profile *profile)
 			(unsigned)dice_range(dice, 1, DATAGRAMS_MAX);
 	world->mtu = draw_mtu(world);
 	weather_plan(world);
+	signing_plan(world);
 	world->attack_us = world->profile->attacked ? 0 : NEVER;
 	world->abrupt_us = NEVER;
 	if (dice_hit(dice, 20000))
@@ -129,6 +135,7 @@ static void node_open(struct world *world, struct node *node, unsigned i,
 	int result;
 
 	profile_config(world, &node->cfg);
+	signing_config(world, &node->cfg);
 	profile_port(world, &node->how);
 	node->box_breaks = world->profile->boxed &&
 			   dice_hit(&world->dice, 700000) &&
@@ -166,6 +173,13 @@ static void node_listen(struct world *world, struct node *node)
 		local.port = RELAY_PORT;
 		result = tow_tcp_listen(node->stack, &local, backlog,
 					&node->relays);
+	}
+	if (result == 0 && world->signing.wanted) {
+		local.port = SIGNED_PORT;
+		result = tow_tcp_listen(node->stack, &local, backlog,
+					&node->signer);
+		if (result == 0)
+			result = signing_listen(world, node->signer);
 	}
 	if (result < 0) {
 		world_fail(world, "listen: %s", tow_strerror(result));
@@ -636,6 +650,7 @@ static void take_down(struct world *world)
 /* Forget the last scenario, but keep the memory. */
 static void reset(struct world *world)
 {
+	struct signing signing = world->signing;
 	void *memory[NODES_MAX];
 	size_t bytes[NODES_MAX];
 
@@ -644,6 +659,7 @@ static void reset(struct world *world)
 		bytes[i] = world->nodes[i].memory_bytes;
 	}
 	memset(world, 0, sizeof(*world));
+	world->signing = signing;
 	for (unsigned i = 0; i < NODES_MAX; i++) {
 		world->nodes[i].memory = memory[i];
 		world->nodes[i].memory_bytes = bytes[i];

@@ -12,6 +12,7 @@
  *	sim_weather.c   what becomes of the network in the meantime
  *	sim_stream.c    programs at the two ends of a TCP connection
  *	sim_option.c    and what they ask of it
+ *	sim_sign.c      and how they sign it
  *	sim_relay.c     a program between them, which passes on what it gets
  *	sim_post.c      and receive into posted buffers
  *	sim_datagram.c  programs that exchange datagrams
@@ -31,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <tow/auth.h>
 #include <tow/owner.h>
 #include <tow/sim.h>
 #include <tow/stack.h>
@@ -46,6 +48,7 @@
 #define NEVER	      UINT64_MAX
 #define SERVER_PORT   5000
 #define RELAY_PORT    5001
+#define SIGNED_PORT   5002
 
 struct world;
 
@@ -122,6 +125,7 @@ struct node {
 	struct tow_sim_port how;
 	struct tow_addr addr[2]; /* IPv4, IPv6 */
 	struct tow_listener *listener, *relays;
+	struct tow_listener *signer;		     /* NULL: none */
 	struct party *listener_party, *relays_party; /* of who comes */
 	uint64_t vanish_us;
 	bool opened, gone;
@@ -225,6 +229,7 @@ struct flow {
 	struct end a, b; /* a connects */
 	struct relay relay;
 	bool both_connect;
+	bool is_signed;
 	int family; /* 0 IPv4, 1 IPv6 */
 	uint64_t start_us;
 	bool started, done;
@@ -327,6 +332,15 @@ struct weather {
 	struct node *host; /* who has it meanwhile, or NULL */
 };
 
+/* What all stacks know, to sign segments with. */
+struct signing {
+	bool possible;
+	struct tow_crypto crypto;
+	bool wanted; /* in this scenario */
+	enum tow_auth_algorithm algorithm;
+	uint8_t secret[20];
+};
+
 struct world {
 	uint64_t seed;
 	const struct profile *profile;
@@ -344,6 +358,7 @@ struct world {
 	uint64_t polls; /* so often every stack was polled, at least */
 	uint32_t mtu;	/* of all devices */
 	struct weather weather;
+	struct signing signing;
 	uint64_t attack_us; /* the next forgery; NEVER: nobody attacks */
 	uint64_t abrupt_us; /* everything is closed at once */
 	struct loan_record *loans;
@@ -406,6 +421,19 @@ unsigned end_draw_flags(struct end *end, uint64_t bytes);
 void end_saw_mark(struct end *end);
 void listener_set_options(struct world *world, struct tow_listener *listener);
 int listener_draw_backlog(struct world *world, struct node *node);
+
+/* sim_sign.c */
+void signing_open(struct world *world);
+void signing_close(struct world *world);
+void signing_plan(struct world *world);
+void signing_config(const struct world *world, struct tow_config *cfg);
+/* Is the flow to be signed? */
+bool signing_suits(struct world *world, const struct flow *flow);
+int signing_listen(struct world *world, struct tow_listener *listener);
+/* Before the SYN. */
+void signing_begin(struct end *end);
+/* Ask for some key. */
+void signing_change(struct end *end);
 
 /* sim_boxes.c */
 /* Returns: whether it breaks TCP. */
