@@ -48,6 +48,11 @@ dnsmasq_serves()
 	helpers+=($!)
 }
 
+has_address4()
+{
+	ip -4 addr show dev tow0 | grep -q "$kernel4"
+}
+
 has_address6()
 {
 	ip -6 addr show dev tow0 | grep -q "$kernel6"
@@ -114,7 +119,8 @@ test_both_words_give_both_addresses()
 test_address_that_the_kernel_has_is_declined()
 {
 	start --addr dhcp
-	ip addr add 192.0.2.100/24 dev tow0
+	wait_for 5 has_address4 || fail 'tow0 has no address'
+	ip addr add 192.0.2.100/24 dev tow0 # the second: dnsmasq gives it away
 	dnsmasq_serves --no-ping \
 		--dhcp-range=192.0.2.100,192.0.2.100,255.255.255.0,120
 	wait_for 15 grep -q 'DHCPDECLINE(tow0) 192.0.2.100' \
