@@ -49,13 +49,21 @@ def outgoing(line, profile):
     return line
 
 
-def translate(text, profile):
+def is_for_ipv6(name, text):
+    """As in Google's runner, the name says it."""
+    return name.endswith("v6.pkt") and "--ip_version" not in text
+
+
+def translate(text, profile, ipv6):
     text = re.sub(r"(?m)^`[^`]*`\s*$", setting_up, text)
     text = re.sub(r"(?ms)^[^\n`]*`?/tmp/sysctl_restore[^\n]*\n?", "", text)
     text = re.sub(r"(?s)\n([^\n]*)%\{.*?\}%[^\n]*", pause, text)
     text = re.sub(r"(?m)^\s*[+0-9.~*][^<>\n]*>[^\n]*$",
                   lambda match: outgoing(match[0], profile), text)
     flags = ["--ip_version=ipv4"] + profile["flags"]["ipv4"]
+    if ipv6:  # an MTU that leaves the same MSS
+        flags = (["--ip_version=ipv6", "--mtu=1520"] +
+                 profile["flags"]["ipv6"])
     return "\n".join(flags) + "\n" + text
 
 
@@ -79,7 +87,8 @@ def main():
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(os.path.join(arguments.source, name)) as script, \
                 open(path, "w") as out:
-            out.write(translate(script.read(), profile))
+            text = script.read()
+            out.write(translate(text, profile, is_for_ipv6(name, text)))
     print(len(arguments.scripts))
 
 
