@@ -17,7 +17,7 @@
  *	stack   tow_config.lend_bytes_max         all that is on loan
  *	  owner   budget_bytes, deadline_us       of one client
  *	    TCP connection   TOW_TCP_LEND_BYTES
- *	    UDP socket
+ *	    UDP socket       TOW_UDP_LEND_BYTES
  *
  * What is on loan counts at its true cost: a byte keeps the whole buffer. A
  * loan that would go above one of the three budgets is made of plain memory,

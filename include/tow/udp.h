@@ -91,6 +91,7 @@ enum tow_udp_option {
 	TOW_UDP_GROUP_LINK,    /* interface for multicast; -1: routes decide */
 	TOW_UDP_DONT_FRAGMENT, /* 0, 1: TOW_EMSGSIZE for what does not fit */
 	TOW_UDP_TRAINS, /* 0, 1: a train that arrived together is read as one */
+	TOW_UDP_LEND_BYTES, /* true cost on loan at most, 0: see tow/owner.h */
 };
 
 /* An ICMP error about a datagram of the socket. */

@@ -5,6 +5,8 @@
  */
 #include "udp/udp_private.h"
 
+#define LEND_BYTES_MAX (1 << 30)
+
 static int64_t max_of(enum tow_udp_option option)
 {
 	switch (option) {
@@ -22,6 +24,8 @@ static int64_t max_of(enum tow_udp_option option)
 	case TOW_UDP_GROUP_LOOP:
 	case TOW_UDP_DONT_FRAGMENT:
 		return 1;
+	case TOW_UDP_LEND_BYTES:
+		return LEND_BYTES_MAX;
 	}
 	return -1;
 }
@@ -74,6 +78,9 @@ int tow_udp_set(struct tow_udp *udp, enum tow_udp_option option, int64_t value)
 	case TOW_UDP_GROUP_LINK:
 		o->group_zone = (uint16_t)(value + 1);
 		break;
+	case TOW_UDP_LEND_BYTES:
+		udp->borrower.lent_max = (uint32_t)value;
+		break;
 	}
 	return 0;
 }
@@ -116,6 +123,9 @@ int tow_udp_get(const struct tow_udp *udp, enum tow_udp_option option,
 		return 0;
 	case TOW_UDP_GROUP_LINK:
 		*value = (int64_t)o->group_zone - 1;
+		return 0;
+	case TOW_UDP_LEND_BYTES:
+		*value = udp->borrower.lent_max;
 		return 0;
 	}
 	return TOW_EINVAL;

@@ -283,6 +283,28 @@ TEST(without_a_refuge_datagrams_wait_for_a_return)
 	end();
 }
 
+/* tow/udp.h TOW_UDP_LEND_BYTES, within its owner's */
+TEST(socket_has_a_budget_of_its_own)
+{
+	int64_t value;
+
+	begin(4 * COST, 0, 0);
+	CHECK_EQ(tow_udp_set(udp, TOW_UDP_LEND_BYTES, 2 * COST), 0);
+	CHECK_EQ(tow_udp_get(udp, TOW_UDP_LEND_BYTES, &value), 0);
+	CHECK_EQ(value, 2 * COST);
+	for (uint32_t i = 1; i <= 5; i++)
+		arrive(i * 250);
+	CHECK_GT(borrow(), 0);
+	CHECK_GT(borrow(), 0);
+	CHECK_EQ(borrow(), TOW_ENOBUFS);
+	CHECK_EQ(tow_udp_set(udp, TOW_UDP_LEND_BYTES, 0), 0);
+	CHECK_GT(borrow(), 0);
+	CHECK_GT(borrow(), 0);
+	CHECK_EQ(borrow(), TOW_ENOBUFS);
+	CHECK_EQ(tow_udp_set(udp, TOW_UDP_LEND_BYTES, -1), TOW_EINVAL);
+	end();
+}
+
 /* tow/owner.h TOW_EBUSY; and a socket that is closed leaves */
 TEST(socket_changes_its_owner_when_the_refuge_has_nothing_of_it)
 {
