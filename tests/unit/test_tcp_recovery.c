@@ -77,6 +77,7 @@ TCP_TEST(rto_doubles_with_each_expiry)
 	uint64_t before, waited;
 
 	fly_without_sack(r, 1);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_MTU_PROBE, 0), 0);
 	before = advance_to_segment(r, 10000000);
 	forget(r);
 	for (unsigned i = 0; i < 5; i++) {
