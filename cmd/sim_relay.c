@@ -58,6 +58,7 @@ static void settle(struct leg *leg)
 
 static void relay_end(struct relay *relay, bool hard)
 {
+	relay->flow->may_fail |= sleeper_delays(relay->flow);
 	leg_close(&relay->near, hard);
 	leg_close(&relay->far, hard);
 	relay->done = true;

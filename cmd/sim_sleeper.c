@@ -72,3 +72,11 @@ uint64_t sleeper_sleeps(const struct end *end)
 	sleeper->awake = true;
 	return 0;
 }
+
+bool sleeper_delays(const struct flow *flow)
+{
+	const struct sleeper *sleeper = &flow->a.world->sleeper;
+
+	return (sleeper->end == &flow->a || sleeper->end == &flow->b) &&
+	       !sleeper->awake;
+}

@@ -169,7 +169,8 @@ static void end_close(struct end *end)
 {
 	/* Before the handshake there is nothing that could be delivered; and
 	 * what still comes is answered by a reset. */
-	if (!end->connected || end->peer->plan_bytes > end->got_bytes)
+	if (!end->connected || end->peer->plan_bytes > end->got_bytes ||
+	    sleeper_delays(end->flow))
 		end->flow->may_fail = true;
 	end->shut = true;
 	tow_tcp_close(end->tcp);

@@ -517,6 +517,8 @@ bool revocation_done(struct revocation *revocation, const struct world *world);
 void sleeper_plan(struct world *world);
 /* Returns: when to look again whether it wakes up; 0: it does not sleep. */
 uint64_t sleeper_sleeps(const struct end *end);
+/* Nobody waits for long until it takes what a closed connection has for it. */
+bool sleeper_delays(const struct flow *flow);
 
 /* sim_attacker.c */
 void attacker_act(struct world *world);
