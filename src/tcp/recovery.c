@@ -182,8 +182,8 @@ static void follow(struct tow_tcp *t, const struct ack_news *news,
  * RFC 9937 6.1, DeliveredData without SACK: a segment for each duplicate, and
  * of what is acknowledged what no duplicate stood for.
  */
-static uint32_t delivered_bytes(const struct tow_tcp *t,
-				const struct ack_news *news, bool duplicate)
+uint32_t recovery_delivered(const struct tow_tcp *t,
+			    const struct ack_news *news, bool duplicate)
 {
 	uint32_t known = MIN(recovery_departed(t), news->acked_bytes);
 
@@ -206,13 +206,11 @@ static bool detect_loss(struct tow_tcp *t)
  * @duplicate: by RFC 5681 2, or by new SACK blocks (RFC 6675 2)
  */
 void recovery_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
-		     struct ack_news *news, bool duplicate)
+		     const struct ack_news *news, bool duplicate)
 {
 	struct recovery *r = &t->recovery;
 	bool lost;
 
-	if (!t->sack)
-		news->delivered_bytes = delivered_bytes(t, news, duplicate);
 	undo_note_dsack(t, news);
 	rack_adapt(t, news);
 	tlp_on_ack(t, seg, news);

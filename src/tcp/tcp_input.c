@@ -285,6 +285,7 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 {
 	struct seq ack = seq_of(seg->acknowledgement);
 	uint32_t sacked_bytes = t->flight.sacked_bytes;
+	bool duplicate;
 	struct ack_news news = {
 		.fack = t->flight.highest_sack,
 		.ts_echo = seg->ts_echo,
@@ -302,15 +303,19 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 	if (t->state == TOW_TCP_CLOSED)
 		return; /* of our FIN: the record may be free already */
 	ecn_on_ack(t, seg, &news);
-	news.delivered_bytes =
-		news.acked_bytes + t->flight.sacked_bytes - sacked_bytes;
+	duplicate = is_duplicate_ack(t, seg, bytes, &news);
+	if (t->sack)
+		news.delivered_bytes = news.acked_bytes +
+				       t->flight.sacked_bytes - sacked_bytes;
+	else
+		news.delivered_bytes = recovery_delivered(t, &news, duplicate);
 	if (tcp_in_flight(t) == 0 && t->send.next == t->send.end)
 		t->progress_us = tcp_now(t);
-	/* What was SACKed before was delivered before. */
+	/* What was SACKed, or had a duplicate, was delivered before. */
 	if (news.acked_bytes && t->recovery.state != RECOVERY_FAST)
 		congestion_on_ack(t, news.delivered_bytes, rtt_us(t, &news));
 	news.repeats = repeats(t, seg, bytes, &news);
-	recovery_on_ack(t, seg, &news, is_duplicate_ack(t, seg, bytes, &news));
+	recovery_on_ack(t, seg, &news, duplicate);
 	if (t->paced)
 		pacing_on_ack(t, rtt_us(t, &news));
 	if (news.acked_bytes)

@@ -378,8 +378,10 @@ struct recovery {
 	} undo;
 };
 
+uint32_t recovery_delivered(const struct tow_tcp *t,
+			    const struct ack_news *news, bool duplicate);
 void recovery_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
-		     struct ack_news *news, bool duplicate);
+		     const struct ack_news *news, bool duplicate);
 void recovery_on_timeout(struct tow_tcp *t);
 void recovery_on_reorder_timeout(struct tow_tcp *t);
 struct sent *recovery_next_lost(struct tow_tcp *t);

@@ -103,6 +103,22 @@ TCP_TEST(duplicates_without_sack_send_their_part)
 	CHECK_GE(sent, 5 * FULL);
 }
 
+/*
+ * RFC 5681 3.1, RFC 3042: two that were overtaken are not counted again by the
+ * ACK that covers them, so it is one segment by which the window grows
+ */
+TCP_TEST(window_grows_once_by_what_duplicates_told_without_sack)
+{
+	fly_without_sack(r, 100);
+	advance_ms(r, RTT_MS);
+	ack(r, 1);
+	ack(r, 1);
+	CHECK_EQ(bytes_sent(r), 2 * FULL);
+	ack(r, AT(3));
+	CHECK_EQ(info_of(r).cwnd_bytes, 11 * FULL);
+	CHECK_EQ(bytes_sent(r), 2 * FULL);
+}
+
 /* RFC 9937 6.2: what a timer finds lost is bounded like the rest */
 TCP_TEST(losses_that_a_timer_finds_make_no_burst)
 {
