@@ -217,6 +217,11 @@ static struct auth_key *find_any(const struct tow_listener *l,
 	return key ? key : find_ao(l->keys, peer, -1, -1);
 }
 
+bool auth_asks(const struct tow_listener *l, const struct tow_addr *peer)
+{
+	return find_any(l, peer);
+}
+
 /* ---------------------------------------------------------------- receiving
  */
 

@@ -691,6 +691,8 @@ static void find_receiver(struct tcp_host *host, struct net_packet *packet,
 
 	if (t && takes_over(t, seg))
 		l = table_find_listener(host, &local);
+	if (l && UNLIKELY(t->auth) && !auth_asks(l, &packet->src))
+		l = NULL; /* who does not sign does not end what is signed */
 	if (UNLIKELY(t && t->auth) && !l && !auth_accepts(t, packet, seg)) {
 		tow_buf_give(packet->buf);
 		return;

@@ -1062,6 +1062,7 @@ void auth_end(struct tow_tcp *t);
 void auth_close_listener(struct tow_listener *l);
 bool auth_accepts(struct tow_tcp *t, struct net_packet *packet,
 		  const struct wire_tcp *seg);
+bool auth_asks(const struct tow_listener *l, const struct tow_addr *peer);
 bool auth_admits(const struct tow_listener *l, struct net_packet *packet,
 		 const struct wire_tcp *seg);
 bool auth_ignores(const struct tow_tcp *t, const struct net_error *error);

@@ -658,6 +658,23 @@ TCP_TEST(unsigned_syn_does_not_take_over_a_signed_time_wait)
 	CHECK_EQ(counter(r, TOW_COUNTER_TCP_TIME_WAIT_REUSED), 1u);
 }
 
+/* Also where the listener no longer asks for a signature of that peer */
+TCP_TEST(unsigned_syn_does_not_take_over_a_signed_time_wait_without_a_key)
+{
+	struct tow_auth_key key = key_for(r, &sha1);
+
+	accept_signed(r, &sha1);
+	talk_and_close(r);
+	key.peer = r->peer;
+	CHECK_EQ(tow_listener_key_remove(r->listener, &key), 0);
+	r->peer_iss += 100000;
+	inject(r, .flags = SYN, .mss = FULL, .no_signature = true);
+	CHECK(sends_nothing(r));
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_TIME_WAIT_REUSED), 0u);
+	CHECK_EQ(drops(r, TOW_DROP_TCP_AUTH_MISSING), 1u);
+}
+
 /* RFC 5925 7.8: hard ICMP errors are ignored by default */
 TCP_TEST(ao_connection_ignores_hard_icmp_errors)
 {
