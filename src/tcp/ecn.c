@@ -338,6 +338,8 @@ void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 
 	if (!e->on)
 		return;
+	/* Not so far behind that it would seem to be ahead */
+	e->reacted = seq_max(e->reacted, seq_sub(t->snd.una, 1));
 	if (e->accurate) {
 		on_ace(t, seg, news);
 		return;

@@ -319,3 +319,28 @@ TEST(undone_loss_leaves_no_trace)
 	CHECK_EQ(b.t.cc.ssthresh, 70 * MSS);
 	CHECK_EQ(b.t.cc.cubic.w_max, 100 * MSS);
 }
+
+/* RFC 3168 6.1.2: also if none came for more than half of all numbers */
+TEST(mark_counts_however_long_ago_the_last_one_was)
+{
+	struct ack_news news = { .acked_bytes = MSS };
+	struct wire_tcp seg = { .flags = TH_ACK };
+	struct bench b;
+	struct tow_tcp *t = &b.t;
+
+	begin(&b, TOW_TCP_CUBIC, 100);
+	t->ecn.on = true;
+	for (unsigned i = 0; i < 6; i++) {
+		t->snd.una = seq_add(t->snd.una, 1u << 29);
+		t->snd.nxt = seq_add(t->snd.una, t->cc.cwnd);
+		seg.acknowledgement = t->snd.una.n;
+		ecn_on_ack(t, &seg, &news);
+	}
+	CHECK_EQ(t->cc.cwnd, 100 * MSS);
+	seg.flags |= TH_ECE;
+	ecn_on_ack(t, &seg, &news);
+	CHECK_EQ(t->ecn.marks_out, 1u);
+	CHECK_LT(t->cc.cwnd, 100 * MSS);
+	ecn_on_ack(t, &seg, &news); /* once in a round trip */
+	CHECK_EQ(t->ecn.marks_out, 1u);
+}
