@@ -37,12 +37,12 @@ static bool is_doubtful(const struct tow_tcp *t, uint32_t mtu)
 }
 
 /* RFC 7413 4.1.3.1: as if it had been lost. */
-static void on_syn_too_big(struct tow_tcp *t, uint32_t mtu)
+static void on_syn_too_big(struct tow_tcp *t, uint32_t told)
 {
-	if (mtu >= t->snd.mtu || flight_first(t)->flags & SENT_EVER_RETRANS)
+	if (told >= t->snd.mtu || flight_first(t)->flags & SENT_EVER_RETRANS)
 		return;
-	net_path_shrunk(tcp_net(t), &t->path.dst, mtu);
-	t->snd.mtu = mtu;
+	net_path_shrunk(tcp_net(t), &t->path.dst, told);
+	t->snd.mtu = MIN(MAX(told, mtu_floor(t)), t->snd.mtu);
 	tcp_send_syn(t);
 }
 

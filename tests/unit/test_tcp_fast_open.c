@@ -639,6 +639,20 @@ TCP_TEST(syn_with_data_that_is_too_big_goes_again_without_at_once)
 	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_PAUSED), 0u);
 }
 
+/* attacks: and as at any time, it is not below 552 (RFC 5927 7.2) */
+TCP_TEST(syn_with_data_that_is_too_big_has_a_floor)
+{
+	uint32_t least = r->options.family == IPV4 ? 552 : 1280;
+
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, FULL - 40);
+	CHECK(sends(r, SYN, 0, 0, FULL - 40));
+	inject_icmp(r, ICMP_TOO_BIG, 68, 0, 0);
+	forget(r);
+	inject(r, .flags = SYN | ACK, .ack = 1, .mss = FULL);
+	CHECK_GE(info_of(r).mtu, least);
+}
+
 /* tow/tcp.h TOW_TCP_EOR, tow/event.h: a SYN is a segment like the others */
 TCP_TEST(data_on_a_syn_ends_with_its_record_and_its_loan_says_when_it_left)
 {
