@@ -99,7 +99,10 @@ static void set_patience(struct end *end)
 	maybe_set(end, TOW_TCP_USER_TIMEOUT_TELL, 1, 500000);
 }
 
-/* Without probes a black hole swallows what is too long for it, for good. */
+/*
+ * Without probes a black hole swallows what is too long for it, for good; and so
+ * does any link, where ICMP errors are not believed (RFC 5925 7.8).
+ */
 static void set_probes(struct end *end)
 {
 	int64_t probes = (int64_t)throw_to(end, 2);
@@ -107,7 +110,9 @@ static void set_probes(struct end *end)
 	if (!hit(end, 300000))
 		return;
 	set(end, TOW_TCP_MTU_PROBE, probes);
-	if (probes == 0 && weather_hides_mtu(end->world))
+	if (probes == 0 &&
+	    (weather_hides_mtu(end->world) ||
+	     (end->flow->is_signed && weather_shrinks(end->world))))
 		end->flow->may_fail = true;
 }
 

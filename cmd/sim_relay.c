@@ -277,6 +277,7 @@ static void connect_far(struct relay *relay)
 	}
 	leg_begin(&relay->far, tcp);
 	relay->client = tow_tcp_local(tcp);
+	relay->flow->called_us = world_now(relay->world);
 }
 
 bool relay_takes(struct flow *flow, struct node *node, struct tow_tcp *tcp)

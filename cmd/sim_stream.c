@@ -699,6 +699,7 @@ static void flow_start(struct flow *flow)
 		connect_end(&flow->b, &flow->server, &flow->client);
 	} else if (connect_end(&flow->a, NULL, &flow->server)) {
 		flow->client = tow_tcp_local(flow->a.tcp);
+		flow->called_us = world_now(flow->a.world);
 	}
 }
 
@@ -708,19 +709,26 @@ static const struct tow_endpoint *caller(const struct flow *flow)
 	return flow->relay.wanted ? &flow->relay.client : &flow->client;
 }
 
+/*
+ * The last that began is meant: one before it may have had the same port, and be
+ * over without ever having arrived.
+ */
 static struct flow *flow_of(struct world *world, const struct node *node,
 			    const struct tow_endpoint *remote)
 {
+	struct flow *found = NULL;
+
 	for (unsigned i = 0; i < world->flow_count; i++) {
 		struct flow *flow = &world->flows[i];
 
 		if (flow->started && !flow->both_connect && !flow->b.had &&
 		    !flow->done && flow->b.node == node &&
 		    caller(flow)->port == remote->port &&
-		    tow_addr_equal(&caller(flow)->addr, &remote->addr))
-			return flow;
+		    tow_addr_equal(&caller(flow)->addr, &remote->addr) &&
+		    (!found || flow->called_us > found->called_us))
+			found = flow;
 	}
-	return NULL;
+	return found;
 }
 
 /* A connection for the relay of some flow, or of one that was given up. */

@@ -233,10 +233,11 @@ struct flow {
 	int family; /* 0 IPv4, 1 IPv6 */
 	uint64_t start_us;
 	bool started, done;
-	bool may_fail;	   /* an end of this flow is allowed to see an error */
-	bool stirred;	   /* an event came: act at once */
-	uint64_t next_us;  /* act then at the latest */
-	uint64_t moved_us; /* when something last happened */
+	bool may_fail;	    /* an end of this flow is allowed to see an error */
+	bool stirred;	    /* an event came: act at once */
+	uint64_t called_us; /* when b, or its relay, was called */
+	uint64_t next_us;   /* act then at the latest */
+	uint64_t moved_us;  /* when something last happened */
 	uint64_t moved_sum;
 	struct tow_endpoint client, server;
 };
