@@ -221,10 +221,27 @@ static void transmit(struct tow_tcp *t, struct tow_buf *buf, struct wire_tcp *h,
 	net_send(tcp_net(t), &t->path, buf, NET_TCP);
 }
 
+/* Another device may do less, or take smaller packets, than the last one. */
+static void notice_new_link(struct tow_tcp *t)
+{
+	struct net_link *before = t->path.link;
+
+	if (net_path_refresh(tcp_net(t), &t->path) < 0 ||
+	    t->path.link == before)
+		return;
+	t->snd.mtu = MIN(t->snd.mtu, t->path.mtu);
+	tcp_choose_mss(t);
+}
+
+/*
+ * A buffer for a segment. What it may be depends on where it goes, so that is
+ * looked up first: net_send() would find out when the segment is made.
+ */
 static struct tow_buf *take_buf(struct tow_tcp *t)
 {
 	struct tow_buf *buf = tow_buf_take(&tcp_net(t)->tx_pool);
 
+	notice_new_link(t);
 	if (!buf)
 		tcp_count(t, TOW_COUNTER_NO_TX_BUFFERS);
 	return buf;
@@ -553,10 +570,10 @@ static uint8_t payload_flags(const struct tow_tcp *t, const struct tow_buf *buf,
  */
 bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 {
+	struct tow_buf *buf = take_buf(t); /* first: it looks where to */
 	uint32_t per_packet = payload_per_packet(t, false);
 	uint32_t data, attached = 0;
 	bool fin = s->flags & SENT_FIN, whole;
-	struct tow_buf *buf = take_buf(t);
 	struct wire_tcp h;
 
 	if (!buf)
@@ -877,18 +894,6 @@ static void start_probing(struct tow_tcp *t)
 static bool frto_is_without_news(const struct tow_tcp *t)
 {
 	return frto_wants_news(t) && !seq_after(t->snd.nxt, t->recovery.point);
-}
-
-/* Another device may do less, or take smaller packets, than the last one. */
-static void notice_new_link(struct tow_tcp *t)
-{
-	struct net_link *before = t->path.link;
-
-	if (net_path_refresh(tcp_net(t), &t->path) < 0 ||
-	    t->path.link == before)
-		return;
-	t->snd.mtu = MIN(t->snd.mtu, t->path.mtu);
-	tcp_choose_mss(t);
 }
 
 /* RFC 5681 4.1 */

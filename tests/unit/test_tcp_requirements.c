@@ -3,6 +3,7 @@
  * Requirements of RFC 9293, appendix B, that are about no feature with tests
  * of its own. docs/rfc/9293.md has the rest.
  */
+#include <tow/autoconf.h>
 #include "tcp_peer.h"
 #include <string.h>
 
@@ -218,6 +219,34 @@ TCP_TEST(local_address_is_chosen_by_the_way_or_by_the_program)
 		tow_tcp_abort(tcp);
 		poll_until_quiet(r);
 	}
+}
+
+/*
+ * tow/dev.h: what a device cannot do is not left to it. Loopback needs no sums,
+ * and the address of a listener that was full is the peer's from then on.
+ */
+TCP_TEST(syn_again_suits_the_device_that_the_path_leads_to_now)
+{
+	struct tow_endpoint other = { .addr = r->peer, .port = 80 };
+	struct tow_endpoint us = { .addr = r->us };
+	unsigned prefix = r->options.family == IPV4 ? 24 : 64;
+	struct tow_tcp *first, *second;
+
+	CHECK_EQ(tow_addr_add(r->stack, 0, &r->peer, prefix), 0);
+	CHECK_EQ(tow_tcp_listen(r->stack, &other, 1, &r->listener), 0);
+	CHECK_EQ(tow_tcp_connect(r->stack, &us, &other, &first), 0);
+	poll_until_quiet(r);
+	CHECK_EQ(tow_tcp_connect(r->stack, &us, &other, &second), 0);
+	poll_until_quiet(r);
+	CHECK_EQ(waiting(r), 0u);
+	CHECK_EQ(tow_addr_remove(r->stack, 0, &r->peer), 0);
+	advance_ms(r, 1200);
+	CHECK_GE(waiting(r), 1u);
+	CHECK_EQ(peek(r)->flags, SYN);
+	CHECK(!peek(r)->csum_partial);
+	tow_tcp_abort(second);
+	tow_tcp_abort(first);
+	poll_until_quiet(r);
 }
 
 /* --- closing --- */
