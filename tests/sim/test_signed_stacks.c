@@ -119,16 +119,16 @@ static void begin(struct network *net, enum tow_auth_algorithm algorithm,
 static void take_bytes(struct network *net)
 {
 	struct tow_span spans[TOW_SPANS_MAX];
-	size_t bytes = 0;
 	int n;
 
-	while ((n = tow_tcp_borrow(net->receiver, spans, TOW_SPANS_MAX)) > 0)
-		for (int i = 0; i < n; bytes += spans[i++].len)
-			CHECK_MEM(spans[i].ptr, data + net->received + bytes,
+	while ((n = tow_tcp_borrow(net->receiver, spans, TOW_SPANS_MAX)) > 0) {
+		for (int i = 0; i < n; net->received += spans[i++].len) {
+			CHECK_MEM(spans[i].ptr, data + net->received,
 				  spans[i].len);
+			tow_tcp_return(net->receiver, spans[i].len);
+		}
+	}
 	CHECK_EQ(n, TOW_EAGAIN);
-	tow_tcp_return(net->receiver, bytes);
-	net->received += bytes;
 }
 
 /* Until so many bytes are there; and the loan back, if it is all of them. */
