@@ -24,6 +24,8 @@
 #include "wire/wire_ip6.h"
 #include "wire/wire_tcp.h"
 
+#define GUESSES_MAX	 32
+#define GUESSES_US	 60000000
 #define QUOTED_TRANSPORT 8 /* bytes at least; RFC 792 promises no more */
 
 /*
@@ -341,6 +343,21 @@ static void fill_error(const struct net_packet *packet, const struct quote *q,
 }
 
 /*
+ * The ID of IPv4 has 16 bits, which who sends errors in any number would hit. At
+ * this rate it takes 17 hours in the mean, for one destination and ten minutes.
+ */
+static bool may_guess(struct net *net)
+{
+	struct net_private *p = net->private;
+
+	if (net->now_us - p->guessed_us >= GUESSES_US) {
+		p->guessed_us = net->now_us;
+		p->guesses = 0;
+	}
+	return p->guesses < GUESSES_MAX;
+}
+
+/*
  * The flow label of what we send, and the ID of IPv4's UDP, is a secret of the
  * flow: who quotes it has seen the packet. So this is believed whoever sent
  * it, also by no socket. Of a train cut by its device the first has that ID.
@@ -350,11 +367,13 @@ static void heed_secret(struct net *net, const struct quote *q,
 {
 	uint32_t label;
 
-	if (e->mtu == 0 || q->protocol == NET_TCP)
+	if (e->mtu == 0 || q->protocol == NET_TCP || !may_guess(net))
 		return;
 	label = flow_label(net, &q->src, &q->dst, q->transport, q->protocol);
 	if (q->secret == (label & q->secret_mask))
 		net_path_shrunk(net, &q->dst, e->mtu);
+	else
+		net->private->guesses++;
 }
 
 static enum net_verdict error_input(struct net *net,

@@ -111,6 +111,8 @@ struct net_private {
 	struct pmtu *pmtus;
 	uint32_t pmtu_mask; /* of their sets */
 	struct sip_key pmtu_key;
+	uint64_t guessed_us; /* a minute of guesses began then */
+	uint32_t guesses;    /* wrong ones, of what proves a smaller path */
 	struct sip_key neighbour_key, flow_key, error_key;
 	struct neighbour **buckets;
 	uint32_t bucket_mask;

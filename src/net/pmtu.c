@@ -50,6 +50,7 @@ void pmtu_init(struct net *net, const struct tow_config *cfg, void *memory)
 	net->private->pmtus = memory;
 	net->private->pmtu_mask = sets_of(cfg) - 1;
 	net->private->pmtu_key = random_key(&net->random);
+	net->private->guesses = 0;
 	net->pmtus_until_us = net->pmtus_cut_until_us = 0;
 }
 

@@ -565,6 +565,23 @@ TEST(quoted_id_proves_a_packet_too_big)
 	close_host();
 }
 
+/* RFC 5927 7: 16 bits are no secret from who may try them all */
+TEST(id_is_not_guessed_by_many_errors)
+{
+	open_host(true, 0, 4096);
+	CHECK_EQ(frames_of(1400), 1);
+	for (unsigned i = 1; i < 256; i++)
+		too_big(1300, i);
+	too_big(1300, 0);
+	CHECK_EQ(frames_of(1400), 1);
+	s.now_us += 60000000;
+	(void)frames_of(1400); /* and a question for the neighbour */
+	CHECK_EQ(frames_of(1400), 1);
+	too_big(1300, 0);
+	CHECK_EQ(frames_of(1400), 2);
+	close_host();
+}
+
 /* RFC 1191 3: what is said to be below the floor is sent without DF */
 TEST(path_below_the_floor_has_packets_that_may_be_cut)
 {
