@@ -186,6 +186,7 @@ static void on_syn(struct tow_listener *l, struct net_packet *packet,
 	tcp_send_syn(t); /* payload that was not taken will come again */
 	if (!t->deadlines_ms[TIMER_RETRANSMIT]) {
 		net_drop(net, TOW_DROP_TCP_MEMORY); /* no record for it */
+		listen_forget(t); /* its data comes with the next one */
 		tcp_fail(t, TOW_ENOBUFS);
 	}
 }

@@ -100,6 +100,14 @@ static struct cookie get_cookie(struct rig *r)
 	return c;
 }
 
+/* Its SYN stays unanswered. */
+static int connect_to(struct rig *r, uint16_t port, struct tow_tcp **out)
+{
+	struct tow_endpoint to = { .addr = r->peer, .port = port };
+
+	return tow_tcp_connect(r->stack, NULL, &to, out);
+}
+
 /* --- server --- */
 
 /* RFC 7413 4.2: off unless the program says so, and then there is no trace */
@@ -129,6 +137,29 @@ TCP_TEST(request_gets_a_cookie_and_its_data_is_not_taken)
 	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
 	CHECK(!info_of(r).fast_open);
 	CHECK_EQ(app_recv(r, 1000), (int64_t)DATA);
+}
+
+/* What a SYN brings is read once, also if the first one cannot be answered. */
+TCP_TEST(data_of_a_syn_that_gets_no_record_is_not_read)
+{
+	struct rig_options o = r->options;
+	struct tow_tcp *holder;
+	struct cookie c;
+
+	o.cfg.segments = 1;
+	rig_reopen(r, &o);
+	listen_fast(r, LIMIT);
+	c = get_cookie(r);
+	forget(r);
+	CHECK_EQ(connect_to(r, 4000, &holder), 0);
+	poll_until_quiet(r);
+	syn_with(r, &c, DATA);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), TOW_EAGAIN);
+	tow_tcp_abort(holder);
+	syn_with(r, &c, DATA);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_EQ(app_recv(r, 1000), (int64_t)DATA);
+	CHECK_EQ(tow_tcp_accept(r->listener, &holder), TOW_EAGAIN);
 }
 
 /* A box that drops SYN-ACKs for the option; as Linux, which asks next time */
