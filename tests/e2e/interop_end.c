@@ -96,19 +96,28 @@ static void print_info(const struct end *e)
 	fflush(stdout);
 }
 
+/* It may wait already: its event came while the one before was not over. */
+static void go_on(struct end *e, struct tow_listener *listener)
+{
+	int error = 0;
+
+	if (!e->tcp)
+		error = tow_tcp_accept(listener, &e->tcp);
+	if (error == TOW_EAGAIN)
+		return;
+	must(error, "accept");
+	receive(e);
+	send_more(e);
+}
+
 static void handle(struct end *e, const struct tow_event *event,
 		   struct tow_listener *listener)
 {
-	if (event->type == TOW_EVENT_ACCEPT && !e->tcp)
-		must(tow_tcp_accept(listener, &e->tcp), "accept");
 	if (event->type == TOW_EVENT_CLOSED && event->status < 0)
 		die("connection", event->status);
 	if (event->type == TOW_EVENT_CLOSED)
 		e->over = true;
-	if (e->tcp) {
-		receive(e);
-		send_more(e);
-	}
+	go_on(e, listener);
 }
 
 static void run(struct tow_host *host, struct end *e,
@@ -116,8 +125,7 @@ static void run(struct tow_host *host, struct end *e,
 {
 	struct tow_event event;
 
-	if (e->tcp)
-		send_more(e);
+	go_on(e, listener);
 	while (!e->over)
 		if (tow_host_wait(host, &event, 1, -1) == 1)
 			handle(e, &event, listener);
