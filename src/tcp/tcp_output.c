@@ -754,7 +754,7 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
 	tlp_schedule(t);
 	/* A probe of the path's MTU, or of a window, is as long as it may be. */
 	h = header(t, payload_flags(t, buf, t->send.next, bytes, fin),
-		   per_packet <= payload_per_packet(t, true));
+		   !t->ecn.record || per_packet <= payload_per_packet(t, true));
 	if (t->ecn.record && bytes)
 		ecn_option_sent(t, s, MIN(bytes, per_packet),
 				h.ecn_option != WIRE_ECN_NONE);
