@@ -168,24 +168,36 @@ static void pause(struct fast_peer *p, uint64_t now_us)
 }
 
 /* There was Fast Open on its SYN, and that may be why it does not work. */
-void fast_client_suspect(struct tow_tcp *t)
+static bool suspect_destination(struct tow_tcp *t)
 {
-	struct fast_open *f = &t->host->fast_open;
 	struct fast_peer *p;
 
 	if (!t->fast_tried)
-		return;
+		return false;
 	t->fast_tried = false;
 	tcp_count(t, TOW_COUNTER_TCP_FAST_OPEN_PAUSED);
 	p = peer_find(t);
 	if (p)
 		pause(p, tcp_now(t));
-	if (++f->failures < FAILURES_MAX)
+	return true;
+}
+
+void fast_client_suspect(struct tow_tcp *t)
+{
+	struct fast_open *f = &t->host->fast_open;
+
+	if (!suspect_destination(t) || ++f->failures < FAILURES_MAX)
 		return;
 	f->failures = 0;
 	f->paused_until_us = tcp_now(t) + (PAUSE_ALL_US << f->pauses);
 	if (f->pauses < PAUSES_MAX)
 		f->pauses++;
+}
+
+/* By a segment that anybody may have sent: others are not touched by it. */
+void fast_client_doubt(struct tow_tcp *t)
+{
+	(void)suspect_destination(t);
 }
 
 void tow_tcp_fast_open_forget(struct tow_stack *stack)

@@ -119,7 +119,7 @@ static enum verdict check_rst(struct tow_tcp *t, const struct wire_tcp *seg)
 		tcp_drop(t, TOW_DROP_TCP_RST);
 		tcp_send_challenge(t);
 		if (t->rcv.bytes == 0) /* what was before it is kept back? */
-			fast_client_suspect(t);
+			fast_client_doubt(t);
 		return DROP;
 	}
 	tcp_count(t, TOW_COUNTER_TCP_RST_IN);

@@ -1159,6 +1159,7 @@ bool fast_client_waits(const struct tow_tcp *t);
 void fast_client_learn(struct tow_tcp *t, const struct wire_tcp *seg, bool data,
 		       bool taken);
 void fast_client_suspect(struct tow_tcp *t);
+void fast_client_doubt(struct tow_tcp *t);
 void fast_client_over(struct tow_tcp *t);
 
 /* tcp_input.c */

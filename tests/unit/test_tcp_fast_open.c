@@ -996,3 +996,18 @@ TCP_TEST(all_destinations_are_left_alone_after_several_failures)
 	advance_ms(r, 3700000);
 	CHECK(!is_left_alone(r));
 }
+
+/* A blind attacker's RST may be in the window; it is about one destination. */
+TCP_TEST(resets_in_the_window_do_not_end_fast_open_for_all)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		r->peer.b[15] = (uint8_t)(10 + i);
+		take_data(r);
+		inject(r, .flags = RST, .seq = 1000);
+		CHECK(is_left_alone(r));
+		r->peer_port++;
+		forget(r);
+	}
+	r->peer.b[15] = 20;
+	CHECK(!is_left_alone(r));
+}
