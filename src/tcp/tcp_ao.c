@@ -225,11 +225,18 @@ void ao_numbers_received(const struct tow_tcp *t, const struct wire_tcp *seg,
 				  seg->sequence);
 }
 
-/* RFC 5925 7.5, 2 e: the peer asks for another key; do we have it? */
+/*
+ * RFC 5925 7.5, 2 e: the peer asks for another key; do we have it? What it said
+ * in a segment from before does not count: somebody else may have kept that, and
+ * send it again to bring an old key back.
+ */
 void ao_accepted(struct tow_tcp *t, const struct wire_tcp *seg)
 {
 	struct auth *a = t->auth;
 
+	if (t->state != TOW_TCP_SYN_SENT &&
+	    seq_before(seq_of(seg->sequence), t->rcv.nxt))
+		return;
 	a->peer_id = seg->key_id;
 	a->peer_next_id = seg->rnext_key_id;
 	if (LIKELY(seg->rnext_key_id == a->current->send_id))

@@ -526,6 +526,27 @@ TCP_TEST(ao_peer_that_asks_for_another_key_gets_it)
 	CHECK_EQ(drops(r, TOW_DROP_TCP_AUTH_KEY), 1u);
 }
 
+/* An old segment is rightly signed, whoever sends it again. */
+TCP_TEST(ao_segment_from_before_does_not_bring_an_old_key_back)
+{
+	struct signature asks = sha1;
+	struct tow_auth_key key;
+
+	accept_signed(r, &sha1);
+	key = key_for(r, &sha1_2);
+	CHECK_EQ(tow_tcp_key_add(r->tcp, &key), 0);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10);
+	asks.next_id = 19;
+	r->signature.secret = sha1_2.secret; /* so are ours to be from here */
+	inject(r, .flags = ACK, .seq = 11, .ack = 1, .bytes = 10,
+	       .signature = &asks);
+	CHECK_EQ(auth_of(r).current_id, 19u);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10,
+	       .signature = &sha1);
+	CHECK_EQ(auth_of(r).current_id, 19u);
+	CHECK_EQ(auth_of(r).peer_next_id, 19u);
+}
+
 /* RFC 5925 7.5, 2 e ii 1: a key that we do not have changes nothing */
 TCP_TEST(ao_peer_that_asks_for_an_unknown_key_is_heard)
 {
