@@ -58,12 +58,8 @@ static uint32_t ceiling(const struct tow_tcp *t)
 /* Payload of a packet of that size. */
 uint32_t mtu_payload(const struct tow_tcp *t, uint32_t mtu)
 {
-	uint32_t headers = tcp_headers_bytes(t);
+	uint32_t headers = tcp_headers_bytes(t) + tcp_option_bytes(t);
 
-	if (t->timestamps)
-		headers += TCP_TIMESTAMPS_BYTES;
-	if (UNLIKELY(t->auth))
-		headers += auth_option_bytes(t);
 	return mtu > headers ? mtu - headers : 0;
 }
 

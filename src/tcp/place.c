@@ -122,9 +122,7 @@ static enum tow_placement arm(struct tow_tcp *t)
 	struct seq next = receive_last(t);
 	uint64_t distance = (uint64_t)seq_diff(next, t->rcv.nxt);
 	struct tow_span spans[TOW_PLACE_SPANS];
-	uint32_t header = TCP_HEADER_BYTES +
-			  (t->timestamps ? TCP_TIMESTAMPS_BYTES : 0) +
-			  (t->auth ? auth_option_bytes(t) : 0);
+	uint32_t header = TCP_HEADER_BYTES + tcp_option_bytes(t);
 	struct net_flow flow = flow_of(t);
 	struct tow_place place = {
 		.token = place_token(t),

@@ -55,6 +55,16 @@ uint32_t tcp_headers_bytes(const struct tow_tcp *t)
 	return ip_header_bytes(t) + TCP_HEADER_BYTES;
 }
 
+/* Options that each segment has, once they are agreed on. */
+uint32_t tcp_option_bytes(const struct tow_tcp *t)
+{
+	uint32_t bytes = t->timestamps ? TCP_TIMESTAMPS_BYTES : 0;
+
+	if (UNLIKELY(t->auth))
+		bytes += auth_option_bytes(t);
+	return bytes;
+}
+
 /* Find the way to the peer, and with it our own address and MTU. */
 int tcp_open_path(struct tow_tcp *t)
 {
@@ -106,16 +116,13 @@ void tcp_offer(struct tow_tcp *t)
 /* Eff.snd.MSS of RFC 9293 3.7.1: options count as payload there. */
 void tcp_choose_mss(struct tow_tcp *t)
 {
-	uint32_t mss = t->snd.mtu - ip_header_bytes(t) - TCP_HEADER_BYTES;
+	uint32_t headers = tcp_headers_bytes(t), options = tcp_option_bytes(t);
+	uint32_t mss = t->snd.mtu > headers ? t->snd.mtu - headers : 0;
 
 	mss = MIN(mss, MAX(t->snd.mss_peer, TCP_MSS_MIN));
 	if (t->set.mss_max)
 		mss = MIN(mss, t->set.mss_max);
-	if (t->timestamps)
-		mss -= TCP_TIMESTAMPS_BYTES;
-	if (UNLIKELY(t->auth))
-		mss -= auth_option_bytes(t);
-	t->snd.mss = (uint16_t)mss;
+	t->snd.mss = (uint16_t)(mss > options ? mss - options : 1);
 }
 
 /* Numbers of a connection that is about to send its SYN; see listen_input(). */

@@ -74,16 +74,10 @@ static struct seq bare_sequence(const struct tow_tcp *t)
 	return seq_min(t->snd.nxt, seq_max(edge, t->snd.una));
 }
 
-/* What options take that each segment has is no room for others. */
+/* What is left of the header for the options that only some segments have. */
 uint32_t tcp_option_room(const struct tow_tcp *t)
 {
-	uint32_t room = TCP_OPTION_BYTES_MAX;
-
-	if (t->timestamps)
-		room -= TCP_TIMESTAMPS_BYTES;
-	if (UNLIKELY(t->auth))
-		room -= auth_option_bytes(t);
-	return room;
+	return TCP_OPTION_BYTES_MAX - tcp_option_bytes(t);
 }
 
 /*

@@ -1170,6 +1170,7 @@ void tcp_take_early(struct tow_tcp *t, struct net_packet *packet,
 struct seq tcp_new_isn(const struct tow_tcp *t);
 void tcp_choose_mss(struct tow_tcp *t);
 uint32_t tcp_headers_bytes(const struct tow_tcp *t);
+uint32_t tcp_option_bytes(const struct tow_tcp *t);
 void tcp_learn_syn(struct tow_tcp *t, const struct wire_tcp *seg);
 int tcp_open_path(struct tow_tcp *t);
 uint32_t tcp_own_mss(const struct tow_tcp *t);
