@@ -136,8 +136,9 @@ static enum verdict check_syn(struct tow_tcp *t, const struct wire_tcp *seg)
 	if (!(seg->flags & TH_SYN))
 		return PASS;
 	tcp_drop(t, TOW_DROP_TCP_FLAGS);
-	if (t->state == TOW_TCP_SYN_RECEIVED && t->passive)
-		tcp_fail(t, TOW_ECONNRESET); /* back to LISTEN */
+	/* Back to LISTEN; but what Fast Open promoted a program may have. */
+	if (t->state == TOW_TCP_SYN_RECEIVED && t->passive && !t->promoted)
+		tcp_fail(t, TOW_ECONNRESET);
 	else
 		tcp_send_challenge(t); /* RFC 5961 4.2 */
 	return DROP;

@@ -162,6 +162,21 @@ TCP_TEST(data_of_a_syn_that_gets_no_record_is_not_read)
 	CHECK_EQ(tow_tcp_accept(r->listener, &holder), TOW_EAGAIN);
 }
 
+/* RFC 5961 4.2: the program has it already, whoever sent that SYN */
+TCP_TEST(syn_in_the_window_does_not_end_an_accepted_fast_open)
+{
+	struct cookie c;
+
+	listen_fast(r, LIMIT);
+	c = get_cookie(r);
+	syn_with(r, &c, DATA);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK(sends(r, SYN | ACK, 0, 1 + DATA, 0));
+	inject(r, .flags = SYN, .seq = 2000);
+	CHECK_EQ(state_of(r), TOW_TCP_SYN_RECEIVED);
+	CHECK(sends(r, ACK, 1, 1 + DATA, 0));
+}
+
 /* A box that drops SYN-ACKs for the option; as Linux, which asks next time */
 TCP_TEST(cookie_does_not_go_again_with_the_syn_ack)
 {
