@@ -304,7 +304,11 @@ int ftp_data_listen(struct ftp_session *s, uint16_t *port)
 	d->listening.event = on_listener_event;
 	d->ftp = s->ftp;
 	error = listen_somewhere(d, &at);
+	if (!error)
+		error = sign_listener(d->ftp->server->sign, d->listener);
 	if (error) {
+		if (d->listener)
+			tow_listener_close(d->listener);
 		free(d);
 		return error;
 	}

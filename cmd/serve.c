@@ -346,8 +346,8 @@ static int set_up(struct serve *s, const char *directory)
 	if (status == EXIT_OK)
 		status = sign_open(&s->sign, &s->options.md5, "serve");
 	cfg.crypto = sign_crypto(&s->sign);
-	if (cfg.crypto) /* a copy for each connection */
-		cfg.auth_keys = s->sign.count + cfg.tcp_max;
+	if (cfg.crypto) /* copies for each listener, one for a connection */
+		cfg.auth_keys = s->sign.count * cfg.listener_max + cfg.tcp_max;
 	s->server.sign = &s->sign;
 	if (status == EXIT_OK)
 		status = node_open(&s->node, &cfg);

@@ -84,6 +84,8 @@ static int start_listening(struct service *service)
 				   &ftp->listener);
 
 	if (!error)
+		error = sign_listener(ftp->server->sign, ftp->listener);
+	if (!error)
 		tow_listener_set_user(ftp->listener, &ftp->handler);
 	return error;
 }

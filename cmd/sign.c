@@ -2,9 +2,11 @@
 #include "sign.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 #include "cmd.h"
 
 static int complain(const char *command, const char *option, const char *why)
@@ -13,31 +15,77 @@ static int complain(const char *command, const char *option, const char *why)
 	return EXIT_FAILED;
 }
 
-/* The first line; NULL, or what is wrong. */
+/* The first line of @text. NULL, or what is wrong. */
+static const char *take_secret(struct tow_auth_key *key, uint8_t *secret,
+			       const uint8_t *text, size_t bytes)
+{
+	const uint8_t *end = memchr(text, '\n', bytes);
+	size_t length = end ? (size_t)(end - text) : bytes;
+
+	if (bytes == 0)
+		return "there is no key in it";
+	if (length == 0)
+		return "its first line, the key, is empty";
+	if (length > TOW_AUTH_SECRET_MAX)
+		return "its first line, the key, is too long";
+	if (memchr(text, '\0', length) || memchr(text, '\r', length))
+		return "its first line, the key, has a NUL or CR in it";
+	memcpy(secret, text, length);
+	key->secret = secret;
+	key->secret_bytes = length;
+	return NULL;
+}
+
+/* Not by stdio, which would leave the key in its buffer. */
 static const char *read_secret(struct tow_auth_key *key, uint8_t *secret,
 			       const char *path)
 {
-	char line[TOW_AUTH_SECRET_MAX + 2];
-	FILE *file = fopen(path, "re");
+	uint8_t text[TOW_AUTH_SECRET_MAX + 2];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	const char *why = NULL;
+	size_t bytes = 0;
+	ssize_t n;
 
-	if (!file)
+	if (fd < 0)
 		return strerror(errno);
-	if (!fgets(line, sizeof(line), file))
-		why = "there is no key in it";
-	fclose(file);
-	if (why)
-		return why;
-	key->secret_bytes = strcspn(line, "\n");
-	if (key->secret_bytes == 0)
-		why = "its first line, the key, is empty";
-	else if (key->secret_bytes > TOW_AUTH_SECRET_MAX)
-		why = "its first line, the key, is too long";
+	do {
+		n = read(fd, text + bytes, sizeof(text) - bytes);
+		bytes += n > 0 ? (size_t)n : 0;
+	} while (n > 0 && bytes < sizeof(text));
+	if (n < 0)
+		why = strerror(errno);
 	else
-		memcpy(secret, line, key->secret_bytes);
-	key->secret = secret;
-	explicit_bzero(line, sizeof(line));
+		why = take_secret(key, secret, text, bytes);
+	close(fd);
+	explicit_bzero(text, sizeof(text));
 	return why;
+}
+
+/* Of the 128, also for IPv4. */
+static unsigned bits_of(const struct tow_auth_key *key)
+{
+	return key->prefix_bits + (tow_addr_is_v4(&key->peer) ? 96 : 0);
+}
+
+static bool is_for(const struct tow_auth_key *key, const struct tow_addr *addr)
+{
+	unsigned i;
+
+	for (i = 0; i < bits_of(key); i++)
+		if ((key->peer.b[i / 8] ^ addr->b[i / 8]) & 0x80 >> i % 8)
+			return false;
+	return true;
+}
+
+static bool has_key_for(const struct sign *sign, const struct tow_auth_key *key)
+{
+	unsigned i;
+
+	for (i = 0; i < sign->count; i++)
+		if (bits_of(&sign->keys[i]) == bits_of(key) &&
+		    is_for(key, &sign->keys[i].peer))
+			return true;
+	return false;
 }
 
 static const char *read_key(struct sign *sign, const char *option)
@@ -52,6 +100,8 @@ static const char *read_key(struct sign *sign, const char *option)
 	*key = (struct tow_auth_key){ .algorithm = TOW_AUTH_MD5 };
 	if (tow_cidr_parse(&key->peer, &key->prefix_bits, peer) != 0)
 		return "this is no address";
+	if (has_key_for(sign, key))
+		return "there is a key for it already";
 	return read_secret(key, sign->secrets[sign->count++], equals + 1);
 }
 
@@ -91,17 +141,6 @@ int sign_listener(const struct sign *sign, struct tow_listener *listener)
 	return error;
 }
 
-static bool is_for(const struct tow_auth_key *key, const struct tow_addr *addr)
-{
-	unsigned v4 = tow_addr_is_v4(&key->peer) ? 96 : 0;
-	unsigned i, bits = key->prefix_bits + v4;
-
-	for (i = 0; i < bits; i++)
-		if ((key->peer.b[i / 8] ^ addr->b[i / 8]) & 0x80 >> i % 8)
-			return false;
-	return true;
-}
-
 /* The most particular key of its peer. */
 int sign_connection(const struct sign *sign, struct tow_tcp *tcp)
 {
@@ -113,7 +152,7 @@ int sign_connection(const struct sign *sign, struct tow_tcp *tcp)
 		const struct tow_auth_key *key = &sign->keys[i];
 
 		if (is_for(key, &remote) &&
-		    (!best || key->prefix_bits > best->prefix_bits))
+		    (!best || bits_of(key) > bits_of(best)))
 			best = key;
 	}
 	return best ? tow_tcp_key_add(tcp, best) : 0;

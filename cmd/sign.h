@@ -23,7 +23,7 @@ struct sign {
 		"tcp-md5", 0, OPTION_LIST, offsetof(struct type, member),      \
 			"IP=FILE",                                             \
 			"sign what is sent to IP, or a network, by TCP MD5,\n" \
-			"with the key in FILE; take nothing else from there",  \
+			"with the key in FILE; take no other TCP from there",  \
 			0, 0                                                   \
 	}
 

@@ -107,17 +107,37 @@ test_who_has_no_key_gets_no_answer()
 		fail 'no wrongly signed segment was dropped'
 }
 
+test_ftp_without_a_key_gets_no_answer()
+{
+	make_keys
+	make_file "$work/www/file" 1k
+	serve "$work/www" "${keys[@]}" --ftp 21 --stats "$work/stats.json"
+	! curl -sS -m 3 -o "$work/got" "ftp://$tow4/file" 2>"$work/curl.log" ||
+		fail 'curl got the file without a key'
+	grep -qi 'timed out' "$work/curl.log" ||
+		fail "curl heard something: $(<"$work/curl.log")"
+	stop
+	(($(stat_of "$work/stats.json" drops.tcp_auth_missing) > 0)) ||
+		fail 'no unsigned segment was dropped'
+}
+
 test_bad_keys_are_said()
 {
 	local option
 	: >"$work/empty"
+	printf 'a\r\n' >"$work/dos"
 	for option in nonsense "$kernel4=$work/absent" "$kernel4=$work/empty" \
-		"1.2.3=$work/empty"; do
+		"1.2.3=$work/empty" "$kernel4=$work" "$kernel4=$work/dos"; do
 		! "$TOW" get "${addresses[@]}" --tcp-md5 "$option" \
 			http://192.0.2.1/ 2>"$work/log" || fail "$option is taken"
 		grep -q -- "--tcp-md5 $option: " "$work/log" ||
 			fail "it says $(<"$work/log")"
 	done
+	make_keys
+	! "$TOW" get "${addresses[@]}" "${keys[@]}" "${keys[@]}" \
+		http://192.0.2.1/ 2>"$work/log" || fail 'a second key is taken'
+	grep -q 'there is a key for it already' "$work/log" ||
+		fail "it says $(<"$work/log")"
 }
 
 end_test()
