@@ -115,6 +115,7 @@ TOW_BEGIN
  *                          have keys of the other kind
  *          TOW_EOPNOTSUPP  tow_config.crypto cannot do it
  *          TOW_ENOBUFS     tow_config.auth_keys are in use
+ *          TOW_EIO         tow_config.crypto failed
  */
 TOW_API int tow_listener_key_add(struct tow_listener *listener,
 				 const struct tow_auth_key *key) TOW_MUST_USE;
@@ -136,7 +137,8 @@ TOW_API int tow_listener_key_remove(struct tow_listener *listener,
  * more of AO may be added at any time.
  *
  * Returns: as tow_listener_key_add(); also TOW_EINVAL when the peer is another
- *          one, and TOW_EISCONN when it is too late to begin with signatures.
+ *          one, TOW_EISCONN when it is too late to begin with signatures, and
+ *          TOW_EEXIST for any second key of MD5.
  */
 TOW_API int tow_tcp_key_add(struct tow_tcp *tcp,
 			    const struct tow_auth_key *key) TOW_MUST_USE;
