@@ -360,19 +360,22 @@ static bool may_guess(struct net *net)
 /*
  * The flow label of what we send, and the ID of IPv4's UDP, is a secret of the
  * flow: who quotes it has seen the packet. So this is believed whoever sent
- * it, also by no socket. Of a train cut by its device the first has that ID.
+ * it, also by no socket. Of a train cut by its device the first has that ID;
+ * what comes of the others says nothing new, and is no guess.
  */
 static void heed_secret(struct net *net, const struct quote *q,
 			const struct net_error *e)
 {
+	bool v4 = net_is_v4(&q->dst);
 	uint32_t label;
 
-	if (e->mtu == 0 || q->protocol == NET_TCP || !may_guess(net))
+	if (e->mtu == 0 || q->protocol == NET_TCP ||
+	    pmtu_is_known(net, &q->dst, e->mtu) || (v4 && !may_guess(net)))
 		return;
 	label = flow_label(net, &q->src, &q->dst, q->transport, q->protocol);
 	if (q->secret == (label & q->secret_mask))
 		net_path_shrunk(net, &q->dst, e->mtu);
-	else
+	else if (v4)
 		net->private->guesses++;
 }
 

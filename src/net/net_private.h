@@ -112,7 +112,7 @@ struct net_private {
 	uint32_t pmtu_mask; /* of their sets */
 	struct sip_key pmtu_key;
 	uint64_t guessed_us; /* a minute of guesses began then */
-	uint32_t guesses;    /* wrong ones, of what proves a smaller path */
+	uint32_t guesses;    /* wrong ones, of the IDs of IPv4's UDP */
 	struct sip_key neighbour_key, flow_key, error_key;
 	struct neighbour **buckets;
 	uint32_t bucket_mask;
@@ -278,6 +278,8 @@ uint32_t flow_label(struct net *net, const struct tow_addr *src,
 size_t pmtu_need(const struct tow_config *cfg);
 void pmtu_init(struct net *net, const struct tow_config *cfg, void *memory);
 bool pmtu_cuts(const struct net *net, const struct tow_addr *dst);
+bool pmtu_is_known(const struct net *net, const struct tow_addr *dst,
+		   uint32_t told);
 
 /* --- ident.c */
 uint16_t ident4_next(struct net *net);

@@ -97,21 +97,42 @@ bool pmtu_cuts(const struct net *net, const struct tow_addr *dst)
 	return p && p->cuts;
 }
 
+static uint32_t believed(const struct tow_addr *dst, uint32_t told)
+{
+	return MAX(told, net_is_v4(dst) ? V4_MIN : V6_MIN);
+}
+
+static bool is_below(const struct tow_addr *dst, uint32_t told)
+{
+	return net_is_v4(dst) && told < V4_MIN;
+}
+
+static bool says_nothing_new(const struct pmtu *p, const struct tow_addr *dst,
+			     uint32_t told)
+{
+	return p && believed(dst, told) >= p->mtu &&
+	       is_below(dst, told) <= p->cuts;
+}
+
+bool pmtu_is_known(const struct net *net, const struct tow_addr *dst,
+		   uint32_t told)
+{
+	return says_nothing_new(find(net, dst), dst, told);
+}
+
 bool net_path_shrunk(struct net *net, const struct tow_addr *dst, uint32_t told)
 {
-	bool v4 = net_is_v4(dst), cuts = v4 && told < V4_MIN;
-	uint32_t mtu = MAX(told, v4 ? V4_MIN : V6_MIN);
 	struct pmtu *p = find(net, dst);
 
-	if (p && mtu >= p->mtu && cuts <= p->cuts)
+	if (says_nothing_new(p, dst, told))
 		return false;
 	if (!p)
 		p = make(net, dst);
-	p->mtu = mtu;
-	p->cuts = cuts;
+	p->mtu = believed(dst, told);
+	p->cuts = is_below(dst, told);
 	p->until_us = net->now_us + EXPIRES_US;
 	net->pmtus_until_us = p->until_us;
-	if (cuts)
+	if (p->cuts)
 		net->pmtus_cut_until_us = p->until_us;
 	return true;
 }

@@ -582,6 +582,19 @@ TEST(id_is_not_guessed_by_many_errors)
 	close_host();
 }
 
+/* Of a train the first has the ID; errors about the others are honest. */
+TEST(errors_that_say_nothing_new_are_no_guesses)
+{
+	open_host(true, 0, 4096);
+	CHECK_EQ(frames_of(1400), 1);
+	too_big(1300, 0);
+	for (unsigned i = 1; i < 64; i++)
+		too_big(1300, i);
+	too_big(1200, 0);
+	CHECK_EQ(frames_of(1250), 2);
+	close_host();
+}
+
 /* RFC 1191 3: what is said to be below the floor is sent without DF */
 TEST(path_below_the_floor_has_packets_that_may_be_cut)
 {
