@@ -51,13 +51,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tow/error.h>
-#include "base/csum.h"
 #include "base/random.h"
 #include "dev/delay_queue.h"
 #include "dev/drivers.h"
 #include "dev/frame.h"
 #include "dev/wrap.h"
-#include "wire/wire_ip4.h"
 
 #define PENDING_MAX   64
 #define LIMIT_DEFAULT 4096
@@ -67,12 +65,7 @@
 #define RETRY_US      100 /* after the device inside was full */
 #define HINTS_MAX     64
 #define IP_VERSION_AT FRAME_ETH_BYTES
-#define ETH_IP4	      0x0800
-#define ETH_IP6	      0x86dd
-#define IP4_PLAIN     0x45 /* version 4, a header without options, */
-#define IP4_SUM_AT    10   /* with its checksum there */
-#define ECN_IN_IP4    0x03 /* of the second byte: ECN, all of it for CE */
-#define ECN_IN_IP6    0x30
+#define CE	      3 /* RFC 3168 5 */
 
 enum direction { DIRECTION_BOTH, DIRECTION_RX, DIRECTION_TX };
 
@@ -157,34 +150,18 @@ static uint64_t choose_due(struct fault *f, struct path *path)
 	return due_us;
 }
 
-static bool is_of(const uint8_t *frame, uint16_t type)
-{
-	return frame[12] == type >> 8 && frame[13] == (type & 255);
-}
-
 /*
  * RFC 3168 5: "congestion experienced", as a router says it instead of dropping
- * the packet. The headers are in the buffer's own room, so they may be written;
- * and no checksum but that of IPv4's header has the field in it.
+ * the packet. Only where the headers are in the buffer's own room: other memory
+ * is lent, and not ours to write.
  */
 static void mark(struct tow_buf *buf)
 {
 	uint8_t *frame = (uint8_t *)(uintptr_t)buf->spans[0].ptr;
-	uint8_t *ip = frame + FRAME_ETH_BYTES;
-	uint16_t sum = 0;
 
-	if (frame < buf->room || frame >= buf->room + TOW_BUF_ROOM ||
-	    buf->spans[0].len < FRAME_ETH_BYTES + IP4_BYTES)
-		return;
-	if (is_of(frame, ETH_IP6) && ip[1] & ECN_IN_IP6) {
-		ip[1] |= ECN_IN_IP6;
-	} else if (is_of(frame, ETH_IP4) && ip[0] == IP4_PLAIN &&
-		   ip[1] & ECN_IN_IP4) {
-		ip[1] |= ECN_IN_IP4;
-		memcpy(ip + IP4_SUM_AT, &sum, sizeof(sum));
-		sum = csum_finish(csum_bytes(0, ip, IP4_BYTES));
-		memcpy(ip + IP4_SUM_AT, &sum, sizeof(sum));
-	}
+	if (frame >= buf->room && frame < buf->room + TOW_BUF_ROOM &&
+	    frame_ecn(frame, buf->spans[0].len))
+		frame_set_ecn(frame, CE);
 }
 
 /* The frame as it would be on a wire, in memory of the receive pool. */

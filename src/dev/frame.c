@@ -9,6 +9,11 @@
 #define HEAD_AT		18 /* aligns the IP header behind Ethernet */
 #define UDP_CSUM_OFFSET 6
 
+#define ETHERTYPE_IPV4 0x0800
+#define ETHERTYPE_IPV6 0x86dd
+#define IP4_BYTES      20
+#define IP4_SUM_AT     10
+
 void frame_finish_csum(const struct tow_buf *buf, uint8_t *frame,
 		       size_t frame_bytes)
 {
@@ -22,6 +27,46 @@ void frame_finish_csum(const struct tow_buf *buf, uint8_t *frame,
 	if (!csum && buf->csum_offset == UDP_CSUM_OFFSET)
 		csum = 0xffff;
 	memcpy(frame + field, &csum, sizeof(csum));
+}
+
+static uint32_t get16(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 8 | p[1];
+}
+
+unsigned frame_ecn(const uint8_t *frame, size_t bytes)
+{
+	const uint8_t *ip = frame + FRAME_ETH_BYTES;
+
+	if (bytes < FRAME_ETH_BYTES + IP4_BYTES)
+		return 0;
+	switch (get16(frame + 12)) {
+	case ETHERTYPE_IPV4:
+		return ip[1] & 3u;
+	case ETHERTYPE_IPV6:
+		return ip[1] >> 4 & 3u;
+	default:
+		return 0;
+	}
+}
+
+/* RFC 1624: the sum of IPv4's header changes with it, also if it is not right. */
+void frame_set_ecn(uint8_t *frame, unsigned ecn)
+{
+	uint8_t *ip = frame + FRAME_ETH_BYTES;
+	uint32_t old = get16(ip), sum;
+
+	if (get16(frame + 12) == ETHERTYPE_IPV6) {
+		ip[1] = (uint8_t)((ip[1] & ~0x30u) | ecn << 4);
+		return;
+	}
+	ip[1] = (uint8_t)((ip[1] & ~3u) | ecn);
+	sum = (uint16_t)~get16(ip + IP4_SUM_AT);
+	sum += (uint16_t)~old + get16(ip);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = ~((sum & 0xffff) + (sum >> 16));
+	ip[IP4_SUM_AT] = (uint8_t)(sum >> 8);
+	ip[IP4_SUM_AT + 1] = (uint8_t)sum;
 }
 
 static bool add_copy(struct tow_buf *buf, const uint8_t *from, size_t bytes)

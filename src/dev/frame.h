@@ -21,6 +21,12 @@
 void frame_finish_csum(const struct tow_buf *buf, uint8_t *frame,
 		       size_t frame_bytes);
 
+/* The ECN field of an IP packet in a frame whose first @bytes are there; 0: none */
+unsigned frame_ecn(const uint8_t *frame, size_t bytes);
+
+/* Another one, in a frame that has one. A checksum that was wrong stays so. */
+void frame_set_ecn(uint8_t *frame, unsigned ecn);
+
 /*
  * A buffer with the frame in memory of the pool's own, as a driver without
  * offloads would have received it.

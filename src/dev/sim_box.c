@@ -16,18 +16,11 @@
  * segment, its direction, and how the box is set up.
  */
 #include <string.h>
+#include "dev/frame.h"
 #include "dev/sim_private.h"
 
 #define TCP	  6
 #define TCP_BYTES 20u
-#define FLAG_FIN  0x01
-#define FLAG_SYN  0x02
-#define FLAG_RST  0x04
-#define FLAG_PSH  0x08
-#define FLAG_ACK  0x10
-#define FLAG_URG  0x20
-#define FLAG_ECE  0x40
-#define FLAG_CWR  0x80
 #define FLAG_AE	  0x01 /* of the byte before */
 
 /* Kinds of options: RFC 9293 3.1, RFC 7323, RFC 2018. */
@@ -254,12 +247,6 @@ void box_empty(struct port *port)
 
 /* Joining and splitting. */
 
-static bool is_plain_data(const uint8_t *frame, const struct shape *shape)
-{
-	return (packet_tcp_flags(frame, shape) & ~FLAG_PSH) == FLAG_ACK &&
-	       shape->end > shape->payload_at;
-}
-
 /* Returns: false without memory. */
 static bool wait_a_while(struct port *port, uint32_t wait_us,
 			 struct packet *packet)
@@ -274,11 +261,16 @@ static bool wait_a_while(struct port *port, uint32_t wait_us,
 static void hold(struct passage *pass)
 {
 	let_go(pass->port, pass->way);
-	if (is_plain_data(pass->packet->data, &pass->shape) &&
+	if (packet_is_plain_data(pass->packet->data, &pass->shape) &&
 	    wait_a_while(pass->port, pass->how->join_us, pass->packet))
 		pass->way->held = pass->packet;
 	else
 		go_on(pass->port, pass->up, pass->packet);
+}
+
+static unsigned ecn_of(const struct packet *packet)
+{
+	return frame_ecn(packet->data, packet->bytes);
 }
 
 /* Does it continue the stream of the one that is held? */
@@ -288,8 +280,8 @@ static bool follows(const struct passage *pass, const struct packet *held,
 	const struct shape *b = &pass->shape;
 	const uint8_t *before = held->data + a->transport_at;
 
-	return is_plain_data(pass->packet->data, b) &&
-	       packet_ecn(held) == packet_ecn(pass->packet) &&
+	return packet_is_plain_data(pass->packet->data, b) &&
+	       ecn_of(held) == ecn_of(pass->packet) &&
 	       tow_addr_equal(&a->src, &b->src) &&
 	       tow_addr_equal(&a->dst, &b->dst) &&
 	       memcmp(before, pass->tcp, 4) == 0 &&
@@ -299,8 +291,12 @@ static bool follows(const struct passage *pass, const struct packet *held,
 		       pass->how->join_bytes;
 }
 
-/* The headers are those of the later one, which knows more. */
-static void join(struct passage *pass, const struct packet *held,
+/*
+ * The headers are those of the later one, which knows more.
+ *
+ * Returns: false without memory.
+ */
+static bool join(struct passage *pass, const struct packet *held,
 		 const struct shape *a)
 {
 	const struct shape *b = &pass->shape;
@@ -309,7 +305,7 @@ static void join(struct passage *pass, const struct packet *held,
 	struct packet *whole = packet_take(pass->port->sim, b->end + first);
 
 	if (!whole)
-		return;
+		return false;
 	memcpy(whole->data, pass->packet->data, b->payload_at);
 	memcpy(whole->data + b->payload_at, held->data + a->payload_at, first);
 	memcpy(whole->data + b->payload_at + first,
@@ -323,6 +319,7 @@ static void join(struct passage *pass, const struct packet *held,
 	pass->tcp = whole->data + b->transport_at;
 	packet_write_length(whole, &pass->shape);
 	packet_write_sums(whole->data, &pass->shape);
+	return true;
 }
 
 static void join_or_hold(struct passage *pass)
@@ -332,8 +329,7 @@ static void join_or_hold(struct passage *pass)
 
 	if (held) {
 		shape = packet_shape(held->data, held->bytes);
-		if (follows(pass, held, &shape)) {
-			join(pass, held, &shape);
+		if (follows(pass, held, &shape) && join(pass, held, &shape)) {
 			port_count(pass->port, TOW_SIM_BOX_JOINED);
 			forget(pass->port, pass->way);
 		}
@@ -352,8 +348,6 @@ static struct packet *piece(const struct passage *pass, uint32_t from,
 {
 	uint32_t headers = pass->shape.payload_at;
 	struct packet *packet = packet_take(pass->port->sim, headers + bytes);
-	struct shape shape = pass->shape;
-	uint8_t *tcp;
 
 	if (!packet)
 		return NULL;
@@ -361,12 +355,8 @@ static struct packet *piece(const struct passage *pass, uint32_t from,
 	memcpy(packet->data + headers, pass->packet->data + headers + from,
 	       bytes);
 	packet->intact = pass->packet->intact;
-	tcp = packet->data + shape.transport_at;
-	packet_put32(tcp + 4, packet_get32(tcp + 4) + from);
-	tcp[13] &= (uint8_t) ~(from ? FLAG_CWR : FLAG_FIN | FLAG_PSH);
-	shape.end = packet->bytes;
-	packet_write_length(packet, &shape);
-	packet_write_sums(packet->data, &shape);
+	packet_write_piece(packet->data, &pass->shape, packet->bytes,
+			   from ? 1 : 0, from, from > 0);
 	return packet;
 }
 
@@ -415,11 +405,11 @@ static void go_on_in_order(struct passage *pass, struct packet *packet)
 
 static struct packet *bleach(struct port *port, struct packet *packet)
 {
-	if (!packet_ecn(packet))
+	if (!ecn_of(packet))
 		return packet;
 	packet = packet_own(port->sim, packet);
 	if (packet)
-		packet_set_ecn(packet, 0);
+		frame_set_ecn(packet->data, 0);
 	return packet;
 }
 

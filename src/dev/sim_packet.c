@@ -24,10 +24,6 @@
 #define UDP	       17
 #define ICMP	       1
 #define ICMP6	       58
-#define FLAG_FIN       0x01
-#define FLAG_PSH       0x08
-#define FLAG_ACK       0x10
-#define FLAG_CWR       0x80
 #define TCP_FLAGS_AT   13u
 #define ICMP_BYTES     8u
 #define ICMP4_QUOTE    548u  /* of the packet in question: RFC 1812 4.3.2.3 */
@@ -332,47 +328,6 @@ void packet_write_sums(uint8_t *frame, const struct shape *shape)
 		write_transport_sum(frame, shape);
 }
 
-/* Explicit congestion notification. */
-
-static uint16_t ethertype(const struct packet *packet)
-{
-	return packet->bytes < ETHERNET_BYTES + 20
-		       ? 0
-		       : packet_get16(packet->data + 12);
-}
-
-unsigned packet_ecn(const struct packet *packet)
-{
-	const uint8_t *ip = packet->data + ETHERNET_BYTES;
-
-	switch (ethertype(packet)) {
-	case ETHERTYPE_IPV4:
-		return ip[1] & 3u;
-	case ETHERTYPE_IPV6:
-		return ip[1] >> 4 & 3u;
-	default:
-		return 0;
-	}
-}
-
-/* RFC 1624: the header's sum changes with it, also where it is not right. */
-void packet_set_ecn(struct packet *packet, unsigned ecn)
-{
-	uint8_t *ip = packet->data + ETHERNET_BYTES;
-	uint32_t old = packet_get16(ip), sum;
-
-	if (ethertype(packet) == ETHERTYPE_IPV6) {
-		ip[1] = (uint8_t)((ip[1] & ~0x30u) | ecn << 4);
-		return;
-	}
-	ip[1] = (uint8_t)((ip[1] & ~3u) | ecn);
-	sum = (uint16_t)~packet_get16(ip + 10);
-	sum += (uint16_t)~old + packet_get16(ip);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	packet_put16(ip + 10, ~sum);
-}
-
 /* Cutting and merging. */
 
 static void write_ip_length(uint8_t *frame, const struct shape *shape,
@@ -444,7 +399,7 @@ uint8_t packet_tcp_flags(const uint8_t *frame, const struct shape *shape)
 }
 
 /* Plain data: ACK, maybe PSH, and some payload. */
-static bool is_plain_data(const uint8_t *frame, const struct shape *shape)
+bool packet_is_plain_data(const uint8_t *frame, const struct shape *shape)
 {
 	uint8_t flags = packet_tcp_flags(frame, shape);
 
@@ -480,7 +435,8 @@ static bool segment_follows(const struct packet *first, const struct shape *a,
 			    const struct packet *next, const struct shape *b,
 			    uint32_t bytes)
 {
-	return is_plain_data(first->data, a) && is_plain_data(next->data, b) &&
+	return packet_is_plain_data(first->data, a) &&
+	       packet_is_plain_data(next->data, b) &&
 	       packet_get32(next->data + b->transport_at + 4) ==
 		       packet_get32(first->data + a->transport_at + 4) +
 			       bytes &&

@@ -267,8 +267,6 @@ bool packet_network_sum_ok(const uint8_t *frame, const struct shape *shape);
 bool packet_transport_sum_ok(const uint8_t *frame, const struct shape *shape);
 void packet_write_sums(uint8_t *frame, const struct shape *shape);
 /* The lowest two bits of IP's traffic class (RFC 3168 5); 0 if it is not IP. */
-unsigned packet_ecn(const struct packet *packet);
-void packet_set_ecn(struct packet *packet, unsigned ecn);
 /* The length that IP says is that of the frame; the sums are not right yet. */
 void packet_write_length(struct packet *packet, const struct shape *shape);
 
@@ -293,6 +291,17 @@ bool packet_follows(const struct packet *first, const struct shape *a,
 void packet_write_merged(uint8_t *headers, const struct shape *shape,
 			 uint32_t payload_bytes, uint8_t last_flags);
 uint8_t packet_tcp_flags(const uint8_t *frame, const struct shape *shape);
+bool packet_is_plain_data(const uint8_t *frame, const struct shape *shape);
+
+/* Of TCP: RFC 9293 3.1, RFC 3168 6.1. */
+#define FLAG_FIN 0x01
+#define FLAG_SYN 0x02
+#define FLAG_RST 0x04
+#define FLAG_PSH 0x08
+#define FLAG_ACK 0x10
+#define FLAG_URG 0x20
+#define FLAG_ECE 0x40
+#define FLAG_CWR 0x80
 
 static inline uint16_t packet_get16(const uint8_t *p)
 {

@@ -19,6 +19,7 @@
  * "When the CRC and TCP checksum disagree"), so a receiver that lets damaged
  * payload through is wrong and not just unlucky.
  */
+#include "dev/frame.h"
 #include "dev/sim_private.h"
 
 #define DAMAGE_BITS_MAX 15u
@@ -56,13 +57,13 @@ static bool is_congested(struct wire *wire, uint64_t now_ns)
 /* Takes the packet, and returns it, marked if it allows that. */
 static struct packet *mark(struct port *port, struct packet *packet)
 {
-	unsigned ecn = packet_ecn(packet);
+	unsigned ecn = frame_ecn(packet->data, packet->bytes);
 
 	if (ecn == 0 || ecn == ECN_CE)
 		return packet;
 	packet = packet_own(port->sim, packet);
 	if (packet) {
-		packet_set_ecn(packet, ECN_CE);
+		frame_set_ecn(packet->data, ECN_CE);
 		port_count(port, TOW_SIM_MARKED);
 	}
 	return packet;
