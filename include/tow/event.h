@@ -61,9 +61,9 @@ struct tow_event {
 
 	/*
 	 * LOAN, STAMP: when the poll began in which the last byte went to the
-	 * device first; and for tcp, when the one began that took its
-	 * acknowledgement, or its last frame from the device if that came
-	 * later. 0: it did not happen.
+	 * device first, or began to wait for the next hop's address; and for
+	 * tcp, when the one began that took its acknowledgement, or its last
+	 * frame from the device if that came later. 0: it did not happen.
 	 */
 	uint64_t sent_us, acked_us;
 

@@ -12,9 +12,8 @@
 #include "base/base.h"
 #include "dev/drivers.h"
 
-#define WRAPPERS_MAX \
-	16 /* so that a hostile text cannot exhaust the C stack \
-	    */
+/* So that a hostile text cannot exhaust the C stack. */
+#define WRAPPERS_MAX 16
 
 struct driver {
 	const char *name;

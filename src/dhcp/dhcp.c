@@ -18,7 +18,7 @@
  *
  * What a hostile or broken server can make us do is ask again, and not more
  * often than the waits here let us: each failure doubles the next wait up to
- * FAIL_S_MAX, a conflict counts as RFC 2131 3.1 (5) says.
+ * 64 s, a conflict counts as RFC 2131 3.1 (5) says.
  */
 #include "dhcp/dhcp_private.h"
 #include <tow/stack.h>
@@ -30,7 +30,7 @@
 #define REQUESTS_MAX  4		    /* then another offer is looked for */
 #define RENEW_US_MIN  (60 * DHCP_S) /* RFC 2131 4.4.5 */
 #define DECLINED_US   (10 * DHCP_S) /* RFC 2131 3.1 (5) */
-#define FAIL_S_MAX    64
+#define FAIL_DOUBLES  6		    /* up to 64 s */
 #define RELEASING_US  (DHCP_S / 5)
 #define NEVER	      UINT64_MAX
 
@@ -117,7 +117,7 @@ static void enter_init(struct dhcp_host *dhcp, struct dhcp_client *c,
 /* 1, 2, 4, ... s after so many failures in a row. */
 static void fail(struct dhcp_host *dhcp, struct dhcp_client *c)
 {
-	uint64_t s = MIN(1ull << MIN(c->failures, 8), FAIL_S_MAX);
+	uint64_t s = 1ull << MIN(c->failures, FAIL_DOUBLES);
 
 	c->failures = (uint8_t)MIN(c->failures + 1, UINT8_MAX);
 	enter_init(dhcp, c,

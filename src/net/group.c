@@ -14,10 +14,11 @@
  * listen in keep neighbour solicitations from whoever does not say so (RFC 4861
  * 7.2.1, RFC 4541 3). Such groups need no socket, and have room of their own.
  *
- * Both tables are bounded by tow_config.group_max, but for that. A union of more sources than
- * a record can hold becomes "all but none": routers send more than is wanted
- * then, and the sockets' own filters keep it out. The IP layer takes what is to
- * a group that somebody listens to; which sockets get it their filters say.
+ * Both tables are bounded by tow_config.group_max, and for those groups as many
+ * more as there may be addresses. A union of more sources than a record can hold
+ * becomes "all but none": routers send more than is wanted then, and the
+ * sockets' own filters keep it out. The IP layer takes what is to a group that
+ * somebody listens to; which sockets get it their filters say.
  */
 #include "net/group.h"
 

@@ -12,8 +12,8 @@
  * Whoever wants to lie to a connected socket has to guess both ports; to one
  * that is not, its own. So the second kind never makes a call fail, and what it
  * says of the path's MTU counts only if it quotes the flow's secret, which the
- * network layer looks at (icmp_input.c). Records come from one pool, limited for a socket
- * and for all; what finds none is dropped and counted.
+ * network layer looks at (icmp_input.c). Records come from one pool, limited for
+ * a socket and for all; what finds none is dropped and counted.
  */
 #include "udp/udp_private.h"
 

@@ -77,19 +77,25 @@ static bool fits_device(const struct net_path *path, const struct tow_buf *buf)
 	return !(buf->flags & TOW_BUF_CSUM_PARTIAL) || caps & TOW_DEV_TX_CSUM;
 }
 
+/* Does it go without fragments? Of the length that the UDP header says. */
+bool udp_fits_path(const struct net *net, const struct net_path *path,
+		   uint32_t datagram_bytes)
+{
+	uint32_t ip_bytes = tow_addr_is_v4(&path->dst) ? 20 : 40;
+
+	return ip_bytes + datagram_bytes <= net_path_mtu(net, path);
+}
+
 /* The path may have become smaller since. */
 static bool fits_path(const struct net *net, const struct net_path *path,
 		      struct tow_buf *buf)
 {
-	uint32_t bytes = tow_addr_is_v4(&path->dst) ? 20 : 40;
+	uint32_t bytes = buf->bytes;
 
-	if (LIKELY(!udp_way_of(buf)->whole))
-		return true;
-	if (buf->gso == TOW_GSO_NONE)
-		bytes += buf->bytes;
-	else
-		bytes += buf->gso_bytes + UDP_BYTES;
-	return bytes <= net_path_mtu(net, path);
+	if (buf->gso != TOW_GSO_NONE)
+		bytes = buf->gso_bytes + UDP_BYTES;
+	return LIKELY(!udp_way_of(buf)->whole) ||
+	       udp_fits_path(net, path, bytes);
 }
 
 /* Copied payload counts until here, lent payload until it comes back. */

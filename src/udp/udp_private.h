@@ -381,6 +381,8 @@ void udp_faults_drop(struct tow_udp *s);
 
 /* --- udp_send.c, udp_output.c */
 bool udp_has_room(const struct tow_udp *s);
+bool udp_fits_path(const struct net *net, const struct net_path *path,
+		   uint32_t datagram_bytes);
 void udp_queue(struct tow_udp *s, struct tow_buf *buf);
 void udp_loan_done(struct udp_loan *loan);
 

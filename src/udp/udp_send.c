@@ -19,8 +19,6 @@
 
 #define TRAIN_MAX    64 /* datagrams, as UDP_SEGMENT */
 #define PAYLOAD_ROOM (TOW_BUF_ROOM - TOW_BUF_HEADERS)
-#define V4_HEADERS   (20u + UDP_BYTES)
-#define V6_HEADERS   (40u + UDP_BYTES)
 
 /* What sending one message means. */
 struct job {
@@ -153,11 +151,8 @@ static int find_path(struct job *job)
 /* Does the network layer have to fragment the datagram? */
 static bool is_large(const struct job *job)
 {
-	uint32_t headers =
-		tow_addr_is_v4(&job->way.dst) ? V4_HEADERS : V6_HEADERS;
-
-	return job->each + headers >
-	       net_path_mtu(job->socket->host->net, job->path);
+	return !udp_fits_path(job->socket->host->net, job->path,
+			      UDP_BYTES + job->each);
 }
 
 /* The path may shrink until it is sent: udp_output() looks again. */
