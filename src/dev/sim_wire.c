@@ -17,7 +17,8 @@
  * memory had failed, because on the wire itself the frame check sequence would
  * find it. The Internet checksum finds every such run (Stone and Partridge,
  * "When the CRC and TCP checksum disagree"), so a receiver that lets damaged
- * payload through is wrong and not just unlucky.
+ * payload through is wrong and not just unlucky. Of two runs the second may undo
+ * for the sum what the first did: a packet is damaged once.
  */
 #include "dev/frame.h"
 #include "dev/sim_private.h"
@@ -147,7 +148,7 @@ static void travel(struct port *port, struct wire *wire, struct packet *packet,
 
 static bool can_be_damaged(const struct packet *packet)
 {
-	return packet_shape(packet->data, packet->bytes).ip;
+	return packet->intact && packet_shape(packet->data, packet->bytes).ip;
 }
 
 /* What becomes of a packet; SENT if nothing does. */

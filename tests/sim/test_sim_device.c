@@ -199,6 +199,24 @@ TEST(damaged_packet_is_not_vouched_for)
 	CHECK_GT(without_flag, 45); /* the others hit the IP header alone */
 }
 
+/* Two runs of flipped bits could undo each other for the checksum. */
+TEST(packet_is_damaged_once_on_its_way)
+{
+	struct net2 *net = net2_new();
+
+	net->how_a.up.damage_ppm = 1000000;
+	net->how_b.down.damage_ppm = 1000000;
+	net2_open(net, 1);
+	for (unsigned i = 1; i <= 20; i++) {
+		net2_send(net, net2_frame(net, NULL, 0));
+		net2_run(net, 10);
+		tow_buf_give(net2_receive(net));
+		CHECK_EQ(net2_fate(net->a, TOW_SIM_DAMAGED), i);
+		CHECK_EQ(net2_fate(net->b, TOW_SIM_DAMAGED), 0);
+	}
+	net2_close(net);
+}
+
 TEST(loss_duplication_and_reordering_happen_at_their_rates)
 {
 	struct net2 *net = net2_new();
