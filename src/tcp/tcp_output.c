@@ -423,6 +423,9 @@ void tcp_reject(struct tcp_host *host, const struct net_packet *packet,
 		.source_port = seg->destination_port,
 		.destination_port = seg->source_port,
 		.flags = TH_RST,
+		/* RFC 7323 5.2; there is no clock of ours, so TSval is 0. */
+		.has_timestamps = seg->has_timestamps,
+		.ts_echo = seg->ts_value,
 	};
 	struct tow_buf *buf;
 

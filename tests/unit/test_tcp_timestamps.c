@@ -339,3 +339,17 @@ TCP_TEST(reset_that_we_send_has_timestamps)
 	CHECK(peek(r)->flags & RST);
 	CHECK(peek(r)->ts);
 }
+
+/* RFC 7323 5.2: the RST for a segment echoes it; whose clock would TSval be? */
+TCP_TEST(reset_for_a_segment_echoes_its_timestamp)
+{
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .ts = true, .tsval = 4711);
+	CHECK(peek(r)->flags & RST);
+	CHECK(peek(r)->ts);
+	CHECK_EQ(peek(r)->tsval, 0u);
+	CHECK_EQ(peek(r)->tsecr, 4711u);
+	forget(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .no_ts = true);
+	CHECK(peek(r)->flags & RST);
+	CHECK(!peek(r)->ts);
+}
