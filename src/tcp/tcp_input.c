@@ -760,6 +760,10 @@ static bool parse(struct net *net, struct net_packet *packet,
 		net_drop(net, TOW_DROP_TCP_CHECKSUM);
 		return false;
 	}
+	if (UNLIKELY(seg->signature == SIGNATURE_MALFORMED)) {
+		net_drop(net, TOW_DROP_TCP_AUTH_BAD); /* RFC 5925 2.2 */
+		return false;
+	}
 	buf_trim_front(packet->buf, bytes);
 	return true;
 }

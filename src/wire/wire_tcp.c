@@ -35,6 +35,7 @@ enum option_length {
 	LENGTH_TIMESTAMPS = 10,
 	LENGTH_MD5 = 2 + TCP_MD5_BYTES,
 	LENGTH_USER_TIMEOUT = 4,
+	LENGTH_AO_MIN = 4,
 	LENGTH_AO = 4 + TCP_AO_MAC_BYTES,
 	LENGTH_FAST_OPEN = 2,	  /* and the cookie */
 	LENGTH_FAST_OPEN_254 = 4, /* and the cookie */
@@ -92,15 +93,17 @@ static void parse_accecn(struct wire_tcp *out, const uint8_t *option,
 }
 
 /*
- * RFC 5925 2.2: more than one, or one of each kind, makes the segment invalid;
- * so does a length that is not that of the algorithms we know.
+ * RFC 5925 2.2: more than one, or one of each kind, makes the segment invalid,
+ * whoever it is for. A length that is not that of the algorithms we know is bad
+ * only where there is a key.
  */
 static void note_signature(struct wire_tcp *out, enum tcp_signature kind,
 			   uint8_t at, bool good)
 {
-	bool first = out->signature == SIGNATURE_NONE;
-
-	out->signature = (uint8_t)(first && good ? kind : SIGNATURE_BAD);
+	if (out->signature != SIGNATURE_NONE)
+		out->signature = SIGNATURE_MALFORMED;
+	else
+		out->signature = (uint8_t)(good ? kind : SIGNATURE_BAD);
 	out->signature_at = at;
 }
 
@@ -108,6 +111,8 @@ static void parse_ao(struct wire_tcp *out, const uint8_t *option, uint8_t at,
 		     uint8_t bytes)
 {
 	note_signature(out, SIGNATURE_AO, at, bytes == LENGTH_AO);
+	if (bytes < LENGTH_AO_MIN)
+		out->signature = SIGNATURE_MALFORMED;
 	if (out->signature != SIGNATURE_AO)
 		return;
 	out->key_id = option[2];
@@ -182,8 +187,11 @@ static void parse_options(struct wire_tcp *out, const uint8_t *option,
 		uint8_t bytes = 1;
 
 		if (option[0] != OPTION_NOP) {
-			if (left < 2 || option[1] < 2 || option[1] > left)
+			if (left < 2 || option[1] < 2 || option[1] > left) {
+				if (option[0] == OPTION_AO)
+					out->signature = SIGNATURE_MALFORMED;
 				return;
+			}
 			bytes = option[1];
 			parse_option(out, option,
 				     (uint8_t)(out->header_bytes - left),

@@ -37,9 +37,10 @@ enum tcp_flag {
 /* What vouches for a segment, if anything does. */
 enum tcp_signature {
 	SIGNATURE_NONE,
-	SIGNATURE_MD5, /* RFC 2385 */
-	SIGNATURE_AO,  /* RFC 5925, with a MAC of 12 bytes */
-	SIGNATURE_BAD, /* of an impossible length, or more than one */
+	SIGNATURE_MD5,	     /* RFC 2385 */
+	SIGNATURE_AO,	     /* RFC 5925, with a MAC of 12 bytes */
+	SIGNATURE_BAD,	     /* of another length than what we can do */
+	SIGNATURE_MALFORMED, /* more than one, or one that cannot be */
 };
 
 #define TCP_MD5_BYTES	    16

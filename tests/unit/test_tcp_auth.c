@@ -317,6 +317,57 @@ TCP_TEST(several_signatures_are_none)
 	CHECK(sends_nothing(r));
 }
 
+/* RFC 5925 2.2: discarded whether or not there is a key to look at them with */
+TCP_TEST(malformed_signatures_are_dropped_without_a_key_too)
+{
+	static const uint8_t twice[8] = { 29, 4, 7, 9, 29, 4, 7, 9 };
+	static const uint8_t both[24] = { 29, 4, 7, 9, 1, 1, 19, 18 };
+	static const uint8_t empty[4] = { 29, 2, 1, 1 };
+	static const uint8_t three[4] = { 29, 3, 7, 1 };
+	static const uint8_t none[4] = { 29, 1, 1, 1 };
+	static const uint8_t beyond[4] = { 29, 16, 7, 9 };
+	static const uint8_t other[4] = { 29, 4, 7, 9 }; /* a MAC of nothing */
+	static const struct {
+		const uint8_t *options;
+		unsigned bytes;
+	} bad[] = {
+		{ twice, sizeof(twice) }, { both, sizeof(both) },
+		{ empty, sizeof(empty) }, { three, sizeof(three) },
+		{ none, sizeof(none) },	  { beyond, sizeof(beyond) },
+	};
+
+	r->options.offer.ts = false; /* each segment would need them */
+	listen_here(r, 4);
+	handshake_passive(r);
+	forget(r);
+	for (unsigned i = 0; i < 6; i++) {
+		inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 5,
+		       .options = bad[i].options, .option_bytes = bad[i].bytes);
+		CHECK_EQ(drops(r, TOW_DROP_TCP_AUTH_BAD), i + 1);
+	}
+	CHECK(sends_nothing(r));
+	CHECK_EQ(info_of(r).received_bytes, 0u);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 5,
+	       .options = other, .option_bytes = sizeof(other));
+	CHECK_EQ(app_recv(r, 10), 5);
+}
+
+/* RFC 5925 3.1: no ID means anything */
+TCP_TEST(ao_ids_may_be_any)
+{
+	static const uint8_t ids[] = { 0, 1, 127, 128, 254, 255 };
+	struct signature by = sha1;
+
+	for (unsigned i = 0; i < sizeof(ids); i++) {
+		by.key_id = ids[i];
+		by.next_id = ids[sizeof(ids) - 1 - i];
+		accept_signed(r, &by);
+		talk_and_close(r);
+		CHECK_EQ(r->our_key_id, by.next_id);
+		CHECK_EQ(r->our_next_id, by.key_id);
+	}
+}
+
 /* RFC 5925 6.2: the same bytes 4 GiB later are not the same */
 TCP_TEST(segment_of_another_round_of_the_numbers_is_refused)
 {
