@@ -5,14 +5,12 @@
 #include <string.h>
 #include "base/csum.h"
 #include "dev/frame.h"
+#include "wire/wire_eth.h"
+#include "wire/wire_ip4.h"
 
 #define HEAD_AT		18 /* aligns the IP header behind Ethernet */
 #define UDP_CSUM_OFFSET 6
-
-#define ETHERTYPE_IPV4 0x0800
-#define ETHERTYPE_IPV6 0x86dd
-#define IP4_BYTES      20
-#define IP4_SUM_AT     10
+#define IP4_SUM_AT	10
 
 void frame_finish_csum(const struct tow_buf *buf, uint8_t *frame,
 		       size_t frame_bytes)
@@ -29,21 +27,16 @@ void frame_finish_csum(const struct tow_buf *buf, uint8_t *frame,
 	memcpy(frame + field, &csum, sizeof(csum));
 }
 
-static uint32_t get16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
 unsigned frame_ecn(const uint8_t *frame, size_t bytes)
 {
 	const uint8_t *ip = frame + FRAME_ETH_BYTES;
 
 	if (bytes < FRAME_ETH_BYTES + IP4_BYTES)
 		return 0;
-	switch (get16(frame + 12)) {
-	case ETHERTYPE_IPV4:
+	switch (wire_get16(frame + 12)) {
+	case ETH_IP4:
 		return ip[1] & 3u;
-	case ETHERTYPE_IPV6:
+	case ETH_IP6:
 		return ip[1] >> 4 & 3u;
 	default:
 		return 0;
@@ -54,19 +47,18 @@ unsigned frame_ecn(const uint8_t *frame, size_t bytes)
 void frame_set_ecn(uint8_t *frame, unsigned ecn)
 {
 	uint8_t *ip = frame + FRAME_ETH_BYTES;
-	uint32_t old = get16(ip), sum;
+	uint32_t old = wire_get16(ip), sum;
 
-	if (get16(frame + 12) == ETHERTYPE_IPV6) {
+	if (wire_get16(frame + 12) == ETH_IP6) {
 		ip[1] = (uint8_t)((ip[1] & ~0x30u) | ecn << 4);
 		return;
 	}
 	ip[1] = (uint8_t)((ip[1] & ~3u) | ecn);
-	sum = (uint16_t)~get16(ip + IP4_SUM_AT);
-	sum += (uint16_t)~old + get16(ip);
+	sum = (uint16_t)~wire_get16(ip + IP4_SUM_AT);
+	sum += (uint16_t)~old + wire_get16(ip);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = ~((sum & 0xffff) + (sum >> 16));
-	ip[IP4_SUM_AT] = (uint8_t)(sum >> 8);
-	ip[IP4_SUM_AT + 1] = (uint8_t)sum;
+	wire_put16(ip + IP4_SUM_AT, sum);
 }
 
 static bool add_copy(struct tow_buf *buf, const uint8_t *from, size_t bytes)

@@ -266,7 +266,6 @@ struct shape packet_shape_of_headers(uint8_t *headers, uint32_t bytes);
 bool packet_network_sum_ok(const uint8_t *frame, const struct shape *shape);
 bool packet_transport_sum_ok(const uint8_t *frame, const struct shape *shape);
 void packet_write_sums(uint8_t *frame, const struct shape *shape);
-/* The lowest two bits of IP's traffic class (RFC 3168 5); 0 if it is not IP. */
 /* The length that IP says is that of the frame; the sums are not right yet. */
 void packet_write_length(struct packet *packet, const struct shape *shape);
 
