@@ -30,11 +30,11 @@
  * By FTP the end of the connection is the end of the file, and a client that
  * is killed closes its connections like one that is done. It closes both, then.
  * So an upload is whole when the data connection has ended, all that came is
- * in the file, and the control connection is still there. Both ends come in
- * one round of the loop as a rule, so that is looked at when the round is over.
- * The one of the control connection may be a little later, or be read later
- * when it comes by another queue of the device: so the stack is run once more
- * before, and an end that comes while the disk writes undoes the upload.
+ * in the file, and the control connection is still there after a moment: a
+ * kernel closes the last connection first, and may do other things before the
+ * next. Whoever said how long the file is (ALLO, RFC 959 4.1.3), and has sent
+ * that, does not wait. An end that comes while the disk writes undoes the
+ * upload, if the file has not its name yet.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +45,7 @@
 #include "serve_ftp.h"
 
 #define NAME_TRIES 16 /* random names that are all taken */
+#define SETTLE_US  30000
 
 struct ftp_upload {
 	struct sink_user user;
@@ -52,6 +53,7 @@ struct ftp_upload {
 	struct tow_sink *sink;
 	bool ended;  /* all of it is in the file: to be committed */
 	bool looked; /* whether the control connection's end came with it */
+	uint64_t announced_bytes, settled_us;
 	char path[FTP_PATH_MAX];
 };
 
@@ -278,16 +280,39 @@ static bool control_ends(struct ftp_session *s)
 	return info.state != TOW_TCP_ESTABLISHED;
 }
 
+static bool is_as_announced(const struct ftp_upload *u)
+{
+	struct tow_sink_info info;
+
+	tow_sink_info(u->sink, &info);
+	return u->announced_bytes && info.taken_bytes == u->announced_bytes;
+}
+
+/* Returns: the control connection had time to end, too. */
+static bool is_settled(struct ftp_upload *u)
+{
+	struct server *server = u->session->server;
+
+	if (is_as_announced(u))
+		return true;
+	if (!u->settled_us)
+		u->settled_us = server->now_us + SETTLE_US;
+	if (server->now_us >= u->settled_us)
+		return true;
+	server_wake(server, u->settled_us);
+	return false;
+}
+
 /*
- * The round is over, and whatever came with the end of the data connection was
- * looked at. If that was the end of the control connection, this is gone; if
- * that has come since, the next round hears of it.
+ * The round is over, and whatever came with it was looked at. If that was the
+ * end of the control connection, this is gone; if that has come since, or waits
+ * in another queue of the device, the next round hears of it.
  */
 void ftp_store_round(struct ftp_data *d)
 {
 	struct ftp_upload *u = d->upload;
 
-	if (!u->ended || d->state != DATA_RECEIVING)
+	if (!u->ended || d->state != DATA_RECEIVING || !is_settled(u))
 		return;
 	if (!u->looked) {
 		u->looked = true;
@@ -331,6 +356,7 @@ static void begin(struct ftp_session *s, struct ftp_job *j)
 	if (u) {
 		u->user.changed = on_change;
 		u->session = s;
+		u->announced_bytes = j->announced_bytes;
 		strcpy(u->path, j->path);
 		error = open_sink(u, j);
 	}

@@ -193,10 +193,23 @@ static bool is_over(const struct node *node)
 	       (!node->ops->busy(node) || node->now_us >= node->drain_until_us);
 }
 
+/* Who wants to be woken says so in each round. */
+static int64_t next_round_us(struct node *node)
+{
+	uint64_t at_us = node->wake_us;
+
+	node->wake_us = 0;
+	if (at_us == 0)
+		return NODE_TICK_US;
+	return at_us > node->now_us
+		       ? (int64_t)MIN(at_us - node->now_us, NODE_TICK_US)
+		       : 0;
+}
+
 int node_run(struct node *node)
 {
 	while (!is_over(node))
-		run_once(node, NODE_TICK_US);
+		run_once(node, next_round_us(node));
 	if (!node->device_gone)
 		return EXIT_OK;
 	fprintf(stderr,

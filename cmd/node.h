@@ -65,6 +65,7 @@ struct node {
 	time_t now;
 	bool draining, ending, device_gone;
 	uint64_t drain_until_us, next_tick_us;
+	uint64_t wake_us; /* a round is wanted then, before the tick; 0: none */
 };
 
 enum node_wish { NODE_GO_ON, NODE_SAVE, NODE_END };

@@ -483,8 +483,10 @@ static void on_reap(struct node *node)
 	struct serve *s = serve_of(node);
 	unsigned i;
 
+	s->server.wake_us = 0;
 	for (i = 0; i < s->service_count; i++)
 		s->services[i]->reap(s->services[i]);
+	node->wake_us = s->server.wake_us;
 }
 
 static void on_drain(struct node *node)

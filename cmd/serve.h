@@ -59,9 +59,17 @@ struct server {
 	int root_fd;		/* the directory that is served */
 	bool draining;
 
-	uint64_t now_us; /* of this round */
+	uint64_t now_us;  /* of this round */
+	uint64_t wake_us; /* when the next one is wanted, server_wake(); or 0 */
 	time_t now;
 };
+
+/* In reap, anew in each round: another one is wanted then. */
+static inline void server_wake(struct server *server, uint64_t at_us)
+{
+	if (server->wake_us == 0 || at_us < server->wake_us)
+		server->wake_us = at_us;
+}
 
 /*
  * Handler: who looks after a listener, a connection or a socket.
