@@ -55,12 +55,37 @@ struct tow_addr_info {
 	uint64_t valid_us;
 };
 
+#define TOW_TEMPORARY_RULES_MAX 4
+#define TOW_DAD_NONE		255
+
+/* Whether prefixes within @prefix have temporary addresses. */
+struct tow_temporary_rule {
+	struct tow_addr prefix;
+	uint8_t prefix_bits; /* of 128 */
+	bool temporary;
+};
+
 struct tow_autoconf_config {
 	/*
 	 * RFC 8981: beside the stable address of each prefix one that is made
 	 * anew each day, and preferred for what begins here.
 	 */
 	bool temporary;
+	/*
+	 * RFC 8981 3.8: for how long it is preferred, at most, and valid; 0: a
+	 * day, two days. It takes ten seconds at least to have another one in
+	 * time, and preferred has to be less than valid.
+	 */
+	uint32_t temporary_preferred_s, temporary_valid_s;
+	/* RFC 8981 3.7: the first rule that covers a prefix is what counts */
+	struct tow_temporary_rule rules[TOW_TEMPORARY_RULES_MAX];
+	uint8_t rule_count;
+	/*
+	 * RFC 4862 5.1, DupAddrDetectTransmits: how often an IPv6 address is
+	 * asked for before it is used, a second each. 0: once; TOW_DAD_NONE:
+	 * not at all.
+	 */
+	uint8_t dad_transmits;
 	/*
 	 * RFC 7217: stable addresses are a keyed hash of the prefix and the
 	 * link's number. The same key makes the same addresses on the same
@@ -129,8 +154,13 @@ TOW_API int tow_addr_list(const struct tow_stack *stack, int link,
  * addresses of (RFC 4862), the MTU, the hop limit, the times of neighbour
  * discovery.
  *
- * Returns: 0, TOW_EINVAL (no such link, none with Ethernet, or an MTU below
- *          1280), TOW_EEXIST (it runs), TOW_ENOBUFS.
+ * A link that is another network now, because the machine went somewhere else,
+ * is for the program to notice: tow_autoconf_stop() and this again take all
+ * back that was learned, and make other temporary addresses (RFC 8981 3.6).
+ *
+ * Returns: 0, TOW_EINVAL (no such link, none with Ethernet, an MTU below 1280,
+ *          or lifetimes or rules that make no sense), TOW_EEXIST (it runs),
+ *          TOW_ENOBUFS.
  */
 TOW_API int
 tow_autoconf_start(struct tow_stack *stack, int link,

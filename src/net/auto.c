@@ -24,7 +24,7 @@ void auto_schedule(struct net *net)
 	uint32_t i;
 
 	for (i = 0; i < a->claim_max; i++)
-		next_us = MIN(next_us, claim_next(&a->claims[i]));
+		next_us = MIN(next_us, claim_next(net, &a->claims[i]));
 	next_us = MIN(next_us, router_next(net));
 	if (next_us == NEVER)
 		timer_disarm(&net->wheel, &a->timer);
@@ -38,7 +38,7 @@ void auto_timer(struct net *net)
 	uint32_t i;
 
 	for (i = 0; i < a->claim_max; i++)
-		if (claim_next(&a->claims[i]) <= net->now_us)
+		if (claim_next(net, &a->claims[i]) <= net->now_us)
 			claim_due(net, &a->claims[i]);
 	router_due(net);
 	auto_schedule(net);

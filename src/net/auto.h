@@ -34,7 +34,7 @@ struct claim {
 	uint8_t state;	     /* enum claim_state */
 	uint8_t origin;	     /* enum tow_addr_origin */
 	uint8_t sent;	     /* probes; when it is held, announcements */
-	uint8_t wanted;	     /* probes until it is ours; 0: enough */
+	uint8_t wanted;	     /* probes until it is ours */
 	uint8_t attempt;     /* DAD_Counter of RFC 7217, or of 8981's retries */
 	bool deprecated;     /* of one that is held */
 	bool succeeded;	     /* a younger temporary address was made */
@@ -59,9 +59,10 @@ struct learned {
 
 /* What runs on one link. */
 struct auto_link {
-	bool running, temporary;
-	bool solicits;	    /* nobody has answered yet */
-	bool changed;	    /* there is a TOW_EVENT_ADDRESS to be told */
+	bool running;
+	bool solicits; /* nobody has answered yet */
+	bool changed;  /* there is a TOW_EVENT_ADDRESS to be told */
+	struct tow_autoconf_config config;
 	struct sip_key key; /* RFC 7217 */
 	uint64_t solicit_us;
 	uint64_t interval_us; /* RFC 7559: what came before the next one */
@@ -89,7 +90,6 @@ struct claim_wish {
 	uint8_t prefix_bits; /* of the 128 */
 	uint8_t origin;
 	uint8_t attempt;
-	uint64_t delay_us; /* at least, before the first probe */
 	uint64_t desync_us;
 	uint64_t preferred_until_us, valid_until_us;
 };
@@ -98,7 +98,7 @@ struct claim *claim_find(struct net *net, unsigned link,
 			 const struct tow_addr *addr);
 void claim_drop(struct net *net, struct claim *c);
 void claim_conflict(struct net *net, struct claim *c);
-uint64_t claim_next(const struct claim *c);
+uint64_t claim_next(const struct net *net, const struct claim *c);
 void claim_update(struct net *net, struct claim *c);
 void claim_due(struct net *net, struct claim *c);
 bool claim_heard_arp(struct net *net, unsigned link,
@@ -109,11 +109,13 @@ void claim_heard_solicit(struct net *net, struct claim *c,
 void addr_conflict(struct net *net, unsigned link, const struct tow_addr *addr);
 
 /* --- slaac.c */
+int slaac_check(const struct tow_autoconf_config *config);
+bool slaac_is_reserved(const uint8_t id[8]);
 int slaac_link_local(struct net *net, unsigned link);
 void slaac_prefix(struct net *net, unsigned link, const struct tow_addr *prefix,
 		  uint64_t preferred_us, uint64_t valid_us);
 void slaac_refused(struct net *net, struct claim *c);
-uint64_t slaac_next(const struct claim *c);
+uint64_t slaac_next(const struct net *net, const struct claim *c);
 void slaac_renew(struct net *net, struct claim *c);
 
 /* --- router.c */

@@ -10,10 +10,10 @@
  *	    | one's probe                   v
  *	    +--------------------------> REFUSED
  *
- * IPv6 sends one solicitation for the address from nowhere, and waits
- * RETRANS_TIMER for an answer (RFC 4862 5.4). Each carries a nonce, so that one
- * that the network sends back to us is not taken for another node's (RFC
- * 7527); then it asks again, until a question has not come back. That we are in
+ * IPv6 sends one solicitation for the address from nowhere, or as many as
+ * autoconfiguration of the link was told, and waits RETRANS_TIMER for an answer
+ * (RFC 4862 5.4). Each carries a nonce, so that one that the network sends back
+ * to us is not taken for another node's (RFC 7527); then it asks again, until a question has not come back. That we are in
  * the address's solicited-node group is told in front of the first (RFC 4862
  * 5.4.2): switches would keep the others' questions from us.
  *
@@ -179,6 +179,16 @@ static void hold(struct net *net, struct claim *c)
 	claim_update(net, c);
 }
 
+/* RFC 4862 5.1: how often it is asked for; 0: not at all. */
+static uint8_t dad_transmits(const struct net *net, unsigned link)
+{
+	uint8_t told = net->private->automatic.links[link].config.dad_transmits;
+
+	if (told == TOW_DAD_NONE)
+		return 0;
+	return told ? told : DAD_TRANSMITS;
+}
+
 int claim_start(struct net *net, unsigned link, const struct claim_wish *wish)
 {
 	bool v4 = net_is_v4(&wish->addr);
@@ -200,18 +210,18 @@ int claim_start(struct net *net, unsigned link, const struct claim_wish *wish)
 		.state = CLAIM_CHECKING,
 		.origin = wish->origin,
 		.attempt = wish->attempt,
-		.wanted = v4 ? PROBE_NUM : DAD_TRANSMITS,
+		.wanted = v4 ? PROBE_NUM : dad_transmits(net, link),
 		.made_us = net->now_us,
 		.desync_us = wish->desync_us,
 		.preferred_until_us = wish->preferred_until_us,
 		.valid_until_us = wish->valid_until_us,
 	};
 	/* Hosts that were switched on together do not ask together */
-	c->next_us = net->now_us + wish->delay_us +
+	c->next_us = net->now_us +
 		     random_below(&net->random,
 				  v4 ? PROBE_WAIT_US : SOLICITATION_DELAY_US);
-	if (!net_has_ethernet(&net->links[link]))
-		hold(net, c); /* there is nobody else */
+	if (!net_has_ethernet(&net->links[link]) || c->wanted == 0)
+		hold(net, c); /* there is nobody else, or nobody to be asked */
 	auto_changed(net, link);
 	auto_schedule(net);
 	return 0;
@@ -274,7 +284,7 @@ static void step(struct net *net, struct claim *c)
 }
 
 /* When something has to be done about it. */
-uint64_t claim_next(const struct claim *c)
+uint64_t claim_next(const struct net *net, const struct claim *c)
 {
 	uint64_t next_us = MIN(c->next_us, c->valid_until_us);
 
@@ -282,7 +292,7 @@ uint64_t claim_next(const struct claim *c)
 		return NEVER;
 	if (c->state == CLAIM_HELD && !c->deprecated)
 		next_us = MIN(next_us, c->preferred_until_us);
-	return MIN(next_us, slaac_next(c));
+	return MIN(next_us, slaac_next(net, c));
 }
 
 void claim_due(struct net *net, struct claim *c)
@@ -296,7 +306,7 @@ void claim_due(struct net *net, struct claim *c)
 		step(net, c);
 	if (c->state == CLAIM_HELD && c->next_us <= net->now_us)
 		step(net, c); /* just held: announced at once */
-	if (slaac_next(c) <= net->now_us)
+	if (slaac_next(net, c) <= net->now_us)
 		slaac_renew(net, c);
 }
 
@@ -330,8 +340,9 @@ void claim_heard_solicit(struct net *net, struct claim *c, const uint8_t *nonce)
 	if (nonce && c->sent > 0 &&
 	    memcmp(nonce, c->nonce, sizeof(c->nonce)) == 0) {
 		net_count(net, TOW_COUNTER_DAD_LOOPED);
-		c->sent = 1; /* and it may do so for as long as it likes */
-		c->wanted = 1 + LOOPED_PROBES;
+		/* And it may do so for as long as it likes */
+		c->sent = 1;
+		c->wanted = MAX(c->wanted, 1 + LOOPED_PROBES);
 		return;
 	}
 	claim_conflict(net, c);

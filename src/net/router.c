@@ -498,7 +498,10 @@ int net_autoconf_start(struct net *net, unsigned link,
 		return TOW_EEXIST;
 	if (!config)
 		config = &none;
-	*l = (struct auto_link){ .temporary = config->temporary };
+	error = slaac_check(config);
+	if (error)
+		return error;
+	*l = (struct auto_link){ .config = *config };
 	if (memcmp(config->stable_key, none.stable_key,
 		   sizeof(none.stable_key)) == 0)
 		l->key = net->key;

@@ -11,7 +11,8 @@
  *	temporary   random, and after a day something else (RFC 8981)
  *
  * An attempt that finds the address taken is followed by a few others, with
- * the next hash or other random bits.
+ * the next hash or other random bits. So is one that has an identifier which is
+ * reserved, or that is ours already.
  *
  *	             made      REGEN_ADVANCE   preferred for  valid for
  *	temporary 1  |----------------|-----|- - - - - - - - -|
@@ -19,20 +20,18 @@
  */
 #include "net/net_private.h"
 
-#define HOUR_US		  (3600ull * AUTO_S)
-#define TWO_HOURS_US	  (2 * HOUR_US) /* RFC 4862 5.5.3 (e) */
-#define IDGEN_RETRIES	  3	       /* RFC 7217 7; TEMP_IDGEN_RETRIES, too */
-#define IDGEN_DELAY_US	  (1 * AUTO_S) /* RFC 7217 7 */
-#define TEMP_VALID_US	  (48 * HOUR_US) /* RFC 8981 3.8, and below */
-#define TEMP_PREFERRED_US (24 * HOUR_US)
-#define DESYNC_S_MAX	  (24 * 3600 * 2 / 5)
-/* 2 + TEMP_IDGEN_RETRIES * DupAddrDetectTransmits * RetransTimer, in seconds */
-#define REGEN_ADVANCE_US (5 * AUTO_S)
-#define PREFIX_BITS	 64
-#define PREFIXES_MAX	 8 /* of a link, that we make addresses of */
+#define HOUR_US		     (3600ull * AUTO_S)
+#define TWO_HOURS_US	     (2 * HOUR_US) /* RFC 4862 5.5.3 (e) */
+#define IDGEN_RETRIES	     3 /* RFC 7217 7; TEMP_IDGEN_RETRIES, too */
+#define RETRANS_US	     (1 * AUTO_S) /* RFC 4861 10 */
+#define TEMP_VALID_S	     (48 * 3600)  /* RFC 8981 3.8, and below */
+#define TEMP_PREFERRED_S     (24 * 3600)
+#define TEMP_PREFERRED_S_MIN 10
+#define PREFIX_BITS	     64
+#define PREFIXES_MAX	     8 /* of a link, that we make addresses of */
 
 /* RFC 5453: the subnet's routers, the Ethernet block, subnet anycast. */
-static bool is_reserved(const uint8_t id[8])
+bool slaac_is_reserved(const uint8_t id[8])
 {
 	static const uint8_t routers[8];
 	static const uint8_t ethernet[5] = { 2, 0, 0x5e, 0xff, 0xfe };
@@ -44,33 +43,58 @@ static bool is_reserved(const uint8_t id[8])
 	       (memcmp(id, anycast, sizeof(anycast)) == 0 && id[7] >= 0x80);
 }
 
+static const struct tow_autoconf_config *config_of(const struct net *net,
+						   unsigned link)
+{
+	return &net->private->automatic.links[link].config;
+}
+
+/* RFC 7217 5, RFC 8981 3.3.1: not reserved, and not there already. */
+static bool is_acceptable(struct net *net, unsigned link,
+			  const struct tow_addr *addr)
+{
+	return !slaac_is_reserved(addr->b + 8) &&
+	       !addr_find_on(net, link, addr) && !claim_find(net, link, addr);
+}
+
 /* RFC 7217 5: F(Prefix, Net_Iface, DAD_Counter, secret_key). */
-static void make_stable(struct net *net, unsigned link, unsigned counter,
-			struct tow_addr *addr)
+static void hash_id(const struct net *net, unsigned link, unsigned counter,
+		    struct tow_addr *addr)
 {
 	const struct auto_link *l = &net->private->automatic.links[link];
-	uint8_t key[12];
+	uint8_t key[12] = { 0 };
 	uint64_t hash;
 
 	memcpy(key, addr->b, 8);
 	wire_put16(key + 8, link);
 	key[10] = (uint8_t)counter;
-	key[11] = 0;
-	do {
-		hash = siphash24(&l->key, key, sizeof(key));
-		wire_put32(addr->b + 8, (uint32_t)(hash >> 32));
-		wire_put32(addr->b + 12, (uint32_t)hash);
-		key[11]++; /* a new hash, should it be a reserved one */
-	} while (is_reserved(addr->b + 8));
+	hash = siphash24(&l->key, key, sizeof(key));
+	wire_put32(addr->b + 8, (uint32_t)(hash >> 32));
+	wire_put32(addr->b + 12, (uint32_t)hash);
+}
+
+/*
+ * RFC 7217 5, 6: a hash that cannot be used counts as an attempt whose address
+ * is taken. Returns: the counter that it has, above IDGEN_RETRIES without one.
+ */
+static unsigned make_stable(struct net *net, unsigned link, unsigned counter,
+			    struct tow_addr *addr)
+{
+	for (; counter <= IDGEN_RETRIES; counter++) {
+		hash_id(net, link, counter, addr);
+		if (is_acceptable(net, link, addr))
+			break;
+	}
+	return counter;
 }
 
 /* RFC 8981 3.3.1. */
-static void make_random(struct net *net, struct tow_addr *addr)
+static void make_random(struct net *net, unsigned link, struct tow_addr *addr)
 {
 	do {
 		wire_put32(addr->b + 8, random_u32(&net->random));
 		wire_put32(addr->b + 12, random_u32(&net->random));
-	} while (is_reserved(addr->b + 8));
+	} while (!is_acceptable(net, link, addr));
 }
 
 static uint64_t after(const struct net *net, uint64_t us)
@@ -98,8 +122,82 @@ static int start_stable(struct net *net, unsigned link,
 		.valid_until_us = after(net, valid_us),
 	};
 
-	make_stable(net, link, 0, &wish.addr);
+	wish.attempt = (uint8_t)make_stable(net, link, 0, &wish.addr);
+	if (wish.attempt > IDGEN_RETRIES)
+		return TOW_EEXIST;
 	return claim_start(net, link, &wish);
+}
+
+/*
+ * Temporary addresses: the variables of RFC 8981 3.8.
+ */
+
+static uint64_t temp_valid_us(const struct tow_autoconf_config *config)
+{
+	uint32_t told_s = config->temporary_valid_s;
+
+	return (uint64_t)AUTO_S * (told_s ? told_s : TEMP_VALID_S);
+}
+
+static uint64_t temp_preferred_us(const struct tow_autoconf_config *config)
+{
+	uint32_t told_s = config->temporary_preferred_s;
+
+	return (uint64_t)AUTO_S * (told_s ? told_s : TEMP_PREFERRED_S);
+}
+
+/* "MUST be smaller than TEMP_VALID_LIFETIME". */
+int slaac_check(const struct tow_autoconf_config *config)
+{
+	unsigned i;
+
+	if (temp_preferred_us(config) >= temp_valid_us(config) ||
+	    temp_preferred_us(config) < TEMP_PREFERRED_S_MIN * AUTO_S ||
+	    config->rule_count > TOW_TEMPORARY_RULES_MAX)
+		return TOW_EINVAL;
+	for (i = 0; i < config->rule_count; i++)
+		if (config->rules[i].prefix_bits > 128)
+			return TOW_EINVAL;
+	return 0;
+}
+
+/* 2 s + TEMP_IDGEN_RETRIES * DupAddrDetectTransmits * RetransTimer. */
+static uint64_t regen_advance_us(const struct net *net, unsigned link)
+{
+	const struct auto_link *l = &net->private->automatic.links[link];
+	uint64_t retrans_us = l->retrans_us ? l->retrans_us : RETRANS_US;
+	unsigned transmits = l->config.dad_transmits;
+
+	if (transmits == TOW_DAD_NONE)
+		return 2 * AUTO_S;
+	return 2 * AUTO_S + IDGEN_RETRIES * MAX(transmits, 1) * retrans_us;
+}
+
+/* Up to 0.4 * TEMP_PREFERRED_LIFETIME, and a successor has its time. */
+static uint64_t draw_desync_us(struct net *net, unsigned link)
+{
+	uint64_t preferred_us = temp_preferred_us(config_of(net, link));
+	uint64_t advance_us = regen_advance_us(net, link);
+	uint64_t most_us = preferred_us / 5 * 2;
+
+	if (preferred_us <= advance_us)
+		return 0;
+	most_us = MIN(most_us, preferred_us - advance_us);
+	return random_below(&net->random, (uint32_t)(most_us / 1000) + 1) *
+	       1000ull;
+}
+
+/* 3.7: what is said of a part of all prefixes counts more. */
+static bool wants_temporary(const struct net *net, unsigned link,
+			    const struct tow_addr *prefix)
+{
+	const struct tow_autoconf_config *config = config_of(net, link);
+	const struct tow_temporary_rule *rule = config->rules;
+
+	for (; rule < config->rules + config->rule_count; rule++)
+		if (addr_prefix_equal(&rule->prefix, prefix, rule->prefix_bits))
+			return rule->temporary;
+	return config->temporary;
 }
 
 /* RFC 8981 3.4, 4: not if it were over before it was checked. */
@@ -107,8 +205,8 @@ static void start_temporary(struct net *net, unsigned link,
 			    const struct tow_addr *prefix,
 			    uint64_t preferred_us, uint64_t valid_us)
 {
-	uint64_t desync_us =
-		random_below(&net->random, DESYNC_S_MAX) * (uint64_t)AUTO_S;
+	const struct tow_autoconf_config *config = config_of(net, link);
+	uint64_t desync_us = draw_desync_us(net, link);
 	struct claim_wish wish = {
 		.addr = *prefix,
 		.prefix_bits = PREFIX_BITS,
@@ -116,12 +214,12 @@ static void start_temporary(struct net *net, unsigned link,
 		.desync_us = desync_us,
 	};
 
-	preferred_us = MIN(preferred_us, TEMP_PREFERRED_US - desync_us);
-	if (preferred_us <= REGEN_ADVANCE_US)
+	preferred_us = MIN(preferred_us, temp_preferred_us(config) - desync_us);
+	if (preferred_us <= regen_advance_us(net, link))
 		return;
 	wish.preferred_until_us = after(net, preferred_us);
-	wish.valid_until_us = after(net, MIN(valid_us, TEMP_VALID_US));
-	make_random(net, &wish.addr);
+	wish.valid_until_us = after(net, MIN(valid_us, temp_valid_us(config)));
+	make_random(net, link, &wish.addr);
 	(void)claim_start(net, link, &wish); /* no room: then there is none */
 }
 
@@ -160,6 +258,7 @@ static bool is_of_prefix(const struct claim *c, unsigned link,
 static void refresh(struct net *net, struct claim *c, uint64_t preferred_us,
 		    uint64_t valid_us)
 {
+	const struct tow_autoconf_config *config = config_of(net, c->link);
 	uint64_t valid_left_us = left_us(net, c->valid_until_us);
 
 	if (valid_us > TWO_HOURS_US || valid_us > valid_left_us)
@@ -168,15 +267,18 @@ static void refresh(struct net *net, struct claim *c, uint64_t preferred_us,
 		c->valid_until_us = after(net, TWO_HOURS_US);
 	c->preferred_until_us = after(net, preferred_us);
 
-	if (c->origin != TOW_ADDR_TEMPORARY)
+	/* RFC 8981 3.4 (7): nor another one, as long as there is the prefix */
+	if (c->origin != TOW_ADDR_TEMPORARY || c->state == CLAIM_REFUSED)
 		return;
 	/* RFC 8981 3.4: never longer than from when it was made */
-	c->valid_until_us = MIN(c->valid_until_us, c->made_us + TEMP_VALID_US);
+	c->valid_until_us =
+		MIN(c->valid_until_us, c->made_us + temp_valid_us(config));
 	c->preferred_until_us =
 		MIN(c->preferred_until_us,
-		    c->made_us + TEMP_PREFERRED_US - c->desync_us);
+		    c->made_us + temp_preferred_us(config) - c->desync_us);
 	/* What was over has begun anew, and will need a successor again */
-	if (c->preferred_until_us > net->now_us + REGEN_ADVANCE_US)
+	if (c->preferred_until_us >
+	    net->now_us + regen_advance_us(net, c->link))
 		c->succeeded = false;
 }
 
@@ -187,7 +289,7 @@ static bool lacks_temporary(const struct net *net, unsigned link,
 	const struct net_auto *a = &net->private->automatic;
 	const struct claim *c;
 
-	if (!a->links[link].temporary)
+	if (!wants_temporary(net, link, prefix))
 		return false;
 	for (c = a->claims; c < a->claims + a->claim_max; c++)
 		if (c->origin == TOW_ADDR_TEMPORARY &&
@@ -236,7 +338,6 @@ void slaac_refused(struct net *net, struct claim *c)
 		.prefix_bits = c->prefix_bits,
 		.origin = c->origin,
 		.attempt = (uint8_t)(c->attempt + 1),
-		.delay_us = IDGEN_DELAY_US,
 		.desync_us = c->desync_us,
 		.preferred_until_us = c->preferred_until_us,
 		.valid_until_us = c->valid_until_us,
@@ -246,21 +347,27 @@ void slaac_refused(struct net *net, struct claim *c)
 	    wish.attempt > IDGEN_RETRIES)
 		return;
 	if (c->origin == TOW_ADDR_TEMPORARY)
-		make_random(net, &wish.addr);
+		make_random(net, c->link, &wish.addr);
 	else
-		make_stable(net, c->link, wish.attempt, &wish.addr);
+		wish.attempt = (uint8_t)make_stable(net, c->link, wish.attempt,
+						    &wish.addr);
+	if (wish.attempt > IDGEN_RETRIES)
+		return;
+	/* claim_start() is the random delay of RFC 7217 6, IDGEN_DELAY */
 	c->state = CLAIM_FREE;
 	(void)claim_start(net, c->link, &wish);
 }
 
 /* When a temporary address needs a successor (RFC 8981 3.5). */
-uint64_t slaac_next(const struct claim *c)
+uint64_t slaac_next(const struct net *net, const struct claim *c)
 {
+	uint64_t advance_us = regen_advance_us(net, c->link);
+
 	if (c->origin != TOW_ADDR_TEMPORARY || c->state != CLAIM_HELD ||
 	    c->succeeded || c->preferred_until_us == NEVER)
 		return NEVER;
-	return c->preferred_until_us > REGEN_ADVANCE_US
-		       ? c->preferred_until_us - REGEN_ADVANCE_US
+	return c->preferred_until_us > advance_us
+		       ? c->preferred_until_us - advance_us
 		       : 0;
 }
 

@@ -85,6 +85,13 @@ static void deny(const struct tow_addr *addr)
 	CHECK_EQ(net_host_receive(&h, &f), NET_DONE);
 }
 
+static void deny_first(enum tow_addr_origin origin)
+{
+	struct tow_addr_info info = nth(origin, 0);
+
+	deny(&info.addr);
+}
+
 /* RFC 4862 5.5.3 (d), 5.4: made, checked, and then used */
 TEST(prefix_makes_an_address_that_is_checked_first)
 {
@@ -207,8 +214,8 @@ TEST(stable_addresses_are_stable_and_differ_by_prefix_and_key)
 
 /*
  * ARP/ND poisoning and floods, DAD denial: an attacker who has everything.
- * RFC 7217 6: IDGEN_RETRIES other addresses, each a second later, and then no
- * more.
+ * RFC 7217 6: IDGEN_RETRIES other addresses, each a while later, and then no
+ * more, nor one that is made in another way.
  */
 TEST(dad_denial_ends_after_a_few_attempts)
 {
@@ -240,23 +247,167 @@ TEST(dad_denial_ends_after_a_few_attempts)
 	net_host_close(&h);
 }
 
-/* RFC 7217 6: the next attempt does not follow at once */
-TEST(next_attempt_waits_a_second)
+/* RFC 7217 5: Net_Iface "MUST be different for each network interface" */
+TEST(stable_addresses_differ_by_link)
 {
-	struct tow_addr first;
+	struct tow_autoconf_config config = { .stable_key = "this is a key" };
+	struct tow_addr_info first, second;
+	struct fake_dev other;
+
+	start_with(&config);
+	fake_dev_init(&other, 0);
+	CHECK_EQ(net_link_add(&h.net, &other.dev), 1);
+	CHECK_EQ(net_autoconf_start(&h.net, 1, &config), 0);
+	first = nth(TOW_ADDR_LINK_LOCAL, 0);
+	CHECK_EQ(net_addr_list(&h.net, 1, &second, 1), 1);
+	CHECK_EQ(second.origin, TOW_ADDR_LINK_LOCAL);
+	CHECK(!same_id(&first.addr, &second.addr));
+	fake_dev_clear(&other);
+	net_host_close(&h);
+}
+
+/* Until a solicitation is out, in tenths of a second. */
+static unsigned tenths_until_asked(void)
+{
+	unsigned n;
+
+	for (n = 0; n < 30; n++) {
+		net_host_run(&h, S / 10);
+		if (net_host_sent_but_reports(&h) > 0)
+			break;
+	}
+	return n;
+}
+
+/* RFC 7217 6: at random between at once and IDGEN_DELAY later */
+TEST(next_attempt_waits_a_random_part_of_a_second)
+{
+	unsigned first, second, third;
 
 	start_with(NULL);
 	advertise(PREFIX, 7200, 3600);
-	first = nth(TOW_ADDR_STABLE, 0).addr;
 	net_host_run(&h, 1 * S);
 	net_host_sent(&h);
-	deny(&first);
-	net_host_run(&h, 900000);
-	CHECK_EQ(net_host_sent_but_reports(&h), 0);
-	net_host_run(&h, 3 * S);
-	CHECK_EQ(net_host_sent_but_reports(&h), 1);
+	deny_first(TOW_ADDR_STABLE);
+	first = tenths_until_asked();
+	deny_first(TOW_ADDR_STABLE);
+	second = tenths_until_asked();
+	deny_first(TOW_ADDR_STABLE);
+	third = tenths_until_asked();
+	CHECK_LE(first, 10);
+	CHECK_LE(second, 10);
+	CHECK_LE(third, 10);
+	CHECK(first != second || second != third);
+	net_host_run(&h, 2 * S);
 	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_PREFERRED);
-	CHECK(!net_is_local(&h.net, &first));
+	net_host_close(&h);
+}
+
+/* RFC 5453, in RFC 7217 5 and RFC 8981 3.3.1 */
+TEST(reserved_identifiers_are_known)
+{
+	static const struct {
+		const char *addr;
+		bool reserved;
+	} ids[] = {
+		{ "fe80::", true },
+		{ "fe80::1", false },
+		{ "fe80::100:0:0:0", false },
+		{ "fe80::200:5eff:fe00:0", true },
+		{ "fe80::200:5eff:fe00:5213", true },
+		{ "fe80::200:5eff:feff:ffff", true },
+		{ "fe80::200:5eff:ff00:0", false },
+		{ "fe80::200:5eff:fd00:0", false },
+		{ "fe80::fdff:ffff:ffff:ff7f", false },
+		{ "fe80::fdff:ffff:ffff:ff80", true },
+		{ "fe80::fdff:ffff:ffff:ffff", true },
+		{ "fe80::fcff:ffff:ffff:ffff", false },
+	};
+
+	for (unsigned i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		CHECK_EQ(slaac_is_reserved(address(ids[i].addr).b + 8),
+			 ids[i].reserved);
+}
+
+/* RFC 7217 5: as if somebody else had it, the counter is one more */
+TEST(stable_address_that_is_ours_already_is_followed_by_the_next)
+{
+	struct tow_autoconf_config config = { .stable_key = "this is a key" };
+	struct tow_addr first, second;
+
+	start_with(&config);
+	advertise(PREFIX, 7200, 3600);
+	first = nth(TOW_ADDR_STABLE, 0).addr;
+	net_host_close(&h);
+
+	start_with(&config);
+	CHECK_EQ(net_addr_add(&h.net, 0, &first, 64), 0);
+	advertise(PREFIX, 7200, 3600);
+	net_host_run(&h, 3 * S);
+	second = nth(TOW_ADDR_STABLE, 0).addr;
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_PREFERRED);
+	CHECK(!same_id(&first, &second));
+	net_host_close(&h);
+
+	/* Just what a conflict over it would have led to */
+	start_with(&config);
+	advertise(PREFIX, 7200, 3600);
+	deny(&first);
+	CHECK_MEM(nth(TOW_ADDR_STABLE, 0).addr.b, second.b, 16);
+	net_host_close(&h);
+}
+
+/* RFC 8981 3.3.1 (3): "those IIDs already employed" */
+TEST(temporary_address_is_none_that_is_there)
+{
+	struct tow_addr first, second;
+	struct random before;
+
+	start_with(&private);
+	before = h.net.random;
+	advertise(PREFIX, 7 * 86400, 86400);
+	first = nth(TOW_ADDR_TEMPORARY, 0).addr;
+	net_host_close(&h);
+
+	start_with(&private);
+	CHECK_EQ(net_addr_add(&h.net, 0, &first, 64), 0);
+	h.net.random = before; /* and so the same would be drawn */
+	advertise(PREFIX, 7 * 86400, 86400);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 1);
+	second = nth(TOW_ADDR_TEMPORARY, 0).addr;
+	CHECK(!same_id(&first, &second));
+	net_host_close(&h);
+}
+
+/* RFC 4862 5.1: DupAddrDetectTransmits */
+TEST(address_is_asked_for_as_often_as_is_wanted)
+{
+	struct tow_autoconf_config config = { .dad_transmits = 3 };
+	struct tow_addr addr = address("2001:db8:9::1");
+
+	start_with(&config);
+	net_host_run(&h, 3 * S);
+	net_host_sent(&h);
+	CHECK_EQ(net_addr_claim(&h.net, 0, &addr, 64), 0);
+	net_host_run(&h, 2900000);
+	CHECK_EQ(net_host_sent_but_reports(&h), 3);
+	CHECK(!net_is_local(&h.net, &addr));
+	net_host_run(&h, 1100000);
+	CHECK(net_is_local(&h.net, &addr));
+	net_host_close(&h);
+}
+
+/* RFC 4862 5.1: "A value of zero indicates" that nobody is asked */
+TEST(addresses_may_be_used_unasked)
+{
+	struct tow_autoconf_config config = { .dad_transmits = TOW_DAD_NONE };
+
+	start_with(&config);
+	CHECK_EQ(nth(TOW_ADDR_LINK_LOCAL, 0).state, TOW_ADDR_PREFERRED);
+	advertise(PREFIX, 7200, 3600);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_PREFERRED);
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(net_host_sent_but_reports(&h), 0);
 	net_host_close(&h);
 }
 
@@ -377,13 +528,114 @@ TEST(temporary_address_does_not_outlive_its_prefix)
 	net_host_close(&h);
 }
 
-/* RFC 8981 3.4 (7): TEMP_IDGEN_RETRIES times another one, and no more */
+/* RFC 8981 3.6, 3.8: how long they live is for the user to say */
+TEST(lifetimes_of_temporary_addresses_can_be_told)
+{
+	struct tow_autoconf_config config = {
+		.temporary = true,
+		.temporary_preferred_s = 600,
+		.temporary_valid_s = 900,
+	};
+
+	start_with(&config);
+	advertise(PREFIX, 86400, 86400);
+	CHECK_LE(nth(TOW_ADDR_TEMPORARY, 0).preferred_us, 600 * S);
+	CHECK_GE(nth(TOW_ADDR_TEMPORARY, 0).preferred_us, 360 * S);
+	CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 0).valid_us, 900 * S);
+	net_host_run(&h, nth(TOW_ADDR_TEMPORARY, 0).preferred_us - 4 * S);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 2);
+	advertise(PREFIX, 86400, 86400); /* prolongs neither */
+	CHECK_LE(nth(TOW_ADDR_TEMPORARY, 0).preferred_us, 4 * S);
+	net_host_run(&h, 600 * S);
+	CHECK_GE(count(TOW_ADDR_TEMPORARY), 2);
+	CHECK_LE(count(TOW_ADDR_TEMPORARY), 3);
+	net_host_close(&h);
+}
+
+TEST(lifetimes_and_rules_that_make_no_sense_are_refused)
+{
+	struct tow_autoconf_config config = {
+		.temporary_preferred_s = 900,
+		.temporary_valid_s = 900,
+	};
+
+	net_host_open(&h);
+	CHECK_EQ(net_autoconf_start(&h.net, 0, &config), TOW_EINVAL);
+	config.temporary_preferred_s = 9;
+	CHECK_EQ(net_autoconf_start(&h.net, 0, &config), TOW_EINVAL);
+	config.temporary_preferred_s = 0; /* a day, and valid for less */
+	CHECK_EQ(net_autoconf_start(&h.net, 0, &config), TOW_EINVAL);
+	config.temporary_valid_s = 0;
+	config.rule_count = TOW_TEMPORARY_RULES_MAX + 1;
+	CHECK_EQ(net_autoconf_start(&h.net, 0, &config), TOW_EINVAL);
+	config.rule_count = 1;
+	config.rules[0].prefix_bits = 129;
+	CHECK_EQ(net_autoconf_start(&h.net, 0, &config), TOW_EINVAL);
+	config.rules[0].prefix_bits = 128;
+	CHECK_EQ(net_autoconf_start(&h.net, 0, &config), 0);
+	net_host_close(&h);
+}
+
+/* RFC 8981 3.7: "This per-prefix setting SHOULD override the global settings" */
+TEST(prefixes_can_have_or_lack_temporary_addresses)
+{
+	struct tow_autoconf_config config = {
+		.temporary = true,
+		.rules = { { .prefix = { { 0xfc } }, .prefix_bits = 7 } },
+		.rule_count = 1,
+	};
+
+	start_with(&config);
+	advertise("fd00:1::", 86400, 86400);
+	CHECK_EQ(count(TOW_ADDR_STABLE), 1);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 0);
+	advertise(PREFIX, 86400, 86400);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 1);
+	CHECK_MEM(nth(TOW_ADDR_TEMPORARY, 0).addr.b, address(PREFIX).b, 8);
+	net_host_close(&h);
+
+	config.temporary = false;
+	config.rules[0].temporary = true;
+	start_with(&config);
+	advertise("fd00:1::", 86400, 86400);
+	advertise(PREFIX, 86400, 86400);
+	CHECK_EQ(count(TOW_ADDR_STABLE), 2);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 1);
+	CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 0).addr.b[0], 0xfd);
+	net_host_close(&h);
+}
+
+/* RFC 8981 3.6: on another link there are others, and none is kept */
+TEST(temporary_addresses_are_made_anew_on_another_link)
+{
+	struct tow_addr first, second;
+
+	start_with(&private);
+	advertise(PREFIX, 86400, 86400);
+	net_host_run(&h, 3 * S);
+	first = nth(TOW_ADDR_TEMPORARY, 0).addr;
+	net_autoconf_stop(&h.net, 0);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 0);
+	CHECK(!net_is_local(&h.net, &first));
+	CHECK_EQ(net_autoconf_start(&h.net, 0, &private), 0);
+	advertise(PREFIX, 86400, 86400);
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 0).state, TOW_ADDR_PREFERRED);
+	second = nth(TOW_ADDR_TEMPORARY, 0).addr;
+	CHECK(!same_id(&first, &second));
+	net_host_close(&h);
+}
+
+/*
+ * RFC 8981 3.4 (7): TEMP_IDGEN_RETRIES times another one, and no more for as
+ * long as the prefix is advertised
+ */
 TEST(temporary_address_that_is_taken_is_tried_a_few_times)
 {
 	unsigned attempts = 0;
 
 	start_with(&private);
-	advertise(PREFIX, 7200, 3600);
+	advertise(PREFIX, 7 * 86400, 86400);
 	while (nth(TOW_ADDR_TEMPORARY, 0).state == TOW_ADDR_TENTATIVE &&
 	       attempts < 8) {
 		struct tow_addr tried = nth(TOW_ADDR_TEMPORARY, 0).addr;
@@ -392,9 +644,24 @@ TEST(temporary_address_that_is_taken_is_tried_a_few_times)
 		attempts++;
 	}
 	CHECK_EQ(attempts, 4);
+	net_addrs_changed(&h.net, 0);
+	deny_first(TOW_ADDR_TEMPORARY);
 	net_host_run(&h, 60 * S);
 	CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 0).state, TOW_ADDR_DUPLICATE);
 	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_PREFERRED);
+	CHECK_EQ(h.net.stats.counters[TOW_COUNTER_ADDR_CONFLICTS], 4);
+	for (unsigned day = 0; day < 10; day++) {
+		net_host_run(&h, 24 * HOUR);
+		advertise(PREFIX, 7 * 86400, 86400);
+		CHECK_EQ(count(TOW_ADDR_TEMPORARY), 1);
+		CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 0).state, TOW_ADDR_DUPLICATE);
+	}
+	/* When the prefix is gone and comes again, so may the address */
+	net_host_run(&h, 8 * 24 * HOUR);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 0);
+	advertise(PREFIX, 7 * 86400, 86400);
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(nth(TOW_ADDR_TEMPORARY, 0).state, TOW_ADDR_PREFERRED);
 	net_host_close(&h);
 }
 
