@@ -85,6 +85,7 @@ struct tow_buf {
 	uint16_t csum_start;   /* from the start of the frame */
 	uint16_t csum_offset;  /* of the checksum field, from csum_start */
 	uint16_t link;	       /* rx: number of the interface it came in by */
+	int error; /* tx: TOW_E*, why it will not be sent; 0: it may be */
 
 	/*
 	 * rx: the hint under which the device wrote some of its bytes into a

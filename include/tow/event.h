@@ -48,9 +48,15 @@ enum tow_event_type {
 struct tow_event {
 	enum tow_event_type type;
 	/*
-	 * LOAN, STAMP: 0 acknowledged by the peer (UDP: left the device);
-	 * TOW_ECONNRESET, TOW_ETIMEDOUT, TOW_ENETDOWN, TOW_ECONNABORTED (we
-	 * aborted): how many of the bytes arrived is unknown.
+	 * LOAN, STAMP of tcp: 0 acknowledged by the peer; TOW_ECONNRESET,
+	 * TOW_ETIMEDOUT, TOW_ENETDOWN, TOW_ECONNABORTED (we aborted): how many
+	 * of the bytes arrived is unknown.
+	 * LOAN, STAMP of udp: 0 all of it went to the device; else something
+	 * of the message was dropped before: TOW_EHOSTUNREACH (the next hop
+	 * does not answer), TOW_ENOBUFS (too much waits for its answer, or
+	 * memory is short), TOW_ENETDOWN, TOW_ENETUNREACH, TOW_EADDRNOTAVAIL
+	 * (routes, addresses are others now), TOW_EMSGSIZE (the path is
+	 * smaller now).
 	 * POST: 0; or why it came back before it was full, bytes holds all the
 	 * same.
 	 */
@@ -61,9 +67,10 @@ struct tow_event {
 
 	/*
 	 * LOAN, STAMP: when the poll began in which the last byte went to the
-	 * device first, or began to wait for the next hop's address; and for
-	 * tcp, when the one began that took its acknowledgement, or its last
-	 * frame from the device if that came later. 0: it did not happen.
+	 * device first, or began to wait for the next hop's address, which
+	 * then came; and for tcp, when the one began that took its
+	 * acknowledgement, or its last frame from the device if that came
+	 * later. 0: it did not happen.
 	 */
 	uint64_t sent_us, acked_us;
 

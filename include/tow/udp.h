@@ -157,14 +157,17 @@ TOW_API int tow_udp_connect(struct tow_udp *udp,
 /*
  * tow_udp_send() - send copies of @messages[0..count)
  * tow_udp_lend() - send them in place; each token comes back when the datagram
- *                  and all its pieces have left the device
+ *                  and all its pieces have left the device, or were dropped
  *
  * A datagram larger than its path takes leaves in IP fragments. What fits is
  * better: one lost fragment loses all (RFC 8900).
  *
  * The event of a loan says when the message, of a train the last of it, went to
  * the device; so does TOW_EVENT_STAMP for a copy that was sent with
- * TOW_UDP_WITH_STAMP, which takes a record as a loan does.
+ * TOW_UDP_WITH_STAMP, which takes a record as a loan does. Its status says why
+ * the message, or some of it, was dropped in the stack, and then there is no
+ * time: a datagram waits here while its next hop is asked for its address, and
+ * is dropped when that does not answer. What devices drop, they count.
  *
  * Returns: how many messages were taken, at least 1; the first error when
  *          none was: TOW_EAGAIN (TOW_EVENT_WRITABLE follows), TOW_EMSGSIZE

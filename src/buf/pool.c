@@ -127,6 +127,7 @@ static void reset(struct tow_buf *buf)
 	buf->csum_start = 0;
 	buf->csum_offset = 0;
 	buf->link = 0;
+	buf->error = 0;
 	buf->place = 0;
 	buf->lender = NULL;
 	buf->loan_first = NULL;

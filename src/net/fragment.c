@@ -174,8 +174,8 @@ static int give_up(struct job *job)
 
 	while ((buf = take_first(job)) != NULL)
 		tow_buf_give(buf);
-	net_refuse(job->net, job->buf, TOW_DROP_NO_BUFFERS);
-	return TOW_ENOBUFS;
+	return net_refuse_output(job->net, job->buf, TOW_DROP_NO_BUFFERS,
+				 TOW_ENOBUFS);
 }
 
 /* Fragments are small enough for a chunk, should one have to be copied. */
@@ -216,10 +216,9 @@ int fragment_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	int result = 0;
 
 	if (buf->bytes >
-	    (job.v4 ? IP4_PACKET_MAX - IP4_BYTES : IP6_PAYLOAD_MAX)) {
-		net_refuse(net, buf, TOW_DROP_IP_MTU);
-		return TOW_EMSGSIZE;
-	}
+	    (job.v4 ? IP4_PACKET_MAX - IP4_BYTES : IP6_PAYLOAD_MAX))
+		return net_refuse_output(net, buf, TOW_DROP_IP_MTU,
+					 TOW_EMSGSIZE);
 	job.last = &job.first;
 	job.each = payload_max(net, mtu, job.v4);
 	job.id = job.v4 ? ident4_next(net) : ident6_next(net);
@@ -241,7 +240,12 @@ int fragment_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	return result;
 }
 
+/* Without one of them the whole is lost. */
 void net_fragment_sent(struct tow_buf *fragment)
 {
-	tow_buf_give(fragment->lender);
+	struct tow_buf *whole = fragment->lender;
+
+	if (UNLIKELY(fragment->error))
+		net_mark_unsent(whole, fragment->error);
+	tow_buf_give(whole);
 }

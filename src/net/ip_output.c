@@ -125,13 +125,6 @@ static uint32_t packet_max(const struct net *net, const struct net_path *path,
 	return v4 ? IP4_PACKET_MAX : IP6_BYTES + IP6_PAYLOAD_MAX;
 }
 
-static int refuse_send(struct net *net, struct tow_buf *buf, enum tow_drop why,
-		       int error)
-{
-	net_refuse(net, buf, why);
-	return error;
-}
-
 /* Multicast and broadcast resolve themselves (RFC 1112 6.4, RFC 2464 7). */
 static int output_to_group(struct net *net, const struct net_path *path,
 			   struct tow_buf *buf, bool v4)
@@ -165,7 +158,8 @@ static int send_large(struct net *net, struct net_path *path,
 		      struct tow_buf *buf, uint8_t protocol)
 {
 	if (protocol == NET_TCP || buf->gso != TOW_GSO_NONE)
-		return refuse_send(net, buf, TOW_DROP_IP_MTU, TOW_EMSGSIZE);
+		return net_refuse_output(net, buf, TOW_DROP_IP_MTU,
+					 TOW_EMSGSIZE);
 	return fragment_send(net, path, buf, protocol, net_path_mtu(net, path));
 }
 
@@ -196,11 +190,11 @@ int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	if (UNLIKELY(path->generation != net->generation)) {
 		error = net_path_refresh(net, path);
 		if (error)
-			return refuse_send(net, buf,
-					   error == TOW_ENETDOWN
-						   ? TOW_DROP_DEV_GONE
-						   : TOW_DROP_NO_ROUTE,
-					   error);
+			return net_refuse_output(net, buf,
+						 error == TOW_ENETDOWN
+							 ? TOW_DROP_DEV_GONE
+							 : TOW_DROP_NO_ROUTE,
+						 error);
 	}
 	v4 = net_is_v4(&path->dst);
 	network = v4 ? IP4_BYTES : IP6_BYTES;
@@ -212,7 +206,8 @@ int net_send(struct net *net, struct net_path *path, struct tow_buf *buf,
 	pushed = v4 ? push_ip4(net, path, buf, protocol)
 		    : push_ip6(net, path, buf, protocol);
 	if (UNLIKELY(!pushed))
-		return refuse_send(net, buf, TOW_DROP_NO_BUFFERS, TOW_ENOBUFS);
+		return net_refuse_output(net, buf, TOW_DROP_NO_BUFFERS,
+					 TOW_ENOBUFS);
 
 	link = net_has_ethernet(path->link) ? ETH_BYTES : 0;
 	buf->csum_start = (uint16_t)(link + network);

@@ -27,7 +27,8 @@ static void link_gone(struct net *net, struct net_link *link)
 	link->gone = true;
 	net->generation++;
 	for (i = 0; i < link->tx_count; i++)
-		net_refuse(net, link->tx[i], TOW_DROP_DEV_GONE);
+		net_refuse_output(net, link->tx[i], TOW_DROP_DEV_GONE,
+				  TOW_ENETDOWN);
 	link->tx_count = 0;
 }
 
@@ -113,17 +114,11 @@ bool net_has_room(struct net *net, const struct net_path *path,
 	return frames <= net_send_room(net, path);
 }
 
-static int refuse_output(struct net *net, struct tow_buf *buf,
-			 enum tow_drop why, int error)
-{
-	net_refuse(net, buf, why);
-	return error;
-}
-
 static int loop_output(struct net *net, struct tow_buf *buf)
 {
 	if (net->loop_count == NET_LOOP_FRAMES)
-		return refuse_output(net, buf, TOW_DROP_DEV_FULL, TOW_ENOBUFS);
+		return net_refuse_output(net, buf, TOW_DROP_DEV_FULL,
+					 TOW_ENOBUFS);
 	buf->next = NULL;
 	*net->loop_last = buf;
 	net->loop_last = &buf->next;
@@ -151,9 +146,11 @@ int link_output(struct net *net, struct net_link *link, struct tow_buf *buf)
 	if (!link->dev)
 		return loop_output(net, buf);
 	if (UNLIKELY(link->gone))
-		return refuse_output(net, buf, TOW_DROP_DEV_GONE, TOW_ENETDOWN);
+		return net_refuse_output(net, buf, TOW_DROP_DEV_GONE,
+					 TOW_ENETDOWN);
 	if (UNLIKELY(link->tx_count == NET_TX_BATCH))
-		return refuse_output(net, buf, TOW_DROP_DEV_FULL, TOW_ENOBUFS);
+		return net_refuse_output(net, buf, TOW_DROP_DEV_FULL,
+					 TOW_ENOBUFS);
 	link->tx[link->tx_count++] = buf;
 	if (link->tx_count == NET_TX_BATCH)
 		push(net, link);
@@ -167,8 +164,8 @@ int link_output_to(struct net *net, struct net_link *link,
 	uint8_t *eth = buf_push(buf, ETH_BYTES);
 
 	if (!eth)
-		return refuse_output(net, buf, TOW_DROP_NO_BUFFERS,
-				     TOW_ENOBUFS);
+		return net_refuse_output(net, buf, TOW_DROP_NO_BUFFERS,
+					 TOW_ENOBUFS);
 	eth_build(eth, mac, link->dev->mac, type);
 	return link_output(net, link, buf);
 }

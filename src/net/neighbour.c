@@ -124,13 +124,19 @@ static void forget(struct net *net, struct neighbour *n)
 	net->private->free = n;
 }
 
+/* It can't wait, or no longer. */
+static int refuse(struct net *net, struct tow_buf *buf)
+{
+	return net_refuse_output(net, buf, TOW_DROP_NEIGH_FULL, TOW_ENOBUFS);
+}
+
 /* Its place is needed. */
 static void evict(struct net *net, struct neighbour *n)
 {
 	struct tow_buf *buf;
 
 	while ((buf = take_waiting(n)) != NULL)
-		net_refuse(net, buf, TOW_DROP_NEIGH_FULL);
+		refuse(net, buf);
 	forget(net, n);
 }
 
@@ -141,6 +147,7 @@ static void fail(struct net *net, struct neighbour *n)
 
 	while ((buf = take_waiting(n)) != NULL) {
 		net_drop(net, TOW_DROP_NEIGH_FAILED);
+		net_mark_unsent(buf, TOW_EHOSTUNREACH);
 		icmp_report_unresolved(net, buf);
 	}
 	route_gateway_failed(net, n->link, &n->addr);
@@ -309,7 +316,7 @@ static void drop_oldest(struct net *net, struct neighbour *n)
 	uint8_t before = n->waiting;
 
 	while (n->waiting == before)
-		net_refuse(net, take_waiting(n), TOW_DROP_NEIGH_FULL);
+		refuse(net, take_waiting(n));
 }
 
 /* RFC 4861 7.2.2: a small queue; when it overflows, the oldest goes. */
@@ -317,10 +324,8 @@ static int wait(struct net *net, struct neighbour *n, struct tow_buf *buf)
 {
 	bool more = n->waiting > 0 && are_of_one(n->wait_last, buf);
 
-	if (!more && !may_wait(net, buf)) {
-		net_refuse(net, buf, TOW_DROP_NEIGH_FULL);
-		return TOW_ENOBUFS;
-	}
+	if (!more && !may_wait(net, buf))
+		return refuse(net, buf);
 	if (!more && is_queue_full(net, n))
 		drop_oldest(net, n);
 	buf->next = NULL;
@@ -370,10 +375,8 @@ int neighbour_output(struct net *net, struct net_path *path,
 		n = neighbour_find(net, link, &path->next_hop);
 	if (UNLIKELY(!n))
 		n = make(net, link, &path->next_hop);
-	if (UNLIKELY(!n)) {
-		net_refuse(net, buf, TOW_DROP_NEIGH_FULL);
-		return TOW_ENOBUFS;
-	}
+	if (UNLIKELY(!n))
+		return refuse(net, buf);
 	path->neighbour = n;
 	touch(net, n);
 	if (UNLIKELY(n->state == NEIGH_INCOMPLETE)) {

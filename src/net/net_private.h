@@ -144,6 +144,22 @@ static inline enum net_verdict net_refuse(struct net *net, struct tow_buf *buf,
 	return NET_DONE;
 }
 
+/* On its way out it was to be lost; whoever lent the payload finds why. */
+static inline void net_mark_unsent(struct tow_buf *buf, int error)
+{
+	if (!buf->error)
+		buf->error = error;
+}
+
+/* The same as net_refuse() on the way out. Returns: @error. */
+static inline int net_refuse_output(struct net *net, struct tow_buf *buf,
+				    enum tow_drop why, int error)
+{
+	net_mark_unsent(buf, error);
+	net_refuse(net, buf, why);
+	return error;
+}
+
 static inline bool net_same(const struct tow_addr *a, const struct tow_addr *b)
 {
 	return memcmp(a->b, b->b, sizeof(a->b)) == 0;

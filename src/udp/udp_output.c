@@ -52,12 +52,25 @@ void udp_loan_done(struct udp_loan *loan)
 	udp_notify_end(s);
 }
 
+/* A frame of it never reached a device: then the message did not leave. */
+static void fail(struct udp_loan *loan, int error)
+{
+	loan->status = error;
+	loan->sent_us = 0;
+}
+
+/*
+ * That net_send() took a frame did not mean much: it may have waited for its
+ * neighbour in vain. buf->error knows.
+ */
 void udp_sent(struct udp_host *udp, struct tow_buf *buf)
 {
 	struct udp_loan *loan = buf->lender;
 
 	(void)udp;
 	loan->socket->tx_cost -= buf->loan_bytes;
+	if (UNLIKELY(buf->error))
+		fail(loan, buf->error);
 	ASSERT(loan->frames > 0);
 	if (--loan->frames > 0)
 		return;
@@ -119,8 +132,8 @@ static void send_one(struct tow_udp *s, struct net_path *path)
 	}
 	error = net_send(s->host->net, path, buf, NET_UDP);
 	if (loan && error)
-		loan->status = error;
-	else if (loan)
+		fail(loan, error);
+	else if (loan && !loan->status)
 		loan->sent_us = s->host->net->now_us;
 }
 
@@ -130,7 +143,7 @@ static void drop_one(struct tow_udp *s, enum tow_drop why, int error)
 	struct udp_loan *loan = buf->lender;
 
 	if (loan)
-		loan->status = error;
+		fail(loan, error);
 	else
 		s->tx_cost -= buf->loan_bytes;
 	net_drop(s->host->net, why);

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include "stack_host.h"
 #include "test.h"
+#include "wire/wire_arp.h"
 #include "wire/wire_udp.h"
 
 #define PEER4 "192.0.2.2"
@@ -672,17 +673,97 @@ TEST(no_token_is_lost_when_nobody_takes_events)
 	close_socket();
 }
 
-/* The neighbour never answers: the loan ends all the same */
-TEST(loan_to_a_silent_neighbour_ends)
+/* The oldest events: one each of @count messages, with such a status */
+static void check_ends(enum tow_event_type type, unsigned count, int status)
 {
-	struct tow_span span = { data, 1000 };
 	struct tow_event event;
 
+	for (; count > 0; count--) {
+		event = stack_host_event(&s);
+		CHECK_EQ(event.type, type);
+		CHECK_EQ(event.status, status);
+		CHECK_EQ(event.token, 77);
+		CHECK_EQ(event.sent_us != 0, status == 0);
+	}
+}
+
+/* The neighbour never answers: the loan ends all the same, and says so */
+TEST(loan_to_a_silent_neighbour_ends)
+{
+	static const char *const silent[] = { "192.0.2.99", "2001:db8::99" };
+	struct tow_span span = { data, 1000 }, large = { data, 4000 };
+	struct tow_udp_message m;
+
 	open_socket(0);
-	CHECK_EQ(lend_to("192.0.2.99", &span, 1), 1);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(lend_to(silent[i], &span, 1), 1);
+		CHECK_EQ(lend_to(silent[i], &large, 1), 1); /* fragments */
+		m = message(silent[i], &large, 1);
+		m.segment_bytes = 1000;
+		CHECK_EQ(tow_udp_lend(udp, &m, 1), 1);
+		stack_host_poll(&s);
+		CHECK_EQ(stack_host_event(&s).type, 0);
+		stack_host_run(&s, 5000000);
+		check_ends(TOW_EVENT_LOAN, 3, TOW_EHOSTUNREACH);
+		CHECK_EQ(stack_host_event(&s).type, 0);
+	}
+	close_socket();
+}
+
+TEST(stamp_of_a_copy_to_a_silent_neighbour_has_no_time)
+{
+	struct tow_span span = { data, 100 };
+	struct tow_udp_message m = message("192.0.2.99", &span, 1);
+
+	open_socket(0);
+	m.with = TOW_UDP_WITH_STAMP;
+	CHECK_EQ(tow_udp_send(udp, &m, 1), 1);
 	stack_host_run(&s, 5000000);
-	event = stack_host_event(&s);
-	CHECK_EQ(event.type, TOW_EVENT_LOAN);
+	check_ends(TOW_EVENT_STAMP, 1, TOW_EHOSTUNREACH);
+	CHECK_EQ(stack_host_event(&s).type, 0);
+	close_socket();
+}
+
+/* RFC 4861 7.2.2: the oldest goes, and its loan ends with the reason */
+TEST(loan_that_others_pushed_out_of_the_queue_says_so)
+{
+	struct tow_span span = { data, 1000 };
+
+	open_socket(0);
+	for (unsigned i = 0; i < 64 + 2; i++) {
+		CHECK_EQ(lend_to("192.0.2.99", &span, 1), 1);
+		stack_host_poll(&s);
+	}
+	check_ends(TOW_EVENT_LOAN, 2, TOW_ENOBUFS);
+	CHECK_EQ(stack_host_event(&s).type, 0);
+	frame_arp(&f, ARP_REPLY, peer_mac, "192.0.2.99", "192.0.2.1");
+	stack_host_receive(&s, &f);
+	stack_host_poll(&s);
+	check_ends(TOW_EVENT_LOAN, 64, 0);
+	CHECK_EQ(stack_host_event(&s).type, 0);
+	close_socket();
+}
+
+/* A loan of several datagrams, of which one was lost in the queue */
+TEST(train_of_which_a_datagram_was_pushed_out_did_not_leave)
+{
+	struct tow_span span = { data, 4000 }, one = { data, 1000 };
+	struct tow_udp_message m = message("192.0.2.99", &span, 1);
+
+	open_socket(0);
+	m.segment_bytes = 1000;
+	CHECK_EQ(tow_udp_lend(udp, &m, 1), 1);
+	stack_host_poll(&s);
+	for (unsigned i = 0; i < 64 - 3; i++) {
+		CHECK_EQ(lend_to("192.0.2.99", &one, 1), 1);
+		stack_host_poll(&s);
+	}
+	frame_arp(&f, ARP_REPLY, peer_mac, "192.0.2.99", "192.0.2.1");
+	stack_host_receive(&s, &f);
+	stack_host_poll(&s);
+	check_ends(TOW_EVENT_LOAN, 1, TOW_ENOBUFS);
+	check_ends(TOW_EVENT_LOAN, 64 - 3, 0);
+	CHECK_EQ(stack_host_event(&s).type, 0);
 	close_socket();
 }
 
