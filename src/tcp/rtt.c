@@ -3,11 +3,14 @@
  * Round-trip time and the retransmission timeout: RFC 6298.
  *
  * Samples come from segments that were sent once only (Karn's algorithm), in
- * microseconds; the clock granularity G of the RFC is far below the minimum of
- * the timeout and drops out. What was sent again is measured by the timestamp
- * it echoes, in milliseconds: that may be more than the round trip took, and so
- * it is never the minimum, by which others tell what cannot be. That is 0 while
- * nothing was measured exactly.
+ * microseconds. What was sent again is measured by the timestamp it echoes, in
+ * milliseconds: that may be more than the round trip took, and so it is never
+ * the minimum, by which others tell what cannot be. That is 0 while nothing was
+ * measured exactly.
+ *
+ * The clock granularity G of the RFC is that of the timers, TCP_TICK_US: on a
+ * path whose round trip never varies, RTTVAR goes to nothing, and a timeout of
+ * SRTT would race with each ACK.
  */
 #include "tcp/tcp_private.h"
 
@@ -16,9 +19,10 @@ void rtt_init(struct rtt *rtt)
 	*rtt = (struct rtt){ .rto_us = TCP_RTO_FIRST_US };
 }
 
+/* 2.2 to 2.5, with K = 4, and 4: G where the variation is less. */
 static void bound(struct rtt *rtt)
 {
-	rtt->rto_us = rtt->srtt_us + 4 * rtt->rttvar_us;
+	rtt->rto_us = rtt->srtt_us + MAX(TCP_TICK_US, 4 * rtt->rttvar_us);
 	rtt->rto_us = MAX(rtt->rto_us, TCP_RTO_MIN_US);
 	rtt->rto_us = MIN(rtt->rto_us, TCP_RTO_MAX_US);
 }

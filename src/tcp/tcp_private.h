@@ -68,6 +68,7 @@
 #define TCP_DUP_THRESHOLD    3	/* RFC 5681 3.2 */
 #define TCP_TIMESTAMPS_BYTES 12 /* with padding, on each segment */
 
+#define TCP_TICK_US	     1000u	/* of the timers: G of RFC 6298 */
 #define TCP_RTO_FIRST_US     1000000u	/* RFC 6298 2.1 */
 #define TCP_RTO_LOST_SYN_US  3000000u	/* RFC 6298 5.7 */
 #define TCP_RTO_MIN_US	     200000u	/* as Linux; RFC 6298 2.4 says 1 s */

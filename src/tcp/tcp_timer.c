@@ -14,13 +14,12 @@
  * Deadlines are whole milliseconds, rounded up: a timer does not expire early,
  * and those of many are due together. Their low bits reach for 24 days.
  */
-#define TICK_US	      1000
 #define FAST_TIMEOUTS 3 /* in a row, from the beginning on; as Linux */
 #define TICKS_MAX     ((uint64_t)INT32_MAX / 2)
 
 static uint64_t now_ms(const struct tow_tcp *t)
 {
-	return tcp_now(t) / TICK_US;
+	return tcp_now(t) / TCP_TICK_US;
 }
 
 /* One that is set; it may be over. */
@@ -29,7 +28,7 @@ uint64_t timer_at_us(const struct tow_tcp *t, enum tcp_timer which)
 	uint64_t now = now_ms(t);
 	int32_t ahead = (int32_t)(t->deadlines_ms[which] - (uint32_t)now);
 
-	return (now + (uint64_t)(int64_t)ahead) * TICK_US;
+	return (now + (uint64_t)(int64_t)ahead) * TCP_TICK_US;
 }
 
 static void arm(struct tow_tcp *t)
@@ -49,13 +48,13 @@ static void arm(struct tow_tcp *t)
 
 void timer_set(struct tow_tcp *t, enum tcp_timer which, uint64_t at_us)
 {
-	uint64_t at_ms = (at_us + TICK_US - 1) / TICK_US;
+	uint64_t at_ms = (at_us + TCP_TICK_US - 1) / TCP_TICK_US;
 
 	at_ms = MIN(at_ms, now_ms(t) + TICKS_MAX);
 	at_ms += (uint32_t)at_ms == 0; /* that is: off */
 	t->deadlines_ms[which] = (uint32_t)at_ms;
-	if (!t->timer.armed || t->timer.deadline_us > at_ms * TICK_US)
-		timer_arm(&tcp_net(t)->wheel, &t->timer, at_ms * TICK_US);
+	if (!t->timer.armed || t->timer.deadline_us > at_ms * TCP_TICK_US)
+		timer_arm(&tcp_net(t)->wheel, &t->timer, at_ms * TCP_TICK_US);
 }
 
 void timer_clear(struct tow_tcp *t, enum tcp_timer which)

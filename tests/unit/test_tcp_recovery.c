@@ -57,6 +57,24 @@ TCP_TEST(rto_is_never_below_200_ms)
 	CHECK_LE(waited, 250000u);
 }
 
+/* RFC 6298 2.3, 4: G, our timers' millisecond, when the variation is less */
+TCP_TEST(rto_of_a_steady_path_is_a_millisecond_above_the_round_trip)
+{
+	uint32_t seq = 1;
+
+	handshake_passive(r);
+	for (unsigned i = 0; i < 80; i++) {
+		app_send(r, 10, 0);
+		advance_ms(r, 250);
+		seq += 10;
+		ack(r, seq);
+	}
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RETRANS_SEGS), 0u);
+	CHECK_LE(info_of(r).rttvar_us, 100u);
+	CHECK_EQ(info_of(r).rto_us, info_of(r).srtt_us + 1000);
+	forget(r);
+}
+
 /* RFC 6298 2.3: SRTT <- 7/8 SRTT + 1/8 R' */
 TCP_TEST(round_trips_are_smoothed)
 {
