@@ -67,11 +67,15 @@ void rtt_sample_echo(struct rtt *rtt, uint32_t ticks)
 	smooth(rtt, MAX(us, rtt->min_us));
 }
 
-/* 5.5: doubled for each expiry in a row. */
+/*
+ * 5.5: doubled for each expiry, until a round trip was measured. An ACK of what
+ * was sent twice measures none: were the timeout short again by then, a path
+ * that has become slower would have each segment sent twice, for ever.
+ */
 uint32_t rtt_backed_off(const struct tow_tcp *t)
 {
 	uint64_t rto_us = (uint64_t)t->rtt.rto_us
-			  << MIN(t->recovery.backoffs, 16);
+			  << MIN(t->recovery.doublings, 16);
 
 	return (uint32_t)MIN(rto_us, TCP_RTO_MAX_US);
 }

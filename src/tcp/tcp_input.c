@@ -158,6 +158,7 @@ static void on_window_open(struct tow_tcp *t, struct seq ack)
 {
 	struct sent *probe = flight_first(t);
 
+	t->recovery.doublings = 0; /* it was not the path that kept silent */
 	if (!probe || !seq_eq(ack, t->snd.una) || probe->flags & SENT_SACKED)
 		return;
 	flight_mark(t, probe, SENT_LOST, SENT_RETRANS);
@@ -225,6 +226,7 @@ static void measure(struct tow_tcp *t, const struct wire_tcp *seg,
 		return;
 	if (UNLIKELY(t->recovery.adapt) && news->rtt_sent_us)
 		undo_adapt_timeout(t, tcp_now(t) - news->rtt_sent_us);
+	t->recovery.doublings = 0; /* RFC 6298 5.5 */
 	t->tlp.stale = false;
 }
 

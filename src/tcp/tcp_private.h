@@ -351,10 +351,11 @@ enum frto_step {
 };
 
 struct recovery {
-	uint8_t state;	  /* enum recovery_state */
-	uint8_t backoffs; /* of the retransmission timer */
-	uint8_t frto : 2; /* enum frto_step */
-	bool careful : 1; /* duplicates may be of what was sent needlessly */
+	uint8_t state;	   /* enum recovery_state */
+	uint8_t backoffs;  /* timeouts in a row, without an ACK of news */
+	uint8_t doublings; /* of the RTO, since a round trip was measured */
+	uint8_t frto : 2;  /* enum frto_step */
+	bool careful : 1;  /* duplicates may be of what was sent needlessly */
 	bool may_undo : 1;
 	bool resent : 1;   /* something was, in this recovery */
 	bool adapt : 1;	   /* a timeout was not needed: @calm counts */

@@ -142,6 +142,8 @@ static void back_off(struct tow_tcp *t)
 {
 	if (t->recovery.backoffs < UINT8_MAX)
 		t->recovery.backoffs++;
+	if (t->recovery.doublings < UINT8_MAX)
+		t->recovery.doublings++;
 	timer_arm_retransmit(t);
 }
 

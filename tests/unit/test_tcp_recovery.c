@@ -107,6 +107,34 @@ TCP_TEST(rto_doubles_with_each_expiry)
 	}
 }
 
+/* RFC 6298 5.5, Karn: whose ACK it is nobody knows, and so not how long it took */
+TCP_TEST(rto_stays_doubled_until_a_round_trip_is_measured)
+{
+	uint64_t first, waited;
+
+	r->options.offer.ts = false;
+	r->options.offer.mss = FULL;
+	fly_without_sack(r, 1);
+	first = advance_to_segment(r, 10000000);
+	ack(r, AT(1));
+	CHECK_EQ(info_of(r).backoffs, 0u);
+	forget(r);
+	app_send(r, FULL, 0);
+	forget(r);
+	waited = advance_to_segment(r, 10000000);
+	CHECK_GE(waited, 2 * first - 50000);
+	CHECK_LE(waited, 2 * first + 50000);
+	ack(r, AT(2));
+	forget(r);
+	app_send(r, FULL, 0);
+	advance_ms(r, RTT_MS);
+	forget(r);
+	ack(r, AT(3)); /* sent once */
+	app_send(r, FULL, 0);
+	forget(r);
+	CHECK_LE(advance_to_segment(r, 10000000), first);
+}
+
 /* RFC 9293 3.8.3: R2 of at least 100 s; then it is over, and says so */
 TCP_TEST(retransmission_gives_up_after_100_seconds_at_the_earliest)
 {
