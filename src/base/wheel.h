@@ -36,7 +36,8 @@ enum timer_owner {
 	TIMER_PACING, /* of TCP: when the next burst may begin */
 	TIMER_OWNER,  /* deadlines of what is on loan: src/buf/govern.h */
 	TIMER_DHCP,
-	TIMER_AUTO, /* addresses that come and go: src/net/auto.h */
+	TIMER_AUTO,  /* addresses that come and go: src/net/auto.h */
+	TIMER_ROUTE, /* gateways that may live again: src/net/route.c */
 };
 
 struct wheel {

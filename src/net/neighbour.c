@@ -389,6 +389,21 @@ int neighbour_output(struct net *net, struct net_path *path,
 	return link_output_to(net, path->link, n->mac, type_of(n), buf);
 }
 
+/* Is it there? One question, without a packet that waits for the answer. */
+void neighbour_probe(struct net *net, unsigned link,
+		     const struct tow_addr *addr)
+{
+	struct neighbour *n = neighbour_find(net, link, addr);
+
+	if (n)
+		return; /* the answer will show */
+	n = make(net, link, addr);
+	if (!n)
+		return;
+	n->solicits = MULTICAST_TRIES - 1;
+	solicit(net, n);
+}
+
 /*
  * A request told the station address of its sender (RFC 826 "merge flag",
  * RFC 4861 7.2.3). That it reaches us does not mean that we reach it: STALE.

@@ -129,6 +129,7 @@ void net_init(struct net *net, const struct tow_config *cfg, void *memory)
 	reassembly_init(net, cfg, (uint8_t *)memory + lay_out(cfg).reassembly);
 	pmtu_init(net, cfg, (uint8_t *)memory + lay_out(cfg).pmtus);
 	timer_init(&net->private->automatic.timer, TIMER_AUTO);
+	timer_init(&net->private->route_timer, TIMER_ROUTE);
 	group_init(net, cfg, (uint8_t *)memory + lay_out(cfg).groups);
 }
 
@@ -140,6 +141,9 @@ void net_timer(struct net *net, struct timer *timer)
 		break;
 	case TIMER_AUTO:
 		auto_timer(net);
+		break;
+	case TIMER_ROUTE:
+		net->generation++;
 		break;
 	case TIMER_GROUP_CHANGE:
 	case TIMER_GROUP_ANSWER:

@@ -379,7 +379,7 @@ enum net_unreachable {
 void net_unreachable(struct net *net, const struct net_packet *packet,
 		     enum net_unreachable why);
 
-/* A timer of this layer is due: TIMER_NET, TIMER_REASSEMBLY, TIMER_AUTO. */
+/* A timer of this layer is due: TIMER_NET, TIMER_REASSEMBLY, ... */
 void net_timer(struct net *net, struct timer *timer);
 
 /* The peer behind a path is known to be alive (RFC 4861 7.3.1). */

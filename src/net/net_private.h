@@ -108,6 +108,7 @@ struct net_private {
 	struct reassembly *reassembly;
 	struct ident ident4, ident6;
 	uint32_t gateways_failed; /* routes by way of one */
+	struct timer route_timer; /* may be asked again: see route.c */
 	struct pmtu *pmtus;
 	uint32_t pmtu_mask; /* of their sets */
 	struct sip_key pmtu_key;
@@ -251,10 +252,10 @@ struct neighbour_news {
 	const uint8_t *mac;
 	bool solicited, override;
 };
+void neighbour_probe(struct net *net, unsigned link,
+		     const struct tow_addr *addr);
 bool neighbour_answered(struct net *net, struct neighbour *n,
 			const struct neighbour_news *news);
-void neighbour_timer(struct net *net, struct timer *timer);
-
 void neighbour_timer(struct net *net, struct timer *timer);
 
 /* --- arp.c, nd.c: @mac is NULL to ask everybody */

@@ -17,12 +17,18 @@
  * RFC 4861 6.3.6): the first that is not known to be dead. The neighbour cache
  * says when one did not answer, and when it is heard of again. If all are dead
  * it is the turn of that which failed first, so that each is tried.
+ *
+ * With IPv6 routes to a larger net stand in, too (RFC 4191 3.2), and whoever
+ * was passed over is asked once a minute whether it is back (3.5): not by a
+ * timer for its own sake, but where a path is made that would go by it. The
+ * timer here only has the paths that are in use made anew.
  */
 #include "net/net_private.h"
 #include "wire/wire_ip4.h"
 #include "wire/wire_ip6.h"
 
 #define V4_BITS_BEFORE 96
+#define PROBE_US       60000000u /* RFC 4191 3.5: "one per minute" */
 
 static bool covers(const struct net_route *route, const struct tow_addr *dst)
 {
@@ -50,16 +56,57 @@ static const struct net_route *live_one(const struct net *net,
 	return best;
 }
 
+static bool leads_to(const struct net *net, const struct net_route *route,
+		     const struct tow_addr *dst)
+{
+	return covers(route, dst) && !net->links[route->link].gone;
+}
+
+/* The gateway of @best, which is the best of all, does not answer. */
+static const struct net_route *way_around(const struct net *net,
+					  const struct net_route *best,
+					  const struct tow_addr *dst)
+{
+	const struct net_route *end = net->routes + net->route_count;
+	const struct net_route *at;
+
+	if (net_is_v4(dst))
+		return live_one(net, best);
+	for (at = best + 1; at < end; at++)
+		if (!at->failed_us && leads_to(net, at, dst))
+			return at;
+	return live_one(net, best);
+}
+
 const struct net_route *route_lookup(const struct net *net,
 				     const struct tow_addr *dst)
 {
+	const struct net_route *end = net->routes + net->route_count;
 	const struct net_route *route;
 
-	for (route = net->routes; route < net->routes + net->route_count;
-	     route++)
-		if (covers(route, dst) && !net->links[route->link].gone)
-			return route->failed_us ? live_one(net, route) : route;
+	for (route = net->routes; route < end; route++)
+		if (leads_to(net, route, dst))
+			return route->failed_us ? way_around(net, route, dst)
+						: route;
 	return NULL;
+}
+
+/* RFC 4191 3.5: @chosen is taken; what would be if it answered? */
+static void probe_better(struct net *net, const struct net_route *chosen,
+			 const struct tow_addr *dst)
+{
+	const struct net_route *end = net->routes + net->route_count, *at;
+	struct timer *timer = &net->private->route_timer;
+
+	for (at = net->routes; at < end; at++) {
+		if (!at->failed_us || at == chosen || !leads_to(net, at, dst) ||
+		    (at > chosen && !chosen->failed_us))
+			continue;
+		if (net->now_us - at->failed_us >= PROBE_US)
+			neighbour_probe(net, at->link, &at->gateway);
+		else if (!timer->armed)
+			timer_arm(&net->wheel, timer, at->failed_us + PROBE_US);
+	}
 }
 
 static void mark_gateway(struct net *net, unsigned link,
@@ -238,6 +285,9 @@ static int find_way(struct net *net, struct net_path *path)
 		return 0;
 	}
 	route = route_lookup(net, &path->dst);
+	if (UNLIKELY(net->private->gateways_failed > 0) && route &&
+	    !net_is_v4(&path->dst))
+		probe_better(net, route, &path->dst);
 	if (needs_zone(net, &path->dst) &&
 	    (path->zone || !route || addr_is_link_local(&path->dst))) {
 		path->link = zone_link(net, path->zone,

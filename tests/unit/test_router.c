@@ -274,6 +274,224 @@ TEST(more_specific_route_is_used)
 	net_host_close(&h);
 }
 
+/* The peer answers whatever is asked about @router, from @mac. */
+static void answer_for(const char *router, const uint8_t mac[6])
+{
+	struct tow_addr src = sent.src;
+
+	frame_advert(&f, router, HOST_LINK_LOCAL,
+		     ND_SOLICITED | ND_OVERRIDE | ND_ROUTER, router, mac);
+	f.dst = src;
+	memcpy(frame_ip(&f) + 24, src.b, 16);
+	receive();
+}
+
+struct talk {
+	unsigned to_router, to_second; /* datagrams */
+	unsigned asked;		       /* solicitations for SECOND */
+};
+
+static bool asks_for(const char *router)
+{
+	struct tow_addr addr = address(router);
+
+	return sent.protocol == NET_ICMP6 &&
+	       frame_transport(&sent)[0] == ICMP6_NEIGHBOUR_SOLICIT &&
+	       memcmp(frame_transport(&sent) + 8, addr.b, 16) == 0;
+}
+
+/* Which routers answer when they are asked. */
+static bool router_lives, second_lives;
+
+static void look_at_sent(struct talk *t)
+{
+	unsigned i, n = net_host_sent(&h);
+
+	for (i = 0; i < n; i++) {
+		net_host_read(&h, i, &sent);
+		if (sent.protocol == NET_UDP) {
+			t->to_router += sent.data[5] == peer_mac[5];
+			t->to_second += sent.data[5] == second_mac[5];
+		} else if (asks_for(ROUTER)) {
+			if (router_lives)
+				answer_for(ROUTER, peer_mac);
+		} else if (asks_for(SECOND)) {
+			t->asked++;
+			if (second_lives)
+				answer_for(SECOND, second_mac);
+		}
+	}
+}
+
+/* A datagram a second to @dst. */
+static struct talk talk(const char *dst, unsigned seconds)
+{
+	struct talk t = { 0 };
+
+	for (; seconds > 0; seconds--) {
+		CHECK_EQ(net_host_send(&h, dst, 0), 0);
+		net_host_run(&h, S / 2);
+		look_at_sent(&t);
+		net_host_run(&h, S / 2);
+		look_at_sent(&t);
+	}
+	return t;
+}
+
+/* Both are there, and SECOND is to be taken for FAR, for as long as it lives */
+static void prefer_second(void)
+{
+	start();
+	net_host_run(&h, 5 * S);
+	advertise(ROUTER, 9000);
+	advert_begin(&f, SECOND, 9000);
+	frame_transport(&f)[5] = 1 << 3;
+	advert_mac(&f, second_mac);
+	receive();
+	count_solicits();
+	router_lives = true;
+	second_lives = false;
+}
+
+/* RFC 4191 3.2, 3.5: reachable before preferred; asked for once a minute */
+TEST(preferred_router_that_is_dead_is_passed_over_and_probed)
+{
+	struct talk t;
+
+	prefer_second();
+	t = talk(FAR, 10);
+	CHECK_GE(t.to_second, 5);
+	CHECK_EQ(t.asked, 3);
+	t = talk(FAR, 50);
+	CHECK_EQ(t.to_router, 50);
+	CHECK_EQ(t.asked, 0);
+	t = talk(FAR, 600);
+	CHECK_EQ(t.to_router, 600);
+	CHECK_GE(t.asked, 9);
+	CHECK_LE(t.asked, 10);
+	second_lives = true;
+	t = talk(FAR, 70);
+	CHECK_GE(t.asked, 1);
+	CHECK_GE(t.to_second, 5);
+	second_lives = true;
+	t = talk(FAR, 10);
+	CHECK_EQ(t.to_second, 10);
+	net_host_close(&h);
+}
+
+/* RFC 4191 3.5: never "in the absence of useful traffic" */
+TEST(dead_router_is_not_probed_without_traffic)
+{
+	struct talk t;
+
+	prefer_second();
+	talk(FAR, 20);
+	net_host_run(&h, 1000 * S);
+	net_host_sent(&h);
+	/* Traffic that would not go by it is no reason, either */
+	t = talk("2001:db8::9", 1);
+	CHECK_EQ(t.asked, 0);
+	t = talk(FAR, 1);
+	CHECK_EQ(t.asked, 1);
+	CHECK_EQ(t.to_router, 1);
+	net_host_close(&h);
+}
+
+/* RFC 4191 3.2: "the next best route is consulted", also a shorter one */
+TEST(dead_router_of_a_more_specific_route_gives_way_to_a_default_one)
+{
+	struct talk t;
+
+	start();
+	net_host_run(&h, 5 * S);
+	advertise(ROUTER, 9000);
+	advert_begin(&f, SECOND, 0);
+	advert_mac(&f, second_mac);
+	advert_route(&f, "2001:db8:ffff::", 48, 0, 9000);
+	receive();
+	router_lives = true;
+	second_lives = false;
+	t = talk(FAR, 10);
+	CHECK_GE(t.to_second, 5);
+	t = talk(FAR, 130);
+	CHECK_EQ(t.to_router, 130);
+	CHECK_EQ(t.asked, 2);
+	second_lives = true;
+	t = talk(FAR, 70);
+	CHECK_GE(t.to_second, 1);
+	net_host_close(&h);
+}
+
+/* RFC 4191 3.2: where none lives each is tried, and the first that does taken */
+TEST(routers_that_are_all_dead_are_all_probed)
+{
+	struct talk t;
+
+	start();
+	net_host_run(&h, 5 * S);
+	advertise(ROUTER, 9000);
+	advert_begin(&f, SECOND, 0);
+	advert_mac(&f, second_mac);
+	advert_route(&f, "2001:db8:ffff::", 48, 0, 9000);
+	receive();
+	router_lives = second_lives = false;
+	talk(FAR, 20);
+	net_host_run(&h, 60 * S);
+	router_lives = true;
+	t = talk(FAR, 10);
+	CHECK_GE(t.to_router, 5);
+	net_host_close(&h);
+}
+
+/* A path that is kept is made anew when there may be a better one again */
+TEST(kept_path_goes_back_to_the_router_that_is_preferred)
+{
+	struct tow_addr any = tow_addr_any(), far = address(FAR);
+	struct net_path path;
+
+	prefer_second();
+	talk(FAR, 20);
+	CHECK_EQ(net_path_find(&h.net, &any, &far, 0, &path), 0);
+	CHECK_EQ(path.next_hop.b[15], 2);
+	net_host_run(&h, 60 * S);
+	net_host_sent(&h);
+	CHECK(path.generation != h.net.generation);
+	CHECK_EQ(net_path_refresh(&h.net, &path), 0);
+	CHECK_EQ(net_host_sent(&h), 1);
+	net_host_read(&h, 0, &sent);
+	CHECK(asks_for(SECOND));
+	answer_for(SECOND, second_mac);
+	CHECK_EQ(net_path_refresh(&h.net, &path), 0);
+	CHECK_EQ(path.next_hop.b[15], 3);
+	net_host_close(&h);
+}
+
+/* RFC 4191 2.2: reserved is medium; 3.1: ::/0 overrides the header */
+TEST(preferences_of_routers_are_read_as_they_are_meant)
+{
+	start();
+	advertise(ROUTER, 1800); /* medium */
+	advert_begin(&f, SECOND, 1800);
+	frame_transport(&f)[5] = 2 << 3;
+	advert_mac(&f, second_mac);
+	receive();
+	CHECK_EQ(way_to(FAR), peer_mac[5]);
+	advert_begin(&f, ROUTER, 1800);
+	frame_transport(&f)[5] = 3 << 3;
+	receive(); /* low is below reserved */
+	CHECK_EQ(way_to(FAR), second_mac[5]);
+	advert_begin(&f, ROUTER, 1800);
+	frame_transport(&f)[5] = 0xe7 | 3 << 3; /* other bits mean nothing */
+	advert_route(&f, "::", 0, 1, 3600);
+	receive();
+	CHECK_EQ(way_to(FAR), peer_mac[5]);
+	net_host_run(&h, 1801 * S); /* of the option's lifetime, too */
+	CHECK_EQ(net_host_send(&h, FAR, 0), 0);
+	net_host_run(&h, 1800 * S);
+	CHECK_EQ(net_host_send(&h, FAR, 0), TOW_ENETUNREACH);
+	net_host_close(&h);
+}
+
 /* RFC 4191 2.3: lengths that do not fit the prefix, the reserved preference */
 TEST(malformed_route_options_are_skipped)
 {
@@ -289,6 +507,24 @@ TEST(malformed_route_options_are_skipped)
 	receive();
 	CHECK_EQ(h.net.stats.counters[TOW_COUNTER_ROUTER_ADVERTS], 1);
 	CHECK_EQ(net_host_send(&h, FAR, 0), TOW_ENETUNREACH);
+	net_host_close(&h);
+}
+
+/* RFC 4191 2.3: "ignored by the receiver"; infinity */
+TEST(reserved_bits_of_route_options_are_ignored)
+{
+	uint8_t *option;
+
+	start();
+	advert_begin(&f, ROUTER, 0);
+	advert_mac(&f, peer_mac);
+	advert_route(&f, "2001:db8:ffff:ffff::1", 48, 0, UINT32_MAX);
+	option = f.data + f.bytes - sizeof(struct wire_nd_route);
+	option[3] |= 0xe7;
+	receive();
+	CHECK_EQ(way_to(FAR), peer_mac[5]);
+	net_host_run(&h, 400ull * 86400 * S);
+	CHECK_EQ(net_host_send(&h, FAR, 0), 0);
 	net_host_close(&h);
 }
 
