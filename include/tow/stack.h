@@ -162,7 +162,8 @@ TOW_API int tow_attach(struct tow_stack *stack,
  * may have several addresses of both families.
  *
  * Returns: 0, TOW_EINVAL (not a unicast address, prefix too long), TOW_EEXIST,
- *          TOW_ENOBUFS.
+ *          TOW_ENOBUFS (addr_max, of which those that are being checked have
+ *          their places: tow/autoconf.h).
  */
 TOW_API int tow_addr_add(struct tow_stack *stack, int link,
 			 const struct tow_addr *addr,

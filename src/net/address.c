@@ -292,6 +292,17 @@ static bool may_be_ours(const struct net *net, const struct tow_addr *addr,
 	return false; /* all zero: RFC 1122 3.2.1.3 (b) */
 }
 
+/*
+ * For one more than those that we have, those that will be ours when their
+ * check is over, and the link-local one of each link that may still come.
+ */
+static bool has_room(const struct net *net)
+{
+	return net->addr_count + claims_checking(net) +
+		       (net->link_max - net->link_count) <
+	       net->addr_max;
+}
+
 /* May it become ours on that link? @bits count from the front of the 128. */
 int addr_check(struct net *net, unsigned link, const struct tow_addr *addr,
 	       unsigned bits)
@@ -305,11 +316,7 @@ int addr_check(struct net *net, unsigned link, const struct tow_addr *addr,
 	if (addr_find_on(net, link, addr) || claim_find(net, link, addr) ||
 	    (addr_find(net, addr) && !addr_is_link_local(addr)))
 		return TOW_EEXIST;
-	/* Each link that may still come needs one for its link-local address */
-	if (net->addr_count + (net->link_max - net->link_count) >=
-	    net->addr_max)
-		return TOW_ENOBUFS;
-	return 0;
+	return has_room(net) ? 0 : TOW_ENOBUFS;
 }
 
 /* It was checked; with @routed its prefix is on the link. */

@@ -97,6 +97,7 @@ int claim_start(struct net *net, unsigned link, const struct claim_wish *wish);
 struct claim *claim_find(struct net *net, unsigned link,
 			 const struct tow_addr *addr);
 void claim_drop(struct net *net, struct claim *c);
+uint32_t claims_checking(const struct net *net);
 void claim_conflict(struct net *net, struct claim *c);
 uint64_t claim_next(const struct net *net, const struct claim *c);
 void claim_update(struct net *net, struct claim *c);

@@ -72,8 +72,8 @@ static struct claim *find_free(struct net *net)
 	return NULL;
 }
 
-/* Addresses that will want a place in net->addrs when their check is over. */
-static uint32_t count_checking(const struct net *net)
+/* Addresses that have a place kept for them in net->addrs. */
+uint32_t claims_checking(const struct net *net)
 {
 	const struct net_auto *a = &net->private->automatic;
 	uint32_t i, count = 0;
@@ -197,11 +197,7 @@ int claim_start(struct net *net, unsigned link, const struct claim_wish *wish)
 
 	if (error)
 		return error;
-	if (!c || net->addr_count + count_checking(net) +
-				  (net->link_max - net->link_count) >=
-			  net->addr_max)
-		return TOW_ENOBUFS;
-	if (is_advertised(wish->origin) && is_half_advertised(net))
+	if (!c || (is_advertised(wish->origin) && is_half_advertised(net)))
 		return TOW_ENOBUFS;
 	*c = (struct claim){
 		.addr = wish->addr,

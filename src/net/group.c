@@ -346,8 +346,7 @@ void group_solicited(struct net *net, unsigned link,
 		return;
 	if (!g)
 		g = group_take(net, link, &group);
-	if (!g)
-		return; /* checked without a place among the addresses */
+	ASSERT(g);
 	g->solicited = wanted;
 	merge(net, g);
 	group_free_if_done(net, g);
@@ -369,7 +368,10 @@ void group_solicited_now(struct net *net, unsigned link,
 /* ------------------------------------------------------------------- memory
  */
 
-/* Those of the sockets, and one for each address that there can be. */
+/*
+ * Those of the sockets, and one for each address that there can be: also one
+ * that is being checked has its place, see addr_check().
+ */
 static uint32_t groups_of(const struct tow_config *cfg)
 {
 	return cfg->group_max + cfg->addr_max + cfg->link_max;

@@ -453,3 +453,39 @@ TEST(claims_leave_room_for_one_another)
 	CHECK_EQ(net_addr_list(&h.net, 0, NULL, 0), 3 + 6);
 	net_host_close(&h);
 }
+
+/* All that there can be, each in a solicited-node group of its own */
+TEST(addresses_that_are_added_leave_claims_their_places)
+{
+	struct tow_addr addr, group;
+	char text[32];
+	int error = 0;
+	unsigned i;
+
+	net_host_open(&h); /* room for eight, of which two are there */
+	for (i = 0; i < 3; i++) {
+		snprintf(text, sizeof(text), "2001:db8::1:%u", i);
+		CHECK_EQ(claim(text), 0);
+	}
+	for (; i < 20 && !error; i++) {
+		snprintf(text, sizeof(text), "2001:db8::1:%u", i);
+		addr = address(text);
+		error = net_addr_add(&h.net, 0, &addr, 64);
+	}
+	CHECK_EQ(error, TOW_ENOBUFS);
+	CHECK_EQ(i, 7);
+	for (unsigned s = 0; s < 5; s++) {
+		net_host_run(&h, 1 * S); /* asked, and then ours */
+		for (i = 0; i < 6; i++) {
+			snprintf(text, sizeof(text), "ff02::1:ff01:%u", i);
+			group = address(text);
+			if (s > 0)
+				CHECK(net_group_of(&h.net, 0, &group));
+		}
+	}
+	for (i = 0; i < 6; i++) {
+		snprintf(text, sizeof(text), "2001:db8::1:%u", i);
+		CHECK(is_ours(text));
+	}
+	net_host_close(&h);
+}
