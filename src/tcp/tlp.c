@@ -16,7 +16,8 @@
  *	                                  did it repair a loss? then reduce
  *
  * There is one probe for each tail: none is sent while another is out (7.3),
- * nor before the round trip was measured again.
+ * nor before the round trip was measured again, or for the first time. So the
+ * second that 7.2 waits without SRTT would end in no probe, and is not waited.
  *
  * A probe that sends the last segment again may repair the only loss there was,
  * and then nobody would notice the loss (7.4). TLP.end_seq is SND.NXT when the
@@ -24,13 +25,12 @@
  */
 #include "tcp/tcp_private.h"
 
-#define MAX_ACK_DELAY_US 200000u  /* TLP.max_ack_delay: 7.1, and as Linux */
-#define PTO_FIRST_US	 1000000u /* without SRTT */
+#define MAX_ACK_DELAY_US 200000u /* TLP.max_ack_delay: 7.2, and as Linux */
 
-/* 7.2: an open connection with nothing that RACK could work with. */
+/* 7.2, 7.3: an open connection with nothing that RACK could work with. */
 static bool may_probe(const struct tow_tcp *t)
 {
-	return t->sack && !t->tlp.out && !t->tlp.stale &&
+	return t->sack && !t->tlp.out && !t->tlp.stale && t->rtt.srtt_us > 0 &&
 	       t->recovery.state == RECOVERY_NONE && tcp_synchronized(t) &&
 	       tcp_in_flight(t) > 0 && t->flight.sacked_bytes == 0 &&
 	       t->flight.lost_bytes == 0 && t->snd.wnd > 0;
@@ -45,8 +45,6 @@ static uint64_t pto_us(const struct tow_tcp *t)
 {
 	uint64_t pto_us = 2ull * t->rtt.srtt_us;
 
-	if (t->rtt.srtt_us == 0)
-		return PTO_FIRST_US;
 	if (tcp_in_flight(t) < 2u * t->snd.mss)
 		pto_us += MAX_ACK_DELAY_US;
 	return pto_us;
@@ -80,14 +78,10 @@ void tlp_reset(struct tow_tcp *t)
 	t->tlp.out = false;
 }
 
-/* 7.3, TLP_send_probe(); the RTO starts anew with it. */
-void tlp_on_timeout(struct tow_tcp *t)
+static void probe(struct tow_tcp *t)
 {
 	bool is_retrans;
 
-	t->tlp.timer = false;
-	if (!may_probe(t))
-		return; /* the RTO is still there */
 	t->tlp.out = true;
 	if (!tcp_send_tail_probe(t, &is_retrans)) {
 		t->tlp.out = false;
@@ -97,7 +91,16 @@ void tlp_on_timeout(struct tow_tcp *t)
 	t->recovery.point = t->snd.nxt;
 	t->tlp.stale = true;
 	tcp_count(t, TOW_COUNTER_TCP_TAIL_PROBES);
-	timer_arm_retransmit(t);
+}
+
+/* 7.3, TLP_send_probe(); with a probe or without the RTO starts anew. */
+void tlp_on_timeout(struct tow_tcp *t)
+{
+	t->tlp.timer = false;
+	if (may_probe(t))
+		probe(t);
+	if (tcp_in_flight(t) > 0)
+		timer_arm_retransmit(t);
 }
 
 /* The probe was the repair of a loss: what recovery would have done. */

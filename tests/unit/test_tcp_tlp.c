@@ -44,6 +44,40 @@ TCP_TEST(tail_is_probed_once)
 	CHECK_GE(counter(r, TOW_COUNTER_TCP_RTO), 4u);
 }
 
+/* RFC 8985 7.3: nor before the round trip was measured, since the beginning */
+TCP_TEST(connection_whose_round_trip_is_not_known_is_not_probed)
+{
+	uint64_t waited;
+
+	r->options.offer.ts = false;
+	connect_out(r);
+	advance_ms(r, 1500); /* so whose answer it is nobody knows */
+	syn_ack_arrives(r);
+	forget(r);
+	CHECK_EQ(info_of(r).srtt_us, 0u);
+	app_send(r, 5 * FULL, 0);
+	forget(r);
+	waited = advance_to_segment(r, 10000000);
+	CHECK_GE(waited, 3000000u); /* RFC 6298 5.7 */
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 1u);
+	CHECK_EQ(probes(r), 0u);
+}
+
+/* RFC 8985 7.3: where no probe is sent, the RTO starts anew all the same */
+TCP_TEST(probe_that_may_not_be_sent_gives_the_timer_its_time)
+{
+	uint64_t waited;
+
+	fly(r, 10);
+	advance_ms(r, RTT_MS);
+	sack(r, 1, 0, 1); /* a strange one, but something is SACKed */
+	CHECK(sends_nothing(r));
+	waited = advance_to_segment(r, 10000000);
+	CHECK_GE(waited, PTO_US - RTT_MS * 1000 + 3 * RTT_MS * 1000 - 10000);
+	CHECK_EQ(probes(r), 0u);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 1u);
+}
+
 /* RFC 8985 7.2: the ACK of one segment may be delayed; but not beyond the RTO
  */
 TCP_TEST(lone_segment_is_probed_when_the_timer_would_expire)
