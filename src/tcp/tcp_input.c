@@ -49,7 +49,7 @@ static enum verdict check_timestamp(struct tow_tcp *t,
 static void update_timestamp(struct tow_tcp *t, const struct wire_tcp *seg)
 {
 	if (!t->timestamps || !seg->has_timestamps ||
-	    (int32_t)(seg->ts_value - t->ts.recent) < 0 ||
+	    timestamp_is_old(t, seg) ||
 	    seq_after(seq_of(seg->sequence), t->ts.last_ack))
 		return;
 	t->ts.recent = seg->ts_value;

@@ -89,6 +89,15 @@ TCP_TEST(syn_ack_scales_only_if_the_syn_did)
 	CHECK(peek(r)->ts);
 }
 
+/* RFC 7323 2.2: so the peer may scale its window */
+TCP_TEST(scale_of_0_is_offered_all_the_same)
+{
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_RECV_BYTES, 16384), 0);
+	syn_arrives(r);
+	CHECK_EQ(peek(r)->wscale, 0);
+}
+
 /* RFC 7323 2.2: the window field of a SYN segment is never scaled */
 TCP_TEST(window_of_a_syn_is_not_scaled)
 {
@@ -97,6 +106,20 @@ TCP_TEST(window_of_a_syn_is_not_scaled)
 	inject(r, .flags = ACK, .seq = 1, .ack = 1, .window = 1280);
 	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
 	CHECK_EQ(info_of(r).send_window_bytes, 1280u);
+}
+
+/* RFC 7323 2.2, 2.3: nor is that of ours, but all others are */
+TCP_TEST(window_of_our_syn_is_not_scaled)
+{
+	connect_out(r);
+	CHECK_GE(peek(r)->wscale, 1);
+	CHECK_EQ(peek(r)->raw_window, 65535u);
+	forget(r);
+	syn_ack_arrives(r);
+	CHECK_EQ((uint32_t)peek(r)->raw_window << r->our_wscale,
+		 peek(r)->window);
+	CHECK_GE(peek(r)->window, 65535u);
+	CHECK_LE(peek(r)->raw_window, 65535u >> 1);
 }
 
 /* RFC 7323 2.3: a shift above 14 is used as 14 */

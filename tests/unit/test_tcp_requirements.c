@@ -117,6 +117,24 @@ TCP_TEST(mss_belongs_to_syns_alone)
 		CHECK_EQ(next(r)->mss, -1);
 }
 
+/* RFC 7323 2.2: the scale is said once, by the SYN */
+TCP_TEST(window_scale_belongs_to_syns_alone)
+{
+	static const uint8_t options[] = { 3, 3, 9, 1 };
+
+	r->options.offer.ts = false;
+	handshake_passive(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10,
+	       .window = 128000, .options = options,
+	       .option_bytes = sizeof(options));
+	CHECK_EQ(app_recv(r, 100), 10);
+	CHECK_EQ(info_of(r).send_window_bytes, 128000u);
+	app_send(r, 3 * FULL, 0);
+	CHECK_GE(waiting(r), 2u);
+	while (waiting(r))
+		CHECK_EQ(next(r)->wscale, -1);
+}
+
 /* RFC 9293 3.7.1 MUST-67: what fits the interface, whatever the peer takes */
 TCP_TEST(advertised_mss_is_the_mtu_less_headers)
 {

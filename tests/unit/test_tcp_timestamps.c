@@ -79,6 +79,18 @@ TCP_TEST(timestamp_clock_ticks_between_1_ms_and_1_s)
 	CHECK_LE(second - first, 10001u);
 }
 
+/* RFC 7323 3.2: without ACK there is no echo, whatever TSecr says */
+TCP_TEST(echo_of_a_segment_without_ack_is_ignored)
+{
+	put_in_state(r, AT_SYN_SENT);
+	inject(r, .flags = SYN, .mss = 1000, .ts = true, .tsval = 77,
+	       .tsecr = r->last_tsval + 100000); /* which we never sent */
+	CHECK_EQ(peek(r)->tsecr, 77u);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	CHECK_EQ(state_of(r), TOW_TCP_SYN_RECEIVED);
+	CHECK_EQ(info_of(r).srtt_us, 0u);
+}
+
 /* RFC 7323 4.3 (2): echoed is the segment at the left edge of the window */
 TCP_TEST(echo_is_of_the_segment_that_the_delayed_ack_began_with)
 {
@@ -114,6 +126,8 @@ TCP_TEST(echo_is_not_of_a_segment_after_a_hole)
 	/* What fills the hole is echoed. */
 	stamped(r, t + 604, .seq = 1001, .bytes = 1000);
 	CHECK_EQ(last(r).tsecr, t + 604);
+	/* 5.3: those behind it are older now, but were looked at before. */
+	CHECK_EQ(app_recv(r, 10000), 4000);
 }
 
 /* RFC 7323 5.3 R1: older than TS.Recent is answered and dropped */
@@ -131,6 +145,21 @@ TCP_TEST(segment_with_an_old_timestamp_is_dropped_with_an_ack)
 	CHECK_EQ(app_recv(r, 1000), 100);
 	stamped(r, t, .seq = 101, .bytes = 100); /* equal is not older */
 	CHECK_EQ(app_recv(r, 1000), 100);
+}
+
+/* RFC 7323 5.3: PAWS comes before the check of the sequence number */
+TCP_TEST(segment_that_is_old_and_out_of_the_window_is_old)
+{
+	uint32_t t;
+
+	handshake_passive(r);
+	t = now_ts(r) + 1000;
+	stamped(r, t, .seq = 1, .bytes = 100);
+	ack_of(r);
+	stamped(r, t - 1, .seq = 0x20000000, .bytes = 100);
+	CHECK(sends(r, ACK, 1, 101, 0));
+	CHECK_EQ(drops(r, TOW_DROP_TCP_PAWS), 1u);
+	CHECK_EQ(drops(r, TOW_DROP_TCP_SEQUENCE), 0u);
 }
 
 /* RFC 7323 5.3: a RST is taken whatever its timestamp */
@@ -162,6 +191,10 @@ TCP_TEST(paws_forgets_after_24_days)
 	advance_ms(r, 25ull * 24 * 3600 * 1000);
 	stamped(r, t - 5, .seq = 101, .bytes = 100);
 	CHECK_EQ(app_recv(r, 1000), 200);
+	CHECK_EQ(ack_of(r).tsecr, t - 5); /* R3: TS.Recent is of this one */
+	stamped(r, t - 6, .seq = 201, .bytes = 100);
+	CHECK_EQ(app_recv(r, 1000), TOW_EAGAIN);
+	forget(r);
 }
 
 /* attacks: PAWS poisoning. Not acceptable, so TS.Recent stays (5.3 R1, R3). */
