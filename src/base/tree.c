@@ -16,6 +16,10 @@
  *
  * Insert hangs the node in as a leaf and rotates it up; remove rotates it down
  * until it has at most one child and takes it out there.
+ *
+ * Each node knows whether there is a mark in the tree below it, so the way from
+ * the root to the first marked one has no turn back. A mark is told upwards, as
+ * far as it is news; a rotation changes what is below the two that it swaps.
  */
 #include "base/tree.h"
 
@@ -40,6 +44,12 @@ static void replace(struct tree *tree, struct tree_node *node,
 	*link_to(tree, node) = child;
 	if (child)
 		child->up = node->up;
+}
+
+static bool is_marked_below(const struct tree_node *node)
+{
+	return node->marked || (node->left && node->left->has_marked) ||
+	       (node->right && node->right->has_marked);
 }
 
 /*
@@ -69,6 +79,8 @@ static void rotate_up(struct tree *tree, struct tree_node *node)
 	if (moved)
 		moved->up = parent;
 	parent->up = node;
+	node->has_marked = parent->has_marked;
+	parent->has_marked = parent->has_marked && is_marked_below(parent);
 }
 
 void tree_insert(struct tree *tree, struct tree_node *node, tree_before *before,
@@ -84,6 +96,7 @@ void tree_insert(struct tree *tree, struct tree_node *node, tree_before *before,
 	node->left = node->right = NULL;
 	node->up = up;
 	node->priority = random;
+	node->marked = node->has_marked = false;
 	*at = node;
 	tree->count++;
 
@@ -95,6 +108,7 @@ void tree_remove(struct tree *tree, struct tree_node *node)
 {
 	ASSERT(tree->count > 0);
 
+	tree_mark(node, false);
 	while (node->left && node->right) {
 		if (node->left->priority > node->right->priority)
 			rotate_up(tree, node->left);
@@ -165,4 +179,28 @@ struct tree_node *tree_at_or_before(const struct tree *tree,
 		}
 	}
 	return found;
+}
+
+void tree_mark(struct tree_node *node, bool marked)
+{
+	node->marked = marked;
+	for (; node && node->has_marked != is_marked_below(node);
+	     node = node->up)
+		node->has_marked = !node->has_marked;
+}
+
+struct tree_node *tree_first_marked(const struct tree *tree)
+{
+	struct tree_node *node = tree->root;
+
+	if (!node || !node->has_marked)
+		return NULL;
+	for (;;) {
+		if (node->left && node->left->has_marked)
+			node = node->left;
+		else if (node->marked)
+			return node;
+		else
+			node = node->right;
+	}
 }

@@ -9,12 +9,17 @@
  *
  * The order is that of @before, which must be a strict order over the members
  * that are in the tree at one time.
+ *
+ * Members can be marked, and the first that is marked is found without a look
+ * at those before it. A mark goes when its member is removed.
  */
 #include "base/base.h"
 
 struct tree_node {
 	struct tree_node *left, *right, *up;
 	uint32_t priority;
+	bool marked;
+	bool has_marked; /* it, or one below it */
 };
 
 struct tree {
@@ -32,6 +37,8 @@ struct tree_node *tree_first(const struct tree *tree);
 struct tree_node *tree_last(const struct tree *tree);
 struct tree_node *tree_next(const struct tree_node *node);
 struct tree_node *tree_prev(const struct tree_node *node);
+void tree_mark(struct tree_node *node, bool marked);
+struct tree_node *tree_first_marked(const struct tree *tree);
 
 /*
  * The last member that is not behind @key: @key is a node outside of the tree,

@@ -280,26 +280,8 @@ void recovery_on_timeout(struct tow_tcp *t)
 	tcp_count(t, TOW_COUNTER_TCP_RTO);
 }
 
-static bool waits(const struct sent *s)
-{
-	return (s->flags & (SENT_LOST | SENT_RETRANS | SENT_SACKED)) ==
-	       SENT_LOST;
-}
-
 /* RFC 6675 4, NextSeg() rule 1: the first lost record not sent again yet. */
-struct sent *recovery_next_lost(struct tow_tcp *t)
+struct sent *recovery_next_lost(const struct tow_tcp *t)
 {
-	struct flight *f = &t->flight;
-	struct sent *s;
-
-	if (f->lost_bytes == f->retrans_bytes || frto_wants_news(t))
-		return NULL;
-	s = flight_at(t, f->resend_from);
-	if (!s)
-		s = flight_first(t);
-	while (s && !waits(s))
-		s = flight_next(s);
-	if (s)
-		f->resend_from = s->seq;
-	return s;
+	return frto_wants_news(t) ? NULL : flight_first_waiting(t);
 }

@@ -19,7 +19,8 @@
  * Beside the tree, in the order of sequence numbers, the records that may be on
  * their way are in a list in the order in which they were sent (by_time), which
  * is what RACK looks at. SACKed ones are not in it, nor lost ones until they
- * are sent again.
+ * are sent again: those wait, and are marked in the tree. So the next to be sent
+ * again is found in O(log n), whatever is SACKed and lost again in which order.
  */
 #include "tcp/tcp_private.h"
 
@@ -122,12 +123,17 @@ void flight_init(struct tow_tcp *t)
 	tree_init(&t->flight.tree);
 	t->flight.oldest = NULL;
 	t->flight.highest_sack = t->snd.una;
-	t->flight.resend_from = t->snd.una;
 }
 
 struct sent *flight_first(const struct tow_tcp *t)
 {
 	return sent_of(tree_first(&t->flight.tree));
+}
+
+/* The first of those that wait to be sent again. */
+struct sent *flight_first_waiting(const struct tow_tcp *t)
+{
+	return sent_of(tree_first_marked(&t->flight.tree));
 }
 
 struct sent *flight_last(const struct tow_tcp *t)
@@ -169,7 +175,8 @@ static void tally(struct tow_tcp *t, const struct sent *s, bool add)
 		t->flight.retrans_bytes += bytes;
 }
 
-static bool is_waiting(const struct sent *s)
+/* Lost, and not sent again since. */
+bool flight_is_waiting(const struct sent *s)
 {
 	return (s->flags & (SENT_LOST | SENT_RETRANS)) == SENT_LOST;
 }
@@ -184,9 +191,8 @@ void flight_mark(struct tow_tcp *t, struct sent *s, uint8_t set, uint8_t clear)
 	tally(t, s, true);
 	if (t->paced && set & SENT_LOST && on_its_way)
 		pacing_lost(t, s);
-	if (is_waiting(s))
-		t->flight.resend_from = seq_min(t->flight.resend_from, s->seq);
-	if (is_waiting(s) || s->flags & SENT_SACKED)
+	tree_mark(&s->node, flight_is_waiting(s));
+	if (flight_is_waiting(s) || s->flags & SENT_SACKED)
 		leave_time(t, s);
 }
 
@@ -263,6 +269,7 @@ struct sent *flight_split(struct tow_tcp *t, struct sent *s, uint32_t bytes)
 	tally(t, s, true);
 	tally(t, rest, true);
 	insert(t, rest);
+	tree_mark(&rest->node, flight_is_waiting(rest));
 	return rest;
 }
 
@@ -322,7 +329,6 @@ void flight_acked(struct tow_tcp *t, struct seq ack, struct ack_news *news)
 	news->acked_bytes = (uint32_t)seq_diff(ack, t->snd.una);
 	t->snd.una = ack;
 	t->flight.highest_sack = seq_max(t->flight.highest_sack, ack);
-	t->flight.resend_from = seq_max(t->flight.resend_from, ack);
 }
 
 /* A record and the one behind it become one. */

@@ -268,7 +268,7 @@ struct rate_mark {
 
 /* A run of sequence space that was sent as one segment. */
 struct sent {
-	struct tree_node node; /* in the order of seq */
+	struct tree_node node; /* in the order of seq; marked: it waits */
 	struct list by_time; /* while it may be on its way; see struct flight */
 	struct seq seq;
 	uint32_t bytes;	   /* sequence space, with SYN and FIN */
@@ -286,7 +286,6 @@ struct flight {
 	uint32_t sacked_bytes, lost_bytes, retrans_bytes;
 	uint32_t sacked_packets;
 	struct seq highest_sack; /* end of the last SACKed byte: RACK.fack */
-	struct seq resend_from;	 /* nothing below waits to be sent again */
 };
 
 /* What an acknowledgement did; input for recovery, RTT and congestion. */
@@ -316,6 +315,8 @@ void flight_sacked(struct tow_tcp *t, const struct wire_tcp *seg,
 		   struct ack_news *news);
 struct sent *flight_split(struct tow_tcp *t, struct sent *s, uint32_t bytes);
 struct sent *flight_first(const struct tow_tcp *t);
+struct sent *flight_first_waiting(const struct tow_tcp *t);
+bool flight_is_waiting(const struct sent *s);
 bool flight_is_timed(const struct tow_tcp *t, const struct sent *s);
 struct sent *flight_sent_after(const struct tow_tcp *t, const struct sent *s);
 struct sent *flight_next(const struct sent *s);
@@ -386,7 +387,7 @@ void recovery_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		     const struct ack_news *news, bool duplicate);
 void recovery_on_timeout(struct tow_tcp *t);
 void recovery_on_reorder_timeout(struct tow_tcp *t);
-struct sent *recovery_next_lost(struct tow_tcp *t);
+struct sent *recovery_next_lost(const struct tow_tcp *t);
 uint32_t recovery_departed(const struct tow_tcp *t);
 uint32_t recovery_pipe(const struct tow_tcp *t);
 void recovery_sent(struct tow_tcp *t, uint32_t bytes, bool again);

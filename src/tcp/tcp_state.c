@@ -170,8 +170,8 @@ static void check_flight(const struct tow_tcp *t)
 		ASSERT(!(s->flags & SENT_SACKED && s->flags & SENT_LOST));
 		ASSERT(!(s->flags & SENT_RETRANS) || s->flags & SENT_LOST);
 		ASSERT(!flight_is_timed(t, s) ==
-		       ((s->flags & SENT_SACKED) ||
-			(s->flags & (SENT_LOST | SENT_RETRANS)) == SENT_LOST));
+		       ((s->flags & SENT_SACKED) || flight_is_waiting(s)));
+		ASSERT(s->node.marked == flight_is_waiting(s));
 		packets += s->flags & SENT_SACKED ? s->packets : 0;
 	}
 	ASSERT(seq_eq(at, t->snd.nxt));

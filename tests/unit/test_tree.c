@@ -12,7 +12,7 @@
 struct item {
 	struct tree_node node;
 	unsigned key;
-	bool in;
+	bool in, marked;
 };
 
 static struct item items[KEYS];
@@ -72,8 +72,19 @@ static void drop(struct tree *tree, unsigned key)
 	count--;
 	for (unsigned i = rank_of(key); i < count; i++)
 		sorted[i] = sorted[i + 1];
-	items[key].in = false;
+	items[key].in = items[key].marked = false;
 	tree_remove(tree, &items[key].node);
+}
+
+static void mark(unsigned key, bool marked)
+{
+	items[key].marked = marked;
+	tree_mark(&items[key].node, marked);
+}
+
+static bool has_marked(const struct tree_node *node)
+{
+	return node && node->has_marked;
 }
 
 static unsigned depth_below(const struct tree_node *node)
@@ -88,6 +99,8 @@ static unsigned depth_below(const struct tree_node *node)
 		CHECK(node->right->up == node);
 		CHECK_LE(node->right->priority, node->priority);
 	}
+	CHECK_EQ(node->has_marked, node->marked || has_marked(node->left) ||
+					   has_marked(node->right));
 	return 1 + MAX(depth_below(node->left), depth_below(node->right));
 }
 
@@ -122,6 +135,28 @@ static void check_lookup(const struct tree *tree, unsigned key)
 		CHECK_EQ(item_of(found)->key, sorted[at_or_below - 1]);
 }
 
+static unsigned depth_of(const struct tree_node *node)
+{
+	unsigned depth = 1;
+
+	while ((node = node->up))
+		depth++;
+	return depth;
+}
+
+static void check_first_marked(const struct tree *tree)
+{
+	struct tree_node *found = tree_first_marked(tree);
+	unsigned i = 0;
+
+	while (i < count && !items[sorted[i]].marked)
+		i++;
+	if (i == count)
+		CHECK(found == NULL);
+	else
+		CHECK_EQ(item_of(found)->key, sorted[i]);
+}
+
 TEST(an_empty_tree_has_no_members)
 {
 	struct tree tree;
@@ -129,6 +164,7 @@ TEST(an_empty_tree_has_no_members)
 	reset(&tree);
 	check_same_order(&tree);
 	check_lookup(&tree, 7);
+	check_first_marked(&tree);
 }
 
 TEST(random_operations_agree_with_a_sorted_array)
@@ -189,4 +225,57 @@ TEST(a_removed_member_can_be_inserted_again)
 	check_same_order(&tree);
 	insert(&tree, 3, 1);
 	check_same_order(&tree);
+}
+
+TEST(first_marked_agrees_with_a_sorted_array)
+{
+	struct random random = seeded(3);
+	struct tree tree;
+	unsigned key;
+
+	reset(&tree);
+	for (unsigned step = 0; step < STEPS; step++) {
+		key = random_below(&random, KEYS);
+		if (!items[key].in && count < MEMBERS_MAX)
+			insert(&tree, key, random_u32(&random));
+		else if (items[key].in && random_below(&random, 4) == 0)
+			drop(&tree, key);
+		else if (items[key].in)
+			mark(key, random_below(&random, 8) == 0);
+		check_first_marked(&tree);
+		if (step % 16 == 0)
+			check_same_order(&tree);
+	}
+	while (count > 0) {
+		drop(&tree, sorted[random_below(&random, count)]);
+		check_first_marked(&tree);
+		depth_below(tree.root);
+	}
+}
+
+/*
+ * A peer that has one behind many lost again and again must not have all of
+ * them looked at: the way leads through nothing that has no mark below it.
+ */
+TEST(first_marked_is_found_in_as_many_steps_as_it_is_deep)
+{
+	struct random random = seeded(4);
+	struct tree tree;
+
+	reset(&tree);
+	for (unsigned i = 0; i < MEMBERS_MAX; i++)
+		insert(&tree, i, random_u32(&random));
+	mark(MEMBERS_MAX - 1, true);
+	for (unsigned i = 0; i < MEMBERS_MAX; i++) {
+		struct tree_node *node;
+
+		mark(i, true);
+		node = tree_first_marked(&tree);
+		CHECK_EQ(item_of(node)->key, i);
+		CHECK_LT(depth_of(node), 40);
+		for (; node; node = node->up)
+			CHECK(node->has_marked);
+		mark(i, false);
+	}
+	CHECK(tree_first_marked(&tree) == NULL);
 }
