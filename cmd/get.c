@@ -571,9 +571,11 @@ static void receive(struct get *g)
 
 static void take_event(struct get *g, const struct tow_event *event)
 {
+	char gone[NODE_GONE_TEXT_MAX];
+
 	if (event->type == TOW_EVENT_DEVICE) {
-		fail(g, EXIT_FAILED,
-		     "the device is gone; was its interface deleted?");
+		fail(g, EXIT_FAILED, "%s",
+		     node_gone(&g->node, (int)event->token, gone));
 		return;
 	}
 	if (!g->tcp || event->object != g->tcp)
@@ -753,7 +755,7 @@ static int finish(struct get *g)
 	}
 	resumable = output_abandon(&g->output);
 	fprintf(stderr, "tow get: %s%s\n", g->failure,
-		resumable ? "; -C continues from here" : "");
+		resumable ? " (-C continues from here)" : "");
 	return g->status;
 }
 

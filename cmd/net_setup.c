@@ -61,6 +61,11 @@ unsigned net_lists_split(const struct net_lists *lists, struct net_options *out,
 	return count;
 }
 
+const char *net_device(const struct net_options *options)
+{
+	return options->dev ? options->dev : "tap";
+}
+
 /* --- addresses --------------------------------------------------------------
  */
 
@@ -195,6 +200,41 @@ static int learn_addrs(struct tow_host *host, int link,
 	return net_learn_wait(host, link, &learn, command, out);
 }
 
+static int add_addrs(struct tow_host *host, int link,
+		     const struct net_options *o, const char *command,
+		     struct net_addrs *out)
+{
+	unsigned i;
+
+	for (i = 0; i < o->addrs.count; i++)
+		if (!net_learn_is(o->addrs.items[i]) &&
+		    add_addr(host, link, command, o->addrs.items[i], out) != 0)
+			return -1;
+	return learn_addrs(host, link, o, command, out);
+}
+
+/* A device without a kernel's end: the other one says itself who it is. */
+static int set_up_link(struct tow_host *host, int link,
+		       const struct net_options *o, const char *command,
+		       struct net_addrs *out)
+{
+	char message[256];
+
+	if (o->peers.count > 0)
+		snprintf(message, sizeof(message),
+			 "--peer is for the kernel's end of a tap, and "
+			 "%.128s has none: leave it out",
+			 net_device(o));
+	else if (o->addrs.count == 0)
+		snprintf(message, sizeof(message),
+			 "%.128s needs an --addr: there is no kernel's end "
+			 "to choose one beside",
+			 net_device(o));
+	else
+		return add_addrs(host, link, o, command, out);
+	return complain(command, message);
+}
+
 static int set_up_addrs(struct tow_host *host, int link,
 			const struct net_options *o, const char *command,
 			struct net_addrs *out)
@@ -203,7 +243,9 @@ static int set_up_addrs(struct tow_host *host, int link,
 	char error[256];
 	unsigned i;
 
-	if (interface && o->addrs.count == 0 && o->peers.count == 0)
+	if (!interface)
+		return set_up_link(host, link, o, command, out);
+	if (o->addrs.count == 0 && o->peers.count == 0)
 		return set_up_defaults(host, link, interface, command, out);
 	if (o->addrs.count == 0)
 		return complain(command, "--peer needs an --addr beside it: "
@@ -211,17 +253,13 @@ static int set_up_addrs(struct tow_host *host, int link,
 	if (!ends_differ(o))
 		return complain(command, "--addr and --peer are the same: each "
 					 "end needs an address of its own");
-	if (interface && tow_netif_up(interface, error, sizeof(error)) != 0 &&
+	if (tow_netif_up(interface, error, sizeof(error)) != 0 &&
 	    o->peers.count > 0)
 		return complain(command, error);
 	for (i = 0; i < o->peers.count; i++)
 		if (add_peer(host, link, command, o->peers.items[i]) != 0)
 			return -1;
-	for (i = 0; i < o->addrs.count; i++)
-		if (!net_learn_is(o->addrs.items[i]) &&
-		    add_addr(host, link, command, o->addrs.items[i], out) != 0)
-			return -1;
-	return learn_addrs(host, link, o, command, out);
+	return add_addrs(host, link, o, command, out);
 }
 
 static int add_gateway(struct tow_host *host, int link, const char *command,
@@ -253,7 +291,7 @@ static int attach(struct tow_host *host, const struct net_options *o,
 	char error[512];
 	int link;
 
-	if (tow_dev_open(&dev, o->dev ? o->dev : "tap", error, sizeof(error)))
+	if (tow_dev_open(&dev, net_device(o), error, sizeof(error)))
 		return complain(command, error);
 	if (o->wrap && o->wrap(&dev, dev) != 0)
 		return complain(command, "out of memory for the device");

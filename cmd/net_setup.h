@@ -96,6 +96,9 @@ struct net_lists {
 unsigned net_lists_split(const struct net_lists *lists, struct net_options *out,
 			 unsigned max);
 
+/* What --dev says, or what is made without it. */
+const char *net_device(const struct net_options *options);
+
 #define NET_ADDRS_MAX OPTION_LIST_MAX
 
 struct net_addrs {

@@ -88,6 +88,8 @@ int node_open(struct node *node, const struct tow_config *config)
 int node_attach(struct node *node, const struct net_options *options,
 		struct net_addrs *out)
 {
+	ASSERT(node->device_count < NODE_DEVICES_MAX);
+	node->devices[node->device_count++] = net_device(options);
 	if (net_setup(node->host, options, node->command, out) != 0)
 		return EXIT_FAILED;
 	return EXIT_OK;
@@ -149,6 +151,32 @@ static void take_signals(struct node *node)
 /* --- rounds -----------------------------------------------------------------
  */
 
+/* One without an interface is a link to another process. */
+const char *node_gone(const struct node *node, int number,
+		      char out[NODE_GONE_TEXT_MAX])
+{
+	const char *interface = tow_host_interface(node->host, number);
+	const char *device = node->devices[number];
+
+	if (interface)
+		snprintf(out, NODE_GONE_TEXT_MAX,
+			 "the device is gone: %.200s; was its interface, %s, "
+			 "deleted?",
+			 device, interface);
+	else
+		snprintf(out, NODE_GONE_TEXT_MAX,
+			 "the device is gone: %.200s; did its other end end?",
+			 device);
+	return out;
+}
+
+static void note_gone(struct node *node, int number)
+{
+	if (!node->device_gone)
+		node->gone = number;
+	node->device_gone = true;
+}
+
 static void take_events(struct node *node, int64_t timeout_us)
 {
 	struct tow_event events[EVENTS_MAX];
@@ -158,7 +186,7 @@ static void take_events(struct node *node, int64_t timeout_us)
 	look_at_clock(node);
 	for (i = 0; i < count; i++) {
 		if (events[i].type == TOW_EVENT_DEVICE)
-			node->device_gone = true;
+			note_gone(node, (int)events[i].token);
 		else if (events[i].type == TOW_EVENT_ADDRESS)
 			continue; /* listeners are for any address */
 		else if (node->ops)
@@ -208,13 +236,14 @@ static int64_t next_round_us(struct node *node)
 
 int node_run(struct node *node)
 {
+	char text[NODE_GONE_TEXT_MAX];
+
 	while (!is_over(node))
 		run_once(node, next_round_us(node));
 	if (!node->device_gone)
 		return EXIT_OK;
-	fprintf(stderr,
-		"tow %s: a device is gone; was its interface deleted?\n",
-		node->command);
+	fprintf(stderr, "tow %s: %s\n", node->command,
+		node_gone(node, node->gone, text));
 	return EXIT_FAILED;
 }
 

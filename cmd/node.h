@@ -34,6 +34,8 @@
 
 #define NODE_TIME_WAIT_MAX 16384  /* connections beside those that are used */
 #define NODE_TICK_US	   250000 /* how often time limits are looked at */
+#define NODE_DEVICES_MAX   2
+#define NODE_GONE_TEXT_MAX 384
 
 struct node;
 
@@ -64,6 +66,9 @@ struct node {
 	uint64_t now_us;	/* of this round */
 	time_t now;
 	bool draining, ending, device_gone;
+	const char *devices[NODE_DEVICES_MAX]; /* their specs */
+	unsigned device_count;
+	int gone; /* the first that was */
 	uint64_t drain_until_us, next_tick_us;
 	uint64_t wake_us; /* a round is wanted then, before the tick; 0: none */
 };
@@ -104,6 +109,13 @@ void node_abandon(struct node *node);
 
 /* What is open is gone, without a word. */
 void node_close(struct node *node);
+
+/*
+ * node_gone() - which device is gone, and what may have been the matter
+ * @number: of TOW_EVENT_DEVICE
+ */
+const char *node_gone(const struct node *node, int number,
+		      char out[NODE_GONE_TEXT_MAX]);
 
 /* For those with a loop of their own: what a signal asks for, if one came. */
 enum node_wish node_signal(struct node *node);

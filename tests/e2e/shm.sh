@@ -128,6 +128,59 @@ test_a_server_killed_in_mid_transfer_ends_the_client()
 		fail 'it says that it has it all'
 }
 
+# $1 says the words that follow, and nothing of an interface.
+says()
+{
+	grep -q "${@:2}" "$1" || fail "it says: $(<"$1")"
+	! grep -qE 'interface|--peer needs' "$1" || fail "it says: $(<"$1")"
+}
+
+test_a_client_killed_ends_a_server_that_does_not_stay()
+{
+	local client
+	make_file "$work/www/big" 1G
+	serve_shm ''
+	get_shm -o "$work/got" "$url4/big" &
+	client=$!
+	wait_for 5 test -s "$work/got.part" || fail 'it did not begin'
+	kill -KILL $client
+	wait $client || true
+	wait_for 5 eval "! kill -0 $served" || fail 'it goes on'
+	wait "$served" && fail 'it exited with 0'
+	served=
+	says "$work/serve.log" "device is gone: shm:path=$work/link.*other end"
+}
+
+test_a_server_killed_is_not_an_interface_to_the_client()
+{
+	local client
+	make_file "$work/www/big" 1G
+	serve_shm ''
+	get_shm -o "$work/got" "$url4/big" &
+	client=$!
+	wait_for 5 test -s "$work/got.part" || fail 'it did not begin'
+	kill -KILL "$served"
+	wait "$served" || true
+	served=
+	wait $client && fail 'it exited with 0'
+	says "$work/get.log" "device is gone: shm:path=$work/link.*other end"
+}
+
+test_addresses_are_asked_for_as_the_link_wants_them()
+{
+	local status=0
+	mkdir "$work/www"
+	"$TOW" serve "$work/www" --dev "shm:path=$work/link,role=listen" \
+		2>"$work/log" || status=$?
+	expect $status 1 status
+	says "$work/log" "shm:path=$work/link,role=listen needs an --addr"
+	status=0
+	"$TOW" serve "$work/www" --dev "shm:path=$work/link,role=listen" \
+		--addr "$tow4/24" --peer "$kernel4/24" 2>"$work/log" || status=$?
+	expect $status 1 status
+	says "$work/log" -e '--peer is for the kernel.s end of a tap'
+}
+
 test_the_name_of_a_killed_server_is_taken_over()
 {
 	make_file "$work/www/f" 1000
