@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "cmd.h"
 
@@ -36,9 +37,26 @@ static const char *take_secret(struct tow_auth_key *key, uint8_t *secret,
 	return NULL;
 }
 
+/*
+ * Who can read the key can sign, and who can write it chooses it. A warning is
+ * all: a file may be shared by a group on purpose, or mounted as it is.
+ */
+static void warn_if_open(int fd, const char *path, const char *command)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
+	    !(st.st_mode & (S_IRWXG | S_IRWXO)))
+		return;
+	fprintf(stderr,
+		"tow %s: warning: others may have the key in %s, mode %04o: "
+		"chmod 600 %s\n",
+		command, path, (unsigned)st.st_mode & 07777, path);
+}
+
 /* Not by stdio, which would leave the key in its buffer. */
 static const char *read_secret(struct tow_auth_key *key, uint8_t *secret,
-			       const char *path)
+			       const char *path, const char *command)
 {
 	uint8_t text[TOW_AUTH_SECRET_MAX + 2];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -48,6 +66,7 @@ static const char *read_secret(struct tow_auth_key *key, uint8_t *secret,
 
 	if (fd < 0)
 		return strerror(errno);
+	warn_if_open(fd, path, command);
 	do {
 		n = read(fd, text + bytes, sizeof(text) - bytes);
 		bytes += n > 0 ? (size_t)n : 0;
@@ -88,7 +107,8 @@ static bool has_key_for(const struct sign *sign, const struct tow_auth_key *key)
 	return false;
 }
 
-static const char *read_key(struct sign *sign, const char *option)
+static const char *read_key(struct sign *sign, const char *option,
+			    const char *command)
 {
 	struct tow_auth_key *key = &sign->keys[sign->count];
 	const char *equals = strchr(option, '=');
@@ -102,7 +122,8 @@ static const char *read_key(struct sign *sign, const char *option)
 		return "this is no address";
 	if (has_key_for(sign, key))
 		return "there is a key for it already";
-	return read_secret(key, sign->secrets[sign->count++], equals + 1);
+	return read_secret(key, sign->secrets[sign->count++], equals + 1,
+			   command);
 }
 
 int sign_open(struct sign *sign, const struct option_list *md5,
@@ -115,7 +136,7 @@ int sign_open(struct sign *sign, const struct option_list *md5,
 	if (md5->count == 0)
 		return EXIT_OK;
 	for (i = 0; i < md5->count; i++) {
-		const char *why = read_key(sign, md5->items[i]);
+		const char *why = read_key(sign, md5->items[i], command);
 
 		if (why)
 			return complain(command, md5->items[i], why);

@@ -28,7 +28,7 @@ struct sign {
 	}
 
 /*
- * sign_open() - read the keys
+ * sign_open() - read the keys, and warn of files that others may read or write
  * @command: for messages
  *
  * Returns: an exit status; on failure the reason was printed to stderr.

@@ -24,6 +24,7 @@ make_keys()
 {
 	printf 'a secret of ours\n' >"$work/key"
 	printf 'another\n' >"$work/wrong"
+	chmod 600 "$work/key" "$work/wrong"
 	keys=(--tcp-md5 "$kernel4=$work/key" --tcp-md5 "$kernel6/64=$work/key")
 }
 
@@ -38,6 +39,37 @@ start_peer()
 	python3 "$peer" serve "$1" 8000 "$work/www/file" &
 	python=$!
 	wait_for 10 bash -c 'ss -Hltn "sport = :8000" | grep -q .'
+}
+
+# The command reads its keys before it makes a device: warned_of MODE COMMAND…
+warned_of()
+{
+	chmod "$1" "$work/key"
+	! "$TOW" "${@:2}" --tcp-md5 "$kernel4=$work/key" --dev none \
+		>"$work/log" 2>&1 || fail "there is a device 'none'"
+	grep -q "$work/key" "$work/log"
+}
+
+test_a_key_that_others_can_read_is_warned_of()
+{
+	local command mode
+	make_keys
+	mkdir "$work/www"
+	for command in "serve $work/www" "get -o $work/got $url4/file"; do
+		for mode in 604 640 644 602 660; do
+			# shellcheck disable=SC2086 # words
+			warned_of $mode $command ||
+				fail "no warning of $mode: $(<"$work/log")"
+			grep -q "warning.* mode 0$mode.*chmod 600 $work/key" \
+				"$work/log" || fail "$(<"$work/log")"
+			grep -q 'no device "none"' "$work/log" ||
+				fail "it did not go on: $(<"$work/log")"
+		done
+		for mode in 600 400; do
+			# shellcheck disable=SC2086
+			! warned_of $mode $command || fail "$(<"$work/log")"
+		done
+	done
 }
 
 test_md5_with_linux_as_client()
