@@ -59,9 +59,14 @@ static void mark_first_lost(struct tow_tcp *t)
 	flight_mark(t, s, SENT_LOST, 0);
 }
 
+/*
+ * RFC 5681 3.2 (2): what went out beyond cwnd, for duplicates or for what was
+ * SACKed, is not part of the flight that is halved.
+ */
 static void enter_fast(struct tow_tcp *t, const struct ack_news *news)
 {
 	struct recovery *r = &t->recovery;
+	uint32_t flight = MIN(tcp_flight_before(t, news), t->cc.cwnd);
 
 	undo_prepare(t);
 	tlp_reset(t);
@@ -72,8 +77,7 @@ static void enter_fast(struct tow_tcp *t, const struct ack_news *news)
 	r->state = RECOVERY_FAST;
 	r->adapt = false;
 	r->point = t->snd.nxt;
-	t->cc.ssthresh =
-		congestion_ops(t)->threshold(t, tcp_flight_before(t, news));
+	t->cc.ssthresh = congestion_ops(t)->threshold(t, flight);
 	if (!t->sack)
 		mark_first_lost(t);
 	prr_begin(t, news);

@@ -320,6 +320,43 @@ TCP_TEST(newreno_halves_and_ends_with_the_full_ack)
 	CHECK_GE(info_of(r).cwnd_bytes, 2 * FULL);
 }
 
+/* RFC 5681 3.2 (2): half of the flight, without what limited transmit sent */
+TCP_TEST(limited_transmit_does_not_count_for_the_threshold)
+{
+	fly_without_sack(r, 30);
+	for (unsigned i = 0; i < 3; i++)
+		ack(r, 1);
+	CHECK_EQ(info_of(r).in_flight_bytes, 12 * FULL);
+	CHECK_EQ(info_of(r).ssthresh_bytes, 5 * FULL);
+	forget(r);
+}
+
+/* RFC 5681 3.2 (2), RFC 6675 5 (4.2): nor with SACK, while it may be reordering */
+TCP_TEST(what_sacks_let_out_does_not_count_for_the_threshold)
+{
+	fly_newreno(r, 60);
+	advance_ms(r, RTT_MS);
+	sack(r, 1, 1, 2);
+	sack(r, 1, 1, 3);
+	advance_ms(r, RTT_MS); /* the reordering window is over */
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 1u);
+	CHECK_EQ(info_of(r).ssthresh_bytes, 5 * FULL);
+	forget(r);
+}
+
+/* RFC 5681 3.2 (1): a duplicate without new SACKs says nothing */
+TCP_TEST(duplicates_without_new_sacks_send_no_new_data)
+{
+	fly(r, 30);
+	for (unsigned i = 0; i < 5; i++)
+		ack(r, 1);
+	CHECK(sends_nothing(r));
+	sack(r, 1, 1, 2);
+	CHECK(sends(r, ACK, AT(10), 1, FULL));
+	sack(r, 1, 1, 2);
+	CHECK(sends_nothing(r));
+}
+
 /* RFC 6582 3.2 (3): a partial ACK sends the next hole */
 TCP_TEST(partial_ack_sends_the_next_lost_segment)
 {
