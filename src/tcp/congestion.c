@@ -96,6 +96,20 @@ void congestion_after_idle(struct tow_tcp *t)
 }
 
 /*
+ * RFC 5681 3.1: packets were too big, so segments are smaller than @mss_before.
+ * As many may be out as before, or what is sent again would be a burst.
+ */
+void congestion_on_smaller_mss(struct tow_tcp *t, uint32_t mss_before)
+{
+	uint64_t cwnd = (uint64_t)t->cc.cwnd * t->snd.mss / mss_before;
+
+	if (congestion_ops(t)->on_ack)
+		return;
+	t->cc.cwnd = MAX((uint32_t)cwnd, t->snd.mss);
+	congestion_ops(t)->restart(t);
+}
+
+/*
  * RFC 3168 6.1.2: the peer echoed a mark. The window shrinks as after a loss,
  * or less (RFC 8511), but there is nothing to repair. The caller sees to it
  * that this is done once for a window of data.

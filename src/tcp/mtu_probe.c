@@ -103,7 +103,11 @@ void mtu_begin(struct tow_tcp *t)
 /* The path takes no larger packets than @mtu, by whoever may know. */
 void mtu_lower(struct tow_tcp *t, uint32_t mtu)
 {
+	uint32_t mss = t->snd.mss;
+
 	use(t, mtu);
+	if (t->snd.mss < mss)
+		congestion_on_smaller_mss(t, mss);
 	t->mtu.high = (uint16_t)mtu;
 	t->mtu.probe = 0;
 	if (t->set.mtu_probe)

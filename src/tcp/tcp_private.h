@@ -522,6 +522,7 @@ void congestion_on_ack(struct tow_tcp *t, uint32_t acked_bytes,
 		       uint32_t rtt_us);
 void congestion_paused(struct tow_tcp *t);
 void congestion_after_idle(struct tow_tcp *t);
+void congestion_on_smaller_mss(struct tow_tcp *t, uint32_t mss_before);
 void congestion_on_ecn(struct tow_tcp *t, uint32_t flight_bytes);
 void congestion_undo(struct tow_tcp *t, uint32_t cwnd, uint32_t ssthresh);
 

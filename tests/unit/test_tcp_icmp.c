@@ -84,6 +84,17 @@ TCP_TEST(packet_too_big_is_no_congestion)
 	CHECK_GE(info_of(r).cwnd_bytes, 9 * 1240u);
 }
 
+/* RFC 5681 3.1: as many segments as before, so there is no burst of small ones */
+TCP_TEST(packet_too_big_leaves_as_many_segments_in_the_window)
+{
+	uint32_t mss = fly(r), cwnd = info_of(r).cwnd_bytes;
+
+	inject_icmp(r, ICMP_TOO_BIG, 1300, 1, 0);
+	CHECK_LT(info_of(r).mss, mss);
+	CHECK_EQ(info_of(r).cwnd_bytes / info_of(r).mss, cwnd / mss);
+	CHECK_LE(bytes_sent(r), info_of(r).cwnd_bytes);
+}
+
 /* attacks: never below 552 (RFC 1191 has 68) or 1280 (RFC 8201 4) */
 TCP_TEST(packet_too_big_has_a_floor)
 {
