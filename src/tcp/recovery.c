@@ -147,15 +147,27 @@ static void on_partial_ack(struct tow_tcp *t, uint32_t acked_bytes)
 		mark_first_lost(t);
 }
 
-/* No more duplicates can be true than segments were out when it began. */
-static void count_duplicate(struct tow_tcp *t)
+/*
+ * No more duplicates can be true than segments were out when it began. Outside
+ * of a recovery the third begins one, or says nothing (RFC 6582 3.2 (2)): what
+ * goes beyond cwnd is two segments, RFC 3042 2.
+ */
+static uint32_t duplicates_max(const struct tow_tcp *t)
 {
-	struct recovery *r = &t->recovery;
+	const struct recovery *r = &t->recovery;
 	struct seq end = r->state == RECOVERY_NONE ? t->snd.nxt : r->point;
 	uint32_t out = (uint32_t)MAX(0, seq_diff(end, t->snd.una));
+	uint32_t most = UINT16_MAX;
 
-	if (r->dup_acks < MIN(out / t->snd.mss + 1, UINT16_MAX))
-		r->dup_acks++;
+	if (r->state == RECOVERY_NONE)
+		most = TCP_DUP_THRESHOLD - (r->careful ? 1 : 0);
+	return MIN(out / t->snd.mss + 1, most);
+}
+
+static void count_duplicate(struct tow_tcp *t)
+{
+	if (t->recovery.dup_acks < duplicates_max(t))
+		t->recovery.dup_acks++;
 }
 
 /* Where the recovery stands after an ACK. */

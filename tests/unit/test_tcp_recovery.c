@@ -399,6 +399,21 @@ TCP_TEST(thousand_duplicates_send_no_more_than_was_in_flight)
 	CHECK_LE(info_of(r).in_flight_bytes, 30 * FULL);
 }
 
+/* RFC 3042 2: two, also where duplicates may be of what was sent needlessly */
+TCP_TEST(duplicates_that_start_nothing_send_two_segments)
+{
+	fly_without_sack(r, 300);
+	for (unsigned i = 0; i < 3; i++)
+		ack(r, 1);
+	ack(r, AT(12)); /* just what was out when it began: RFC 6582 3.2 (2) */
+	CHECK(!info_of(r).recovering);
+	forget(r);
+	for (unsigned i = 0; i < 100; i++)
+		ack(r, AT(12));
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 1u);
+	CHECK_EQ(bytes_sent(r), 2 * FULL);
+}
+
 /* --- recovery by SACK --- */
 
 /* RFC 6675 5 (2): three SACKed segments, however few ACKs said so */

@@ -305,6 +305,13 @@ TCP_TEST(sack_of_the_new_data_sends_the_rest_again)
 	       .sack = { { high, high + FULL } });
 	CHECK_EQ(times_sent(r, AT(1)), 1u);
 	CHECK_EQ(undone(r), 0u);
+	/* RFC 6675 5.1: and what is found lost then is part of that recovery */
+	for (uint32_t n = 2; n <= 10; n++) {
+		advance_ms(r, 50);
+		sack(r, AT(1), n, n + 1);
+		forget(r);
+	}
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 0u);
 }
 
 /* RFC 3522: timestamps prove it on the first ACK, without new data to send */
