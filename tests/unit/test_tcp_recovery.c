@@ -486,6 +486,32 @@ TCP_TEST(recovery_does_not_send_more_than_the_pipe_takes)
 	CHECK_GE(sent, 6 * FULL);
 }
 
+/* RFC 6675 5 (A): the end of a recovery does not clear the scoreboard */
+TCP_TEST(what_was_sacked_beyond_a_recovery_is_not_sent_again)
+{
+	unsigned tenth = 0, eleventh = 0;
+
+	fly(r, 60);
+	advance_ms(r, RTT_MS);
+	for (uint32_t to = 4; to <= 10; to++)
+		sack(r, 1, 1, to);
+	forget(r);
+	advance_ms(r, RTT_MS);
+	sack(r, AT(10), 11, 13); /* all up to where it began, and beyond */
+	for (unsigned i = 0; i < 4; i++) {
+		while (waiting(r)) {
+			uint32_t seq = next(r)->seq;
+
+			tenth += seq == AT(10);
+			eleventh += seq == AT(11) || seq == AT(12);
+		}
+		forget(r);
+		CHECK_NE(advance_to_segment(r, 10000000), UINT64_MAX);
+	}
+	CHECK_GE(tenth, 1u);
+	CHECK_EQ(eleventh, 0u);
+}
+
 /* RFC 6675 5: a second loss among the retransmissions needs the timer */
 TCP_TEST(lost_retransmission_is_sent_again_by_the_timer)
 {
