@@ -36,6 +36,9 @@ static enum verdict check_timestamp(struct tow_tcp *t,
 	if (!t->timestamps || seg->flags & TH_RST)
 		return PASS;
 	if (!seg->has_timestamps) { /* 3.2 */
+		/* RFC 5961 4.2: a peer that began anew may not offer any. */
+		if (seg->flags & TH_SYN && tcp_synchronized(t))
+			return PASS;
 		tcp_drop(t, TOW_DROP_TCP_PAWS);
 		return DROP;
 	}

@@ -51,6 +51,19 @@ TCP_TEST(blind_syn_is_challenged_wherever_it_stands)
 	CHECK(is_alive(r, 1));
 }
 
+/* RFC 5961 4.2: a peer that began anew need not offer timestamps again */
+TCP_TEST(syn_without_timestamps_is_challenged_where_they_were_negotiated)
+{
+	handshake_passive(r);
+	inject(r, .flags = SYN, .seq = 5000, .no_ts = true);
+	CHECK(sends(r, ACK, 1, 1, 0));
+	inject(r, .flags = SYN, .seq = 0x40000000, .no_ts = true);
+	CHECK(sends(r, ACK, 1, 1, 0));
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10, .ts = true);
+	CHECK_EQ(app_recv(r, 100), 10);
+}
+
 /* RFC 5961 5.2: SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT, or it is asked */
 TCP_TEST(blind_data_is_challenged_beyond_either_end_of_what_was_sent)
 {
