@@ -611,6 +611,26 @@ static void add_to_tally(struct world *world)
 	tally->virtual_us += world_now(world);
 }
 
+/* What was dropped where: a failure mostly begins with one of these. */
+static void report_drops(const struct world *world, FILE *report)
+{
+	for (unsigned i = 0; i < world->node_count; i++) {
+		const struct tow_stats *stats =
+			tow_stats(world->nodes[i].stack);
+		const char *between = "";
+
+		fprintf(report, "  stack %u dropped:", i + 1);
+		for (unsigned r = 0; r < TOW_DROP_REASONS; r++) {
+			if (!stats->drops[r])
+				continue;
+			fprintf(report, "%s %s %llu", between, tow_drop_name(r),
+				(unsigned long long)stats->drops[r]);
+			between = ",";
+		}
+		fprintf(report, "%s\n", *between ? "" : " nothing");
+	}
+}
+
 static void report_state(const struct world *world, FILE *report)
 {
 	fprintf(report, "  at %llu.%06llu s, profile %s, %u stacks, mtu %u\n",
@@ -621,6 +641,7 @@ static void report_state(const struct world *world, FILE *report)
 		if (world->nodes[i].dev)
 			box_report(tow_sim_box(world->nodes[i].dev), i + 1,
 				   report);
+	report_drops(world, report);
 	for (unsigned i = 0; i < world->flow_count; i++)
 		flow_report(&world->flows[i], report);
 }
