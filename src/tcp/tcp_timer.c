@@ -178,6 +178,15 @@ static void on_handshake(struct tow_tcp *t)
 	back_off(t);
 }
 
+/* What it is about was not sent again yet: the path is not to blame. */
+static bool pacing_holds_it(const struct tow_tcp *t)
+{
+	const struct sent *s = flight_first(t);
+
+	return t->paced && t->paced->timer.armed && s &&
+	       (s->flags & (SENT_LOST | SENT_RETRANS)) == SENT_LOST;
+}
+
 static void on_retransmit(struct tow_tcp *t)
 {
 	if (t->state == TOW_TCP_SYN_SENT || t->state == TOW_TCP_SYN_RECEIVED) {
@@ -190,6 +199,10 @@ static void on_retransmit(struct tow_tcp *t)
 	}
 	if (out_of_patience(t)) {
 		give_up(t, false);
+		return;
+	}
+	if (pacing_holds_it(t)) {
+		timer_arm_retransmit(t);
 		return;
 	}
 	recovery_on_timeout(t);

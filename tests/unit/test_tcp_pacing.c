@@ -3,14 +3,9 @@
  * Pacing and BBR seen from outside: what goes out at one time, and when the
  * next does. The handshake takes 100 ms, so that is the round-trip time.
  */
-#include "tcp_peer.h"
+#include "tcp_flight.h"
 
 #define RATE 100000 /* bytes a second: a burst of two packets each 20 ms */
-
-static void ack(struct rig *r, uint32_t ack)
-{
-	inject(r, .flags = ACK, .seq = 1, .ack = ack);
-}
 
 static void open_with(struct rig *r, enum tow_tcp_option option, int64_t value)
 {
@@ -81,6 +76,23 @@ TCP_TEST(retransmissions_are_paced)
 	advance_ms(r, 250);
 	CHECK_LE(bytes_sent(r), 2 * FULL);
 	CHECK_GE(counter(r, TOW_COUNTER_TCP_RTO), 1u);
+}
+
+/* RFC 6298 5.4: a timeout is about the path, not about what we keep back */
+TCP_TEST(retransmission_that_pacing_holds_does_not_time_out)
+{
+	r->options.offer.sack_ok = false;
+	open_with(r, TOW_TCP_PACING_RATE, 1000); /* a segment in 1.4 s */
+	CHECK_EQ(app_lend(r, 2 * FULL, 1, 0), 0);
+	CHECK_EQ(bytes_sent(r), 2 * FULL);
+	inject(r, .flags = ACK, .seq = 1, .ack = AT(2), .zero_window = true);
+	CHECK_EQ(app_lend(r, 20 * FULL, 2, 0), 0);
+	advance_to_segment(r, 10000000);
+	CHECK_EQ(bytes_sent(r), 1u); /* the probe; and it is refused */
+	inject(r, .flags = ACK, .seq = 1, .ack = AT(2));
+	advance_to_segment(r, 10000000);
+	CHECK_GE(bytes_sent(r), 1u);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 0u);
 }
 
 /* An option that is taken back leaves nothing behind. */
