@@ -45,7 +45,7 @@ static void note_data(struct tow_tcp *t)
 
 /* ------------------------------------------------------- building segments */
 
-/* An ACK goes out with this segment: nothing is owed any more. */
+/* An ACK goes out that the peer will look at: nothing is owed any more. */
 static void note_acked(struct tow_tcp *t)
 {
 	t->ack_now = false;
@@ -123,7 +123,6 @@ static struct wire_tcp header(struct tow_tcp *t, uint8_t flags, bool counts)
 		report_fill(t, &h, room);
 		if (t->user_timeout_due)
 			user_timeout_tell(t, &h);
-		note_acked(t);
 	}
 	return h;
 }
@@ -263,6 +262,8 @@ bool tcp_send_control(struct tow_tcp *t, uint8_t flags)
 	if (flags & TH_RST)
 		tcp_count(t, TOW_COUNTER_TCP_RST_OUT);
 	h = header(t, flags, true);
+	if (!(flags & TH_RST))
+		note_acked(t);
 	transmit(t, buf, &h, NULL);
 	return true;
 }
@@ -595,6 +596,12 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 	h = header(t,
 		   payload_flags(t, buf, s->offset + attached, attached, fin),
 		   false);
+	/*
+	 * Where nothing is known to be lost the peer may well have it all, and
+	 * does not look at the ACK of what is old (RFC 9293 3.10.7.4, first).
+	 */
+	if (t->recovery.state != RECOVERY_NONE)
+		note_acked(t);
 	if (t->ecn.record)
 		ecn_option_resent(t, s);
 	h.sequence = s->seq.n;
@@ -752,6 +759,7 @@ static bool send_next(struct tow_tcp *t, uint32_t bytes, uint32_t per_packet,
 	/* A probe of the path's MTU, or of a window, is as long as it may be. */
 	h = header(t, payload_flags(t, buf, t->send.next, bytes, fin),
 		   !t->ecn.record || per_packet <= payload_per_packet(t, true));
+	note_acked(t);
 	if (t->ecn.record && bytes)
 		ecn_option_sent(t, s, MIN(bytes, per_packet),
 				h.ecn_option != WIRE_ECN_NONE);

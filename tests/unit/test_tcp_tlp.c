@@ -32,6 +32,24 @@ TCP_TEST(silent_tail_is_probed_after_two_round_trips)
 	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 1u);
 }
 
+/* RFC 9293 3.10.7.4, first: the ACK in what is old already is not looked at */
+TCP_TEST(ack_that_went_with_a_probe_is_owed_still)
+{
+	handshake_passive(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 100);
+	forget(r);
+	CHECK_EQ(app_lend(r, 10 * FULL, 1, 0), 0);
+	forget(r);
+	advance_us(r, PTO_US - 20000);
+	inject(r, .flags = ACK, .seq = 101, .ack = 1, .bytes = 100);
+	CHECK(sends_nothing(r));
+	advance_to_segment(r, 10000000);
+	CHECK(sends(r, ACK, AT(9), 201, FULL));
+	CHECK_EQ(probes(r), 1u);
+	advance_to_segment(r, 10000000);
+	CHECK(sends(r, ACK, AT(10), 201, 0));
+}
+
 /* RFC 8985 7.3: one probe for each tail */
 TCP_TEST(tail_is_probed_once)
 {
