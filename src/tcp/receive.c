@@ -656,6 +656,20 @@ uint16_t receive_advertise(struct tow_tcp *t, bool syn)
 	return (uint16_t)field;
 }
 
+/*
+ * A SYN-ACK went out that nobody kept (syn_cookie.c). There may be less room
+ * now, but what was promised is not taken back (RFC 9293 3.8.6): the window is
+ * what it can have been at most.
+ */
+void receive_keep_promise(struct tow_tcp *t)
+{
+	uint32_t most = MAX(window_of(t, t->receive.limit), t->rcv.mss);
+
+	if (t->set.recv_posted)
+		most = 0; /* there was nothing posted yet */
+	t->rcv.edge = seq_add(t->rcv.nxt, MIN(most, TCP_WINDOW_MAX));
+}
+
 /* Reading made room that the peer should hear of without being asked. */
 bool receive_window_grew(const struct tow_tcp *t)
 {

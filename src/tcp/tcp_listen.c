@@ -211,7 +211,7 @@ static struct tow_tcp *revive(struct tow_listener *l,
 		return NULL;
 	}
 	flight_mark(t, s, SENT_EVER_RETRANS, 0); /* nobody knows when */
-	(void)receive_advertise(t, true);
+	receive_keep_promise(t);
 	t->ts.last_ack = t->rcv.nxt;
 	timer_restart_retransmit(t);
 	return t;

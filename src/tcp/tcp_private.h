@@ -824,6 +824,7 @@ void receive_early(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 		   bool fin);
 bool receive_what_was_early(struct tow_tcp *t);
 uint16_t receive_advertise(struct tow_tcp *t, bool syn);
+void receive_keep_promise(struct tow_tcp *t);
 bool receive_window_grew(const struct tow_tcp *t);
 void receive_free(struct tow_tcp *t);
 

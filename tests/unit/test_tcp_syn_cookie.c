@@ -3,7 +3,7 @@
  * SYN cookies: passive open without keeping anything, and what a flood of SYNs
  * does to those who mean it.
  */
-#include "tcp_peer.h"
+#include "tcp_flight.h"
 #include <stdlib.h>
 
 static void listen_by_cookie(struct rig *r, int backlog)
@@ -100,6 +100,46 @@ TCP_TEST(cookie_outlives_the_loss_of_the_first_segment)
 	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 400);
 	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
 	CHECK_EQ(app_recv(r, 1000), 400);
+}
+
+/* RFC 9293 3.8.6: a window is not taken back, though nobody kept the SYN-ACK */
+TCP_TEST(window_that_went_with_a_cookie_is_kept)
+{
+	struct rig_options o = r->options;
+	struct tow_tcp *others[4];
+	uint32_t iss, echo;
+	uint16_t port;
+
+	o.cfg.rx_chunks = 32;
+	o.cfg.rx_bufs = 64;
+	rig_reopen(r, &o);
+	listen_by_cookie(r, 4);
+	syn_arrives(r);
+	CHECK_GE(peek(r)->window, 3 * FULL);
+	forget(r);
+	iss = r->our_iss;
+	echo = r->last_tsval;
+	port = r->peer_port;
+	for (unsigned i = 0; i < 4; i++) { /* take the memory, and are not read */
+		r->peer_port++;
+		syn_arrives(r);
+		inject(r, .flags = ACK, .seq = 1, .ack = 1);
+		CHECK_EQ(tow_tcp_accept(r->listener, &others[i]), 0);
+		for (uint32_t n = 0; n < 20; n++)
+			inject(r, .flags = ACK, .seq = AT(n), .ack = 1,
+			       .bytes = FULL);
+		forget(r);
+	}
+	r->our_iss = iss;
+	r->peer_port = port;
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .ts = true,
+	       .tsval = r->peer_ts, .tsecr = echo);
+	for (uint32_t n = 0; n < 3; n++)
+		inject(r, .flags = ACK, .seq = AT(n), .ack = 1, .bytes = FULL);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_EQ(app_recv(r, 4 * FULL), 3 * FULL);
+	for (unsigned i = 0; i < 4; i++)
+		tow_tcp_close(others[i]);
 }
 
 /* RFC 9293 3.10.7.2: what no cookie can be the reason for */
