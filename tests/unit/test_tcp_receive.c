@@ -649,11 +649,7 @@ TCP_TEST(holes_everywhere_do_not_starve_others)
 		inject(r, .flags = ACK, .seq = seq, .ack = 1, .bytes = 1);
 		forget(r);
 	}
-	CHECK_GE(drops(r, TOW_DROP_TCP_REASSEMBLY) +
-			 drops(r, TOW_DROP_NO_BUFFERS) +
-			 drops(r, TOW_DROP_TCP_WINDOW) +
-			 counter(r, TOW_COUNTER_NO_RX_BUFFERS),
-		 0u);
+	CHECK_GT(drops(r, TOW_DROP_TCP_REASSEMBLY), 0u);
 	/* A new client can still come in. */
 	inject(r, .flags = SYN, .seq = 5, .absolute = true, .sport = 7,
 	       .mss = 1000);

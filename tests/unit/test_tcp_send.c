@@ -628,7 +628,7 @@ TCP_TEST(accepted_connection_has_the_options_of_its_listener)
 	app_send(r, 10, 0);
 	app_send(r, 10, 0);
 	CHECK_EQ(waiting(r), 2u);
-	CHECK_GE(advance_to_segment(r, 10), 0u);
+	advance_us(r, 10);
 	forget(r);
 	ack(r, 21);
 	CHECK_GE(advance_to_segment(r, 80000000), 76000000u);
