@@ -398,14 +398,19 @@ static void take_in_order(struct tow_tcp *t, struct tow_buf *buf, bool again)
 
 /*
  * What we sent to ourselves lies in a buffer that sending needs. Unread bytes
- * must leave some, because reading them may wait for what is to be sent.
+ * must leave some, because reading them may wait for what is to be sent. But
+ * what comes next to a program that has nothing to read is taken: it may be
+ * the queue of its sender that has all the others.
  */
-static bool starves_senders(const struct tow_tcp *t, const struct tow_buf *buf)
+static bool starves_senders(const struct tow_tcp *t, const struct tow_buf *buf,
+			    struct seq seq)
 {
 	const struct tow_pool *pool = buf->pool;
 
-	return pool != &tcp_net(t)->rx_pool && buf->bytes > 0 &&
-	       pool->bufs_left <= pool->bufs_total / 8;
+	if (pool == &tcp_net(t)->rx_pool || buf->bytes == 0 ||
+	    pool->bufs_left > pool->bufs_total / 8)
+		return false;
+	return t->receive.head || seq_after(seq, t->rcv.nxt);
 }
 
 static void forget_held(struct tow_tcp *t, struct tow_buf *buf)
@@ -462,7 +467,7 @@ bool receive_segment(struct tow_tcp *t, struct tow_buf *buf, struct seq seq,
 	bool was_done = fin_is_reached(t);
 	struct seq first = seq;
 
-	if (starves_senders(t, buf)) {
+	if (starves_senders(t, buf, seq)) {
 		tcp_drop(t, TOW_DROP_NO_BUFFERS);
 		tow_buf_give(buf);
 		return false;

@@ -187,6 +187,50 @@ TCP_TEST(readers_that_never_read_leave_memory_to_the_others)
 		tow_tcp_abort(slow[--n]);
 }
 
+/* What @tcp has, behind the @bytes that came before. */
+static size_t read_more(struct tow_tcp *tcp, uint8_t *got, size_t bytes,
+			size_t most)
+{
+	int64_t n = tow_tcp_recv(tcp, got + bytes, most - bytes);
+
+	return bytes + (n > 0 ? (size_t)n : 0);
+}
+
+/*
+ * What goes to ourselves lies in buffers that sending needs. What is held
+ * behind a hole may have all that there are, but not keep out what fills it.
+ */
+TCP_TEST(own_stack_is_reached_with_next_to_no_buffers)
+{
+	struct rig_options o = r->options;
+	struct tow_endpoint here = { r->us, r->our_port, 0 };
+	static uint8_t here_got[20000], there_got[20000];
+	size_t here_bytes = 0, there_bytes = 0, most = sizeof(here_got);
+	struct tow_tcp *out;
+
+	o.cfg.tx_bufs = 16;
+	rig_reopen(r, &o);
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_MSS, 100), 0);
+	CHECK_EQ(tow_tcp_connect(r->stack, NULL, &here, &out), 0);
+	poll_until_quiet(r);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_EQ(tow_tcp_send(out, r->stream, most, 0), (int64_t)most);
+	CHECK_EQ(tow_tcp_send(r->tcp, r->stream, most, 0), (int64_t)most);
+	for (unsigned i = 0; i < 3000 && here_bytes + there_bytes < 2 * most;
+	     i++) {
+		advance_ms(r, 10);
+		here_bytes = read_more(r->tcp, here_got, here_bytes, most);
+		there_bytes = read_more(out, there_got, there_bytes, most);
+	}
+	CHECK_GT(drops(r, TOW_DROP_NO_BUFFERS), 0u);
+	CHECK_EQ(here_bytes, most);
+	CHECK_EQ(there_bytes, most);
+	CHECK_MEM(here_got, r->stream, most);
+	CHECK_MEM(there_got, r->stream, most);
+	tow_tcp_close(out);
+}
+
 /* RFC 5482: it counts from sending, however long the stack slept before */
 TCP_TEST(user_timeout_counts_from_the_poll_that_sends)
 {

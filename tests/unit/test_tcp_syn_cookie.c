@@ -120,7 +120,8 @@ TCP_TEST(window_that_went_with_a_cookie_is_kept)
 	iss = r->our_iss;
 	echo = r->last_tsval;
 	port = r->peer_port;
-	for (unsigned i = 0; i < 4; i++) { /* take the memory, and are not read */
+	for (unsigned i = 0; i < 4;
+	     i++) { /* take the memory, and are not read */
 		r->peer_port++;
 		syn_arrives(r);
 		inject(r, .flags = ACK, .seq = 1, .ack = 1);
