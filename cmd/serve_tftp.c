@@ -19,6 +19,10 @@
  * Time is looked at each NODE_TICK_US; a timeout that nobody asked for by an
  * option is doubled with each try.
  *
+ * Whoever has acknowledged the last block lingers for as long as the client may
+ * take to send it again, twice, should the ACK be lost (RFC 1350 6). That keeps
+ * nobody out: such a transfer gives its place to the next.
+ *
  * A client that is silent, or that sends a block now and then, keeps memory of
  * the disk's that other uploads wait for, FTP's and HTTP's too. So transfers
  * that write have half of it at most, and nobody is waited for longer than
@@ -235,21 +239,42 @@ static bool has_transfer(const struct tftp_server *tftp,
 	return false;
 }
 
-static bool has_too_many(const struct tftp_server *tftp,
-			 const struct tow_endpoint *peer)
+static bool is_from(const struct transfer *t, const struct tow_addr *net)
 {
-	struct tow_addr net = client_net(&peer->addr), other;
+	struct tow_addr its = client_net(&t->peer.addr);
+
+	return tow_addr_equal(&its, net);
+}
+
+/* The oldest of one client, or of all if @net is NULL. False: there is none. */
+static bool end_lingering(struct tftp_server *tftp, const struct tow_addr *net)
+{
+	LIST_EACH (node, &tftp->transfers) {
+		struct transfer *t = CONTAINER(node, struct transfer, link);
+
+		if (t->state != TRANSFER_LINGERING || (net && !is_from(t, net)))
+			continue;
+		transfer_end(t, t->status);
+		return true;
+	}
+	return false;
+}
+
+static bool find_room(struct tftp_server *tftp, const struct tow_endpoint *peer)
+{
+	struct tow_addr net = client_net(&peer->addr);
 	uint64_t n = 0;
 
 	LIST_EACH (node, &tftp->transfers) {
 		const struct transfer *t =
 			CONTAINER(node, struct transfer, link);
 
-		other = client_net(&t->peer.addr);
-		n += t->state != TRANSFER_GONE && tow_addr_equal(&other, &net);
+		n += t->state != TRANSFER_GONE && is_from(t, &net);
 	}
-	return tftp->count >= tftp->settings.transfers_max ||
-	       n >= tftp->settings.client_max;
+	if (n >= tftp->settings.client_max && !end_lingering(tftp, &net))
+		return false;
+	return tftp->count < tftp->settings.transfers_max ||
+	       end_lingering(tftp, NULL);
 }
 
 /* One more would keep more than half of the disk's memory from all others. */
@@ -337,14 +362,14 @@ static void begin(struct tftp_server *tftp, const struct tow_udp_message *from,
 {
 	struct transfer *t;
 
-	if (has_too_many(tftp, &from->peer)) {
-		refuse(tftp, from, TFTP_UNDEFINED, "too many transfers");
-		return;
-	}
 	if (request->opcode == TFTP_WRQ && tftp->server->settings.writable &&
 	    has_too_many_writers(tftp)) {
 		refuse(tftp, from, TFTP_UNDEFINED,
 		       "too many files are written");
+		return;
+	}
+	if (!find_room(tftp, &from->peer)) {
+		refuse(tftp, from, TFTP_UNDEFINED, "too many transfers");
 		return;
 	}
 	t = make_transfer(tftp, from, request);
@@ -414,12 +439,18 @@ static int tftp_listen(struct service *service)
 	return error;
 }
 
+static uint64_t linger_us(const struct transfer *t)
+{
+	return (2 * MAX(t->agreed.timeout_s, TFTP_USUAL_S) + 2) *
+	       UINT64_C(1000000);
+}
+
 /* Nothing was heard for so long: once more, or it is over. */
 static void check_time(struct transfer *t)
 {
 	uint64_t waited_us = t->server->now_us - t->since_us;
 
-	if (t->state == TRANSFER_LINGERING && waited_us >= TFTP_LINGER_US)
+	if (t->state == TRANSFER_LINGERING && waited_us >= linger_us(t))
 		transfer_end(t, t->status);
 	if (t->state != TRANSFER_OFFERING && t->state != TRANSFER_SENDING &&
 	    t->state != TRANSFER_RECEIVING)

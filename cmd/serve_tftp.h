@@ -30,7 +30,7 @@
 #define TFTP_TIMEOUT_S	   1  /* before something is sent again; doubled */
 #define TFTP_AGREED_S_MAX  30 /* the longest that a client gets by option */
 #define TFTP_TRIES	   6  /* of it without progress, then it is over */
-#define TFTP_LINGER_US	   3000000 /* to acknowledge the last block again */
+#define TFTP_USUAL_S	   5  /* the timeout of clients that say none */
 #define TFTP_TRANSFERS_MAX 256
 #define TFTP_CLIENT_MAX	   32 /* transfers of one address */
 #define TFTP_POSTS	   2  /* in turn: one is filled, one is ready */

@@ -134,7 +134,8 @@ test_nothing_is_copied_but_headers()
 }
 
 # atftp ends with an error when an OACK comes twice, as it does in a network
-# that loses ACKs or doubles frames: who uses it there tries again.
+# that loses ACKs or doubles frames, and curl when it does not connect in time:
+# who uses them there tries again.
 again()
 {
 	local i
@@ -159,13 +160,17 @@ test_a_download_survives_loss_and_reordering()
 	stop
 }
 
+# That long for a connection makes it ask for a timeout of 1 s (RFC 2349).
+put_with_curl()
+{
+	curl -sSf -m 60 --connect-timeout 5 --tftp-blksize 1428 \
+		-T "$work/www/file" "$1"
+}
+
 test_an_upload_survives_loss_and_reordering()
 {
 	serve_lossy
-	curl -sSf -m 100 --tftp-blksize 1428 -T "$work/www/file" \
-		"tftp://[$tow6]/a" ||
-		curl -sSf -m 100 --tftp-blksize 1428 -T "$work/www/file" \
-			"tftp://[$tow6]/a"
+	again put_with_curl "tftp://[$tow6]/a"
 	same "$work/www/file" "$work/www/a"
 	stop
 }
@@ -285,6 +290,56 @@ test_duplicates_do_not_multiply()
 		        answer, peer = s.recvfrom(600)
 	END
 	same "$work/www/f" "$work/www/g"
+	stop
+}
+
+# RFC 1350 6: who has acknowledged the last block is still there when it comes
+# again, after the client's own timeout (RFC 2349); the usual one is 5 s.
+test_the_last_acknowledgement_may_be_lost()
+{
+	mkdir "$work/www"
+	serve_tftp
+	python3 - "$tow4" <<-'END'
+		import socket, sys, time
+		def upload(name, options):
+		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    s.settimeout(5)
+		    s.sendto(b'\0\2' + name + b'\0octet\0' + options,
+		             (sys.argv[1], 69))
+		    answer, peer = s.recvfrom(600)
+		    assert answer[1] in (4, 6), answer
+		    s.sendto(b'\0\3\0\1all', peer)
+		    assert s.recv(600) == b'\0\4\0\1'
+		    return s, peer
+		def again(s, peer):
+		    s.sendto(b'\0\3\0\1all', peer)
+		    assert s.recv(600) == b'\0\4\0\1'
+		first = upload(b'a', b'')
+		second = upload(b'b', b'timeout\0007\0')
+		time.sleep(5.5)
+		again(*first)
+		time.sleep(2)
+		again(*second)
+	END
+	stop
+	only './a ./b '
+}
+
+# Nobody waits for an upload that is done but for its last ACK.
+test_uploads_that_are_done_leave_their_places_to_others()
+{
+	local i
+	make_file "$work/up" 1000
+	mkdir "$work/www"
+	serve_tftp --tftp-transfers 4 --tftp-per-client 3
+	for i in {1..10}; do
+		curl -sSf -m 20 -T "$work/up" "tftp://$tow4/a$i"
+		curl -sSf -m 20 -T "$work/up" "tftp://[$tow6]/b$i"
+		same "$work/up" "$work/www/a$i"
+		same "$work/up" "$work/www/b$i"
+	done
+	get "$tow4/a10"
+	same "$work/got" "$work/up"
 	stop
 }
 
