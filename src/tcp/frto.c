@@ -15,8 +15,9 @@
  *	       OFF: the rest is sent again, as after any timeout
  *
  * With SACK (3.1) each byte that was sent once, and is reported after the
- * timeout, was late, whichever ACK says so. Without (2.1), an ACK says so only
- * if nothing that was sent again is among what it covers: the peer may have kept
+ * timeout, was late, whichever ACK says so, unless it tells of the new data as
+ * well: then an ACK may have been lost. Without (2.1), an ACK says so only if
+ * nothing that was sent again is among what it covers: the peer may have kept
  * the rest from before.
  *
  * A timeout in the middle of a fast recovery is not examined (3.1 step 1), but
@@ -33,6 +34,26 @@ void frto_begin(struct tow_tcp *t, bool again)
 	r->frto = may ? FRTO_RESENT : FRTO_OFF;
 }
 
+/*
+ * 3b: what was sent once arrived, and not after the new data, nor, without
+ * SACK, together with what was sent again.
+ */
+static bool proves(const struct tow_tcp *t, const struct ack_news *news)
+{
+	if (!news->original)
+		return false;
+	return t->sack ? !seq_after(t->flight.highest_sack, t->recovery.point)
+		       : !news->resent;
+}
+
+/* 2.1 2a: a part of what was sent again is still missing. */
+static bool is_partial(const struct tow_tcp *t)
+{
+	const struct sent *s = flight_first(t);
+
+	return !t->sack && s && s->flags & SENT_EVER_RETRANS;
+}
+
 /* Steps 2 and 3. Returns: the timeout was spurious. */
 bool frto_on_ack(struct tow_tcp *t, const struct ack_news *news, bool duplicate)
 {
@@ -40,13 +61,17 @@ bool frto_on_ack(struct tow_tcp *t, const struct ack_news *news, bool duplicate)
 
 	if (r->frto == FRTO_OFF)
 		return false;
-	if (news->original && (t->sack || !news->resent))
-		return true; /* 3b */
-	if (r->frto == FRTO_RESENT && news->acked_bytes) {
+	if (proves(t, news))
+		return true;
+	if (r->frto == FRTO_NEW) {
+		/* 3a; but a window update, or data, says nothing. */
+		if (news->acked_bytes || duplicate || news->repeats)
+			frto_give_up(t);
+	} else if (news->acked_bytes && !is_partial(t)) {
 		r->frto = FRTO_NEW; /* 2b */
 		r->point = t->snd.nxt;
-	} else if (r->frto == FRTO_NEW || (duplicate && !t->sack)) {
-		frto_give_up(t); /* 3a, 2a */
+	} else if (news->acked_bytes || (duplicate && !t->sack)) {
+		frto_give_up(t); /* 2a */
 	}
 	return false;
 }

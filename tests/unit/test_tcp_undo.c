@@ -314,6 +314,50 @@ TCP_TEST(sack_of_the_new_data_sends_the_rest_again)
 	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 0u);
 }
 
+/* RFC 5682 3.1 (3a): old data that is SACKed together with new data, too */
+TCP_TEST(sack_of_old_and_new_data_together_sends_the_rest_again)
+{
+	fly(r, 30);
+	time_out(r);
+	ack(r, AT(1));
+	CHECK_GE(times_sent(r, AT(11)), 1u);
+	advance_ms(r, 10);
+	inject(r, .flags = ACK, .seq = 1, .ack = AT(1), .sacks = 2,
+	       .sack = { { AT(10), AT(12) }, { AT(5), AT(6) } });
+	CHECK_EQ(undone(r), 0u);
+	CHECK_EQ(times_sent(r, AT(1)), 1u);
+}
+
+/* RFC 5682 2.1, 3.1 (3): what is neither new nor a duplicate is ignored */
+TCP_TEST(window_update_does_not_end_the_examination)
+{
+	r->options.offer.sack_ok = false;
+	fly(r, 30);
+	time_out(r);
+	ack(r, AT(1));
+	forget(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = AT(1), .window = 500000);
+	inject(r, .flags = ACK, .seq = 1, .ack = AT(1), .bytes = 10);
+	CHECK_EQ(times_sent(r, AT(1)), 0u);
+	inject(r, .flags = ACK, .seq = 11, .ack = AT(3));
+	CHECK_EQ(undone(r), 1u);
+	forget(r);
+}
+
+/* RFC 5682 2.1 (2a): a part of what was sent again is no reason for news */
+TCP_TEST(ack_of_a_part_of_the_retransmission_ends_the_examination)
+{
+	r->options.offer.sack_ok = false;
+	fly(r, 30);
+	time_out(r);
+	ack(r, 1 + FULL / 2);
+	CHECK_EQ(times_sent(r, AT(10)), 0u);
+	ack(r, AT(1));
+	ack(r, AT(3));
+	CHECK_EQ(undone(r), 0u);
+	forget(r);
+}
+
 /* RFC 3522: timestamps prove it on the first ACK, without new data to send */
 TCP_TEST(echo_of_the_original_undoes_the_timeout)
 {
