@@ -597,10 +597,10 @@ bool tcp_resend(struct tow_tcp *t, struct sent *s, uint32_t bytes_max)
 		   payload_flags(t, buf, s->offset + attached, attached, fin),
 		   false);
 	/*
-	 * Where nothing is known to be lost the peer may well have it all, and
-	 * does not look at the ACK of what is old (RFC 9293 3.10.7.4, first).
+	 * What a tail probe repeats the peer may well have, and then it does
+	 * not look at the ACK in it (RFC 9293 3.10.7.4, first).
 	 */
-	if (t->recovery.state != RECOVERY_NONE)
+	if (!t->tlp.out)
 		note_acked(t);
 	if (t->ecn.record)
 		ecn_option_resent(t, s);
