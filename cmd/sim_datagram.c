@@ -185,6 +185,7 @@ static bool add_message(struct datagrams *flow, struct shipment *ship,
 
 	if (!loan)
 		return false;
+	loan->is_datagram = true;
 	ship->cargo[ship->count] = cargo;
 	load(flow, &cargo, *number, loan->memory);
 	fill_message(flow, ship, loan->memory, bytes);

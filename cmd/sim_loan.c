@@ -95,6 +95,7 @@ struct loan_record *loan_new(struct world *world, size_t bytes,
 	loan->bytes = bytes;
 	loan->token = token_of(world, world->loan_count);
 	loan->may_fail = may_fail;
+	loan->is_datagram = false;
 	world->loan_count++;
 	world->loans_out++;
 	return loan;
@@ -122,7 +123,17 @@ static struct loan_record *loan_of(struct world *world, uint64_t token)
 	return &world->loans[index];
 }
 
-void loan_returned(struct world *world, uint64_t token, int status)
+/* Few may wait for a neighbour's address: others push them out. */
+static bool may_end_so(const struct loan_record *loan, const struct node *node,
+		       int status)
+{
+	return status == 0 || *loan->may_fail ||
+	       (loan->is_datagram && status == TOW_ENOBUFS &&
+		tow_stats(node->stack)->drops[TOW_DROP_NEIGH_FULL] > 0);
+}
+
+void loan_returned(struct world *world, const struct node *node, uint64_t token,
+		   int status)
 {
 	struct loan_record *loan = loan_of(world, token);
 
@@ -131,7 +142,7 @@ void loan_returned(struct world *world, uint64_t token, int status)
 			   (unsigned long long)token);
 	else if (!loan->memory)
 		world_fail(world, "loan %u ended twice", (uint32_t)token);
-	else if (status && !*loan->may_fail)
+	else if (!may_end_so(loan, node, status))
 		world_fail(world, "loan %u ended with: %s", (uint32_t)token,
 			   tow_strerror(status));
 	if (loan && loan->memory)

@@ -243,7 +243,7 @@ static void node_event(struct world *world, struct node *node,
 {
 	switch (event->type) {
 	case TOW_EVENT_LOAN:
-		loan_returned(world, event->token, event->status);
+		loan_returned(world, node, event->token, event->status);
 		break;
 	case TOW_EVENT_ACCEPT:
 		flow_accept(world, node, event->object);

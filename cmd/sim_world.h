@@ -98,6 +98,7 @@ struct loan_record {
 	uint8_t *memory; /* NULL: came back */
 	size_t bytes;
 	const bool *may_fail; /* may it come back with an error by now? */
+	bool is_datagram;
 };
 
 /* Connections and sockets of one stack that have an owner in common. */
@@ -531,7 +532,8 @@ struct loan_record *loan_new(struct world *world, size_t bytes,
 /* The stack refused it. */
 void loan_cancel(struct world *world, struct loan_record *loan);
 /* Its token came back. */
-void loan_returned(struct world *world, uint64_t token, int status);
+void loan_returned(struct world *world, const struct node *node, uint64_t token,
+		   int status);
 /* At the end of a scenario that failed: what is still out. */
 void loans_free(struct world *world);
 
