@@ -171,6 +171,43 @@ int net_learn_wait(struct tow_host *host, int link,
 	return 0;
 }
 
+static void print_server(struct tow_host *host, int link,
+			 const struct tow_dns_server *server)
+{
+	static const struct tow_addr link_local = { { 0xfe, 0x80 } };
+	const char *interface = tow_host_interface(host, link);
+	char text[TOW_ADDR_TEXT_MAX];
+
+	fprintf(stderr, " %s",
+		tow_addr_format(&server->addr, text, sizeof(text)));
+	if (interface && memcmp(&server->addr, &link_local, 8) == 0)
+		fprintf(stderr, "%%%s", interface); /* RFC 4007 11 */
+}
+
+void net_learn_print(struct tow_host *host, int link, const char *command)
+{
+	struct tow_dns_server servers[TOW_DHCP_DNS_MAX + TOW_DNS_MAX];
+	struct tow_dns_domain domains[TOW_DNS_MAX];
+	struct tow_stack *stack = tow_host_stack(host);
+	int i, server_count, domain_count;
+
+	server_count = tow_dns_servers(stack, link, servers,
+				       TOW_DHCP_DNS_MAX + TOW_DNS_MAX);
+	domain_count = tow_dns_domains(stack, link, domains, TOW_DNS_MAX);
+	if (server_count > 0)
+		fprintf(stderr, "tow %s: DNS servers here:", command);
+	for (i = 0; i < server_count; i++)
+		print_server(host, link, &servers[i]);
+	if (server_count > 0)
+		fputc('\n', stderr);
+	if (domain_count > 0)
+		fprintf(stderr, "tow %s: DNS domains here:", command);
+	for (i = 0; i < domain_count; i++)
+		fprintf(stderr, " %s", domains[i].name);
+	if (domain_count > 0)
+		fputc('\n', stderr);
+}
+
 void net_learn_stop(struct tow_host *host)
 {
 	struct tow_stack *stack = tow_host_stack(host);

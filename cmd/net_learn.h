@@ -38,6 +38,9 @@ int net_learn_wait(struct tow_host *host, int link,
 		   const struct net_learn *learn, const char *command,
 		   struct net_addrs *out);
 
+/* The servers of names that came with the addresses, to stderr. */
+void net_learn_print(struct tow_host *host, int link, const char *command);
+
 /* Of all links, when the command ends. */
 void net_learn_stop(struct tow_host *host);
 

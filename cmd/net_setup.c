@@ -197,7 +197,11 @@ static int learn_addrs(struct tow_host *host, int link,
 	}
 	if (!learn.dhcp && !learn.automatic)
 		return 0;
-	return net_learn_wait(host, link, &learn, command, out);
+	if (net_learn_wait(host, link, &learn, command, out) != 0)
+		return -1;
+	if (!o->client)
+		net_learn_print(host, link, command);
+	return 0;
 }
 
 static int add_addrs(struct tow_host *host, int link,

@@ -23,7 +23,8 @@ struct tow_stack;
  * An address is ours from PREFERRED on: packets to it are received, and
  * sockets can be bound to it. New flows avoid one that is DEPRECATED
  * (RFC 6724 5), old ones may end in peace. Whenever the addresses of a link
- * have changed a TOW_EVENT_ADDRESS says so, and tow_addr_list() says how.
+ * have changed a TOW_EVENT_ADDRESS says so, and tow_addr_list() says how. It
+ * also says that there are other servers of names, see tow_dns_servers().
  *
  * How many there can be is addr_max, router_max and prefix_max of struct
  * tow_config; what is beyond that is ignored, and counted. Addresses of
@@ -108,6 +109,22 @@ struct tow_dhcp_info {
 	uint64_t left_us; /* of the lease; or TOW_FOREVER */
 };
 
+#define TOW_DNS_MAX	 4   /* that are kept of what routers of a link say */
+#define TOW_DNS_NAME_MAX 254 /* bytes of a domain's text, with a 0 behind */
+
+/* Who answers questions about names. */
+struct tow_dns_server {
+	struct tow_addr addr; /* a link-local one is one of the same link */
+	bool by_dhcp;	      /* and not by router advertisements */
+	uint64_t valid_us;    /* from now on; or TOW_FOREVER */
+};
+
+/* Where names of one word may be found. */
+struct tow_dns_domain {
+	char name[TOW_DNS_NAME_MAX]; /* "example.com" */
+	uint64_t valid_us;
+};
+
 TOW_BEGIN
 /*
  * tow_addr_claim() - an address of this stack, if nobody else has it
@@ -152,7 +169,7 @@ TOW_API int tow_addr_list(const struct tow_stack *stack, int link,
  * what they advertise is followed: default routers with their preferences and
  * more specific routes (RFC 4191), prefixes on the link, prefixes to make
  * addresses of (RFC 4862), the MTU, the hop limit, the times of neighbour
- * discovery.
+ * discovery, servers of names (RFC 8106).
  *
  * A link that is another network now, because the machine went somewhere else,
  * is for the program to notice: tow_autoconf_stop() and this again take all
@@ -193,6 +210,31 @@ TOW_API void tow_dhcp_stop(struct tow_stack *stack, int link);
 /* Returns: 0, TOW_EINVAL. */
 TOW_API int tow_dhcp_info(const struct tow_stack *stack, int link,
 			  struct tow_dhcp_info *out);
+
+/*
+ * tow_dns_servers() - servers of names that a link was told
+ * @out: room for @max
+ *
+ * By DHCP, and then by routers (RFC 8106), where autoconfiguration runs: each
+ * in the order in which they are to be asked. The stack asks none of them. When
+ * there are others TOW_EVENT_ADDRESS says so.
+ *
+ * Returns: how many there are, also if that is more than @max; TOW_EINVAL.
+ */
+TOW_API int tow_dns_servers(const struct tow_stack *stack, int link,
+			    struct tow_dns_server *out, int max);
+
+/*
+ * tow_dns_domains() - domains to look names up in, as routers told them
+ * @out: room for @max
+ *
+ * In small letters, without a dot at the end; of letters, digits, hyphens and
+ * underscores, whatever the router sent.
+ *
+ * Returns: as tow_dns_servers().
+ */
+TOW_API int tow_dns_domains(const struct tow_stack *stack, int link,
+			    struct tow_dns_domain *out, int max);
 TOW_END
 
 #endif

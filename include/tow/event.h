@@ -38,8 +38,9 @@ enum tow_event_type {
 	TOW_EVENT_DEVICE,   /* stack: a device is gone; token is its number */
 	TOW_EVENT_POST,	    /* tcp, udp: a posted buffer is yours again */
 	TOW_EVENT_REVOKE,   /* tcp, udp: borrow again; see tow/owner.h */
-	TOW_EVENT_ADDRESS,  /* stack: a link's addresses are others; token is
-			     * its number; see tow/autoconf.h */
+	TOW_EVENT_ADDRESS,  /* stack: a link's addresses are others, or its
+			     * servers of names; token is its number; see
+			     * tow/autoconf.h */
 	TOW_EVENT_URGENT,   /* tcp: a mark in the stream: tow_tcp_urgent() */
 	TOW_EVENT_STAMP,    /* tcp, udp: when something left, and arrived:
 			     * tow_tcp_stamp(), TOW_UDP_WITH_STAMP */

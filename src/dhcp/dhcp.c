@@ -298,6 +298,13 @@ void dhcp_poll(struct dhcp_host *dhcp)
 /* --- answers ---------------------------------------------------------------
  */
 
+static bool names_other_servers(const struct dhcp_lease *a,
+				const struct dhcp_lease *b)
+{
+	return a->dns_count != b->dns_count ||
+	       memcmp(a->dns, b->dns, a->dns_count * sizeof(a->dns[0])) != 0;
+}
+
 static void granted(struct dhcp_host *dhcp, struct dhcp_client *c,
 		    const struct dhcp_lease *lease)
 {
@@ -310,6 +317,8 @@ static void granted(struct dhcp_host *dhcp, struct dhcp_client *c,
 	}
 	if (!tow_addr_equal(&lease->router, &c->lease.router))
 		remove_route(dhcp, c);
+	if (names_other_servers(lease, &c->lease))
+		net_dns_changed(dhcp->net, link_of(dhcp, c));
 	c->lease = *lease;
 	set_times(dhcp, c);
 	net_addr_prolong(dhcp->net, link_of(dhcp, c), &lease->addr, c->end_us);

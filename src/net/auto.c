@@ -10,6 +10,7 @@
 #include "net/net_private.h"
 
 #define V4_BITS_BEFORE 96
+#define INFINITE_S     UINT32_MAX
 
 void auto_changed(struct net *net, unsigned link)
 {
@@ -26,6 +27,7 @@ void auto_schedule(struct net *net)
 	for (i = 0; i < a->claim_max; i++)
 		next_us = MIN(next_us, claim_next(net, &a->claims[i]));
 	next_us = MIN(next_us, router_next(net));
+	next_us = MIN(next_us, dns_next(net));
 	if (next_us == NEVER)
 		timer_disarm(&net->wheel, &a->timer);
 	else if (!a->timer.armed || a->timer.deadline_us != next_us)
@@ -41,7 +43,24 @@ void auto_timer(struct net *net)
 		if (claim_next(net, &a->claims[i]) <= net->now_us)
 			claim_due(net, &a->claims[i]);
 	router_due(net);
+	dns_due(net);
 	auto_schedule(net);
+}
+
+/* A lifetime as messages have it. */
+uint64_t auto_until_us(const struct net *net, uint32_t lifetime_s)
+{
+	if (lifetime_s == INFINITE_S)
+		return NEVER;
+	return net->now_us + (uint64_t)lifetime_s * AUTO_S;
+}
+
+/* And as programs read it. */
+uint64_t auto_left_us(const struct net *net, uint64_t until_us)
+{
+	if (until_us == NEVER)
+		return TOW_FOREVER;
+	return until_us > net->now_us ? until_us - net->now_us : 0;
 }
 
 /*
@@ -132,13 +151,6 @@ uint32_t net_addr_changes(const struct net *net)
 	return net->private->automatic.changes;
 }
 
-static uint64_t left_us(const struct net *net, uint64_t until_us)
-{
-	if (until_us == NEVER)
-		return TOW_FOREVER;
-	return until_us > net->now_us ? until_us - net->now_us : 0;
-}
-
 static uint8_t bits_shown(const struct tow_addr *addr, uint8_t bits)
 {
 	return net_is_v4(addr) ? (uint8_t)(bits - V4_BITS_BEFORE) : bits;
@@ -171,8 +183,8 @@ static struct tow_addr_info show_claim(const struct net *net,
 		.prefix_bits = bits_shown(&c->addr, c->prefix_bits),
 		.state = state_shown(net, c),
 		.origin = c->origin,
-		.preferred_us = left_us(net, c->preferred_until_us),
-		.valid_us = left_us(net, c->valid_until_us),
+		.preferred_us = auto_left_us(net, c->preferred_until_us),
+		.valid_us = auto_left_us(net, c->valid_until_us),
 	};
 }
 

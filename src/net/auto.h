@@ -11,6 +11,7 @@
  *	claim.c     is an address free? (RFC 4862 5.4, RFC 5227); its lifetimes
  *	slaac.c     addresses of prefixes (RFC 4862 5.5, 7217, 8981)
  *	router.c    asking routers, and what they advertise (RFC 4861 6.3)
+ *	dns.c       servers of names among that (RFC 8106)
  */
 #include <tow/autoconf.h>
 #include "net/net.h"
@@ -57,6 +58,25 @@ struct learned {
 	int8_t preference; /* RFC 4191 2.1: -1, 0, 1 */
 };
 
+#define DNS_KEY_BYTES TOW_DNS_NAME_MAX
+
+/* What is advertised about names (RFC 8106 6.1). */
+struct dns_entry {
+	uint64_t until_us;
+	uint8_t key[DNS_KEY_BYTES]; /* an address, or text; zeros behind */
+};
+
+struct dns_list {
+	struct dns_entry
+		entries[TOW_DNS_MAX]; /* the first is to be preferred */
+	uint8_t count;
+};
+
+/* Where what one message says next belongs in the lists. */
+struct dns_places {
+	uint8_t server, domain;
+};
+
 /* What runs on one link. */
 struct auto_link {
 	bool running;
@@ -67,6 +87,7 @@ struct auto_link {
 	uint64_t solicit_us;
 	uint64_t interval_us; /* RFC 7559: what came before the next one */
 	uint32_t reachable_us, retrans_us; /* 0: the default */
+	struct dns_list dns_servers, dns_domains;
 };
 
 struct net_auto {
@@ -83,6 +104,8 @@ struct net_auto {
 void auto_schedule(struct net *net); /* after any change of a time */
 void auto_changed(struct net *net, unsigned link);
 void auto_timer(struct net *net);
+uint64_t auto_until_us(const struct net *net, uint32_t lifetime_s);
+uint64_t auto_left_us(const struct net *net, uint64_t until_us);
 
 /* --- claim.c */
 struct claim_wish {
@@ -128,5 +151,12 @@ void router_stop(struct net *net, unsigned link);
 void router_is_host(struct net *net, unsigned link,
 		    const struct tow_addr *addr);
 enum net_verdict router_input(struct net *net, struct net_packet *packet);
+
+/* --- dns.c */
+uint64_t dns_next(const struct net *net);
+void dns_due(struct net *net);
+void dns_forget(struct net *net, unsigned link);
+void dns_option(struct net *net, unsigned link, const struct tow_buf *buf,
+		uint32_t at, uint32_t bytes, struct dns_places *next);
 
 #endif

@@ -196,6 +196,11 @@ bool net_addrs_changed(struct net *net, unsigned link);
 int net_autoconf_start(struct net *net, unsigned link,
 		       const struct tow_autoconf_config *config);
 void net_autoconf_stop(struct net *net, unsigned link);
+int net_dns_servers(const struct net *net, unsigned link,
+		    struct tow_dns_server *out, int max);
+int net_dns_domains(const struct net *net, unsigned link,
+		    struct tow_dns_domain *out, int max);
+void net_dns_changed(struct net *net, unsigned link); /* by a DHCP server */
 int net_route_add(struct net *net, unsigned link, const struct tow_addr *dest,
 		  unsigned prefix_bits, const struct tow_addr *gateway);
 void net_route_remove(struct net *net, unsigned link,

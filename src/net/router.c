@@ -31,7 +31,6 @@
 #define RETRANS_MS_MIN	 100u
 #define RETRANS_MS_MAX	 60000u
 #define OPTIONS_MAX	 256 /* in one advertisement */
-#define INFINITE_S	 UINT32_MAX
 
 static struct auto_link *state_of(struct net *net, unsigned link)
 {
@@ -152,13 +151,6 @@ static void learn(struct net *net, const struct learned *wanted)
 		net_count(net, TOW_COUNTER_ROUTER_FULL);
 	else
 		*r = *wanted;
-}
-
-static uint64_t until_us(const struct net *net, uint32_t lifetime_s)
-{
-	if (lifetime_s == INFINITE_S)
-		return NEVER;
-	return net->now_us + (uint64_t)lifetime_s * AUTO_S;
 }
 
 /* RFC 4861 7.2.5: it says of itself that it is no router any more. */
@@ -289,6 +281,7 @@ struct advert {
 	struct net *net;
 	const struct net_packet *packet;
 	unsigned link;
+	struct dns_places dns;
 	struct wire_router_advert header;
 };
 
@@ -301,10 +294,10 @@ static void read_prefix(const struct advert *a, const void *option)
 		.dest = wire_get_addr6(p->prefix),
 		.link = (uint16_t)a->link,
 		.bits = p->bits,
-		.until_us = until_us(net, wire_get32(p->valid_s)),
+		.until_us = auto_until_us(net, wire_get32(p->valid_s)),
 	};
-	uint64_t valid_us = until_us(net, wire_get32(p->valid_s));
-	uint64_t preferred_us = until_us(net, wire_get32(p->preferred_s));
+	uint64_t valid_us = auto_until_us(net, wire_get32(p->valid_s));
+	uint64_t preferred_us = auto_until_us(net, wire_get32(p->preferred_s));
 
 	if (p->bits > 128 || net_is_v4(&on_link.dest) ||
 	    ip6_is_multicast(&on_link.dest) ||
@@ -333,7 +326,7 @@ static void read_route(const struct advert *a, const void *option,
 		.link = (uint16_t)a->link,
 		.bits = o->bits,
 		.preference = nd_preference(o->flags),
-		.until_us = until_us(a->net, wire_get32(o->lifetime_s)),
+		.until_us = auto_until_us(a->net, wire_get32(o->lifetime_s)),
 	};
 
 	if (bytes > sizeof(*o) || o->bits > (bytes - 8) * 8 ||
@@ -367,8 +360,11 @@ static void read_mac(const struct advert *a, const void *option)
 		neighbour_heard(a->net, a->link, &a->packet->src, o->mac);
 }
 
-/* One option of @bytes, of which as many as we ever look at are in @option. */
-static void read_option(const struct advert *a, const uint8_t *option,
+/*
+ * One option of @bytes, at @at in the message. As much of it as most have is
+ * in @option.
+ */
+static void read_option(struct advert *a, const uint8_t *option, uint32_t at,
 			uint32_t bytes)
 {
 	switch (option[0]) {
@@ -387,6 +383,10 @@ static void read_option(const struct advert *a, const uint8_t *option,
 	case ND_ROUTE:
 		read_route(a, option, bytes);
 		break;
+	case ND_RDNSS:
+	case ND_DNSSL:
+		dns_option(a->net, a->link, a->packet->buf, at, bytes, &a->dns);
+		break;
 	default:
 		break; /* RFC 4861 4.6: others may know it */
 	}
@@ -396,7 +396,7 @@ static void read_option(const struct advert *a, const uint8_t *option,
  * All options are looked at twice: one without a length spoils the whole
  * message (6.1.2), which must not be followed by halves. Returns: it is well.
  */
-static bool walk_options(const struct advert *a, bool follow)
+static bool walk_options(struct advert *a, bool follow)
 {
 	const struct tow_buf *buf = a->packet->buf;
 	uint32_t at = sizeof(a->header), bytes;
@@ -411,7 +411,7 @@ static bool walk_options(const struct advert *a, bool follow)
 		    count == OPTIONS_MAX)
 			return false;
 		if (follow)
-			read_option(a, option, bytes);
+			read_option(a, option, at, bytes);
 	}
 	return true;
 }
@@ -443,7 +443,7 @@ static void follow_header(const struct advert *a)
 		.gateway = a->packet->src,
 		.link = (uint16_t)a->link,
 		.preference = nd_preference(h->flags),
-		.until_us = until_us(a->net, lifetime_s),
+		.until_us = auto_until_us(a->net, lifetime_s),
 	};
 
 	if (h->hop_limit >= a->net->ttl)
@@ -532,6 +532,7 @@ void net_autoconf_stop(struct net *net, unsigned link)
 		     c->origin == TOW_ADDR_TEMPORARY))
 			claim_drop(net, c);
 	router_stop(net, link);
+	dns_forget(net, link);
 	net->links[link].mtu6 = net->links[link].mtu;
 	net->links[link].hop_limit = net->ttl;
 	l->reachable_us = l->retrans_us = 0;

@@ -174,6 +174,35 @@ int tow_dhcp_info(const struct tow_stack *stack, int link,
 	return 0;
 }
 
+/* RFC 8106 5.3.1: "information from DHCP appears there first". */
+int tow_dns_servers(const struct tow_stack *stack, int link,
+		    struct tow_dns_server *out, int max)
+{
+	struct tow_dhcp_info lease;
+	int i;
+
+	if (!is_link(stack, link))
+		return TOW_EINVAL;
+	dhcp_info(&stack->dhcp, (unsigned)link, &lease);
+	for (i = 0; i < lease.dns_count && i < max; i++)
+		out[i] = (struct tow_dns_server){
+			.addr = lease.dns[i],
+			.by_dhcp = true,
+			.valid_us = lease.left_us,
+		};
+	return lease.dns_count + net_dns_servers(&stack->net, (unsigned)link,
+						 i < max ? out + i : NULL,
+						 max - i);
+}
+
+int tow_dns_domains(const struct tow_stack *stack, int link,
+		    struct tow_dns_domain *out, int max)
+{
+	if (!is_link(stack, link))
+		return TOW_EINVAL;
+	return net_dns_domains(&stack->net, (unsigned)link, out, max);
+}
+
 int tow_route_add(struct tow_stack *stack, int link,
 		  const struct tow_addr *dest, unsigned prefix_bits,
 		  const struct tow_addr *gateway)

@@ -93,6 +93,8 @@ enum nd_option {
 	ND_MTU = 5,
 	ND_NONCE = 14, /* RFC 3971 5.3.2 */
 	ND_ROUTE = 24, /* RFC 4191 2.3 */
+	ND_RDNSS = 25, /* RFC 8106 5.1 */
+	ND_DNSSL = 31, /* RFC 8106 5.2 */
 };
 
 enum nd_flag {
@@ -186,6 +188,15 @@ struct wire_nd_route {
 	uint8_t prefix[16];
 };
 _Static_assert(sizeof(struct wire_nd_route) == 24, "no padding");
+
+/* RFC 8106 5.1, 5.2: addresses, or names, follow. */
+struct wire_nd_dns {
+	uint8_t type;
+	uint8_t units;
+	uint8_t reserved[2];
+	uint8_t lifetime_s[4];
+};
+_Static_assert(sizeof(struct wire_nd_dns) == 8, "no padding");
 
 /* RFC 4191 2.1: two bits, signed; -2 is reserved, and means 0. */
 static inline int8_t nd_preference(uint8_t flags)

@@ -109,8 +109,14 @@ test_address_by_router_advertisements_is_served()
 {
 	local url
 	start --addr auto --dev "pcap:file=$work/auto.pcapng:tap"
-	dnsmasq_serves --enable-ra --dhcp-range=2001:db8::,ra-only,64
+	dnsmasq_serves --enable-ra --dhcp-range=2001:db8::,ra-only,64 \
+		--dhcp-option='option6:dns-server,[2001:db8::53],[fe80::]' \
+		--dhcp-option=option6:domain-search,lan.example,corp.example
 	ready
+	grep -q 'DNS servers here: 2001:db8::53 fe80::.*%tow0$' \
+		"$work/serve.log" || fail "$(<"$work/serve.log")"
+	grep -q 'DNS domains here: lan.example corp.example$' \
+		"$work/serve.log" || fail "$(<"$work/serve.log")"
 	url=$(url_of '[2001:db8:')
 	[[ $url ]] || fail "$(<"$work/serve.log")"
 	curl -gsS -o "$work/page" "${url}page"
@@ -123,8 +129,12 @@ test_both_words_give_both_addresses()
 {
 	start --addr dhcp --addr auto
 	dnsmasq_serves --enable-ra --dhcp-range=2001:db8::,ra-only,64 \
-		--dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,120
+		--dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,120 \
+		--dhcp-option=option:dns-server,192.0.2.53 \
+		--dhcp-option='option6:dns-server,[2001:db8::53]'
 	ready
+	grep -q 'DNS servers here: 192.0.2.53 2001:db8::53$' \
+		"$work/serve.log" || fail "$(<"$work/serve.log")"
 	curl -sS -o "$work/page4" "$(url_of 192.0.2.1)page"
 	curl -gsS -o "$work/page6" "$(url_of '[2001:db8:')page"
 	same "$work/page4" "$work/www/page"

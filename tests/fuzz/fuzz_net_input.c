@@ -13,7 +13,7 @@
  * What must hold, besides that nothing is read or written where it must not
  * be: nobody gets more bytes than were sent to us, an answer is never longer
  * than 1280 bytes of IP or the packet that caused it, the neighbour cache keeps
- * its bounds, and in the end every buffer and chunk is back in its pool.
+ * its bounds, domains are told that can be printed, and in the end every buffer and chunk is back in its pool.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +85,30 @@ static void check_neighbours(const struct net *net)
 	}
 	CHECK_EQ(unproven, net->private->unproven_count);
 	CHECK_LE(entries, net->neighbour_max);
+}
+
+/* What a program is told can be printed, and asked. */
+static void check_names(const struct tow_stack *stack)
+{
+	struct tow_dns_server servers[TOW_DHCP_DNS_MAX + TOW_DNS_MAX];
+	struct tow_dns_domain domains[TOW_DNS_MAX];
+	int i, n;
+
+	n = tow_dns_servers(stack, 0, servers, TOW_DHCP_DNS_MAX + TOW_DNS_MAX);
+	CHECK_LE(n, TOW_DHCP_DNS_MAX + TOW_DNS_MAX);
+	for (i = 0; i < n; i++)
+		CHECK(servers[i].by_dhcp ||
+		      net_is_unicast(&stack->net, &servers[i].addr));
+	n = tow_dns_domains(stack, 0, domains, TOW_DNS_MAX);
+	CHECK_LE(n, TOW_DNS_MAX);
+	for (i = 0; i < n; i++) {
+		size_t bytes = strnlen(domains[i].name, TOW_DNS_NAME_MAX);
+
+		CHECK(bytes > 0 && bytes < TOW_DNS_NAME_MAX);
+		CHECK_EQ(strspn(domains[i].name,
+				"abcdefghijklmnopqrstuvwxyz0123456789-_."),
+			 bytes);
+	}
 }
 
 /*
@@ -293,6 +317,7 @@ static void run(struct world *w, const uint8_t *data, size_t left)
 		left -= bytes;
 		look_at_sent(w);
 		check_neighbours(&w->stack->net);
+		check_names(w->stack);
 	}
 }
 

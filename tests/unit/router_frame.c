@@ -61,3 +61,35 @@ void advert_route(struct frame *f, const char *prefix, uint8_t bits,
 	memcpy(o.prefix, addr.b, 16);
 	frame_add(f, &o, sizeof(o));
 }
+
+void advert_servers(struct frame *f, uint32_t lifetime_s,
+		    const char *const *servers)
+{
+	struct wire_nd_dns o = { .type = ND_RDNSS, .units = 1 };
+	struct tow_addr addr;
+	unsigned count = 0;
+
+	while (servers[count])
+		count++;
+	o.units = (uint8_t)(1 + 2 * count);
+	wire_put32(o.lifetime_s, lifetime_s);
+	frame_add(f, &o, sizeof(o));
+	for (; *servers; servers++) {
+		addr = address(*servers);
+		frame_add(f, addr.b, 16);
+	}
+}
+
+void advert_domains(struct frame *f, uint32_t lifetime_s, const void *names,
+		    uint32_t bytes)
+{
+	static const uint8_t zeros[7];
+	uint32_t pad = -bytes & 7;
+	struct wire_nd_dns o = { .type = ND_DNSSL };
+
+	o.units = (uint8_t)(1 + (bytes + pad) / 8);
+	wire_put32(o.lifetime_s, lifetime_s);
+	frame_add(f, &o, sizeof(o));
+	frame_add(f, names, bytes);
+	frame_add(f, zeros, pad);
+}

@@ -22,4 +22,10 @@ void advert_mtu(struct frame *f, uint32_t mtu);
 void advert_route(struct frame *f, const char *prefix, uint8_t bits,
 		  int preference, uint32_t lifetime_s);
 
+/* RFC 8106: @servers ends with NULL; @names are as on the wire. */
+void advert_servers(struct frame *f, uint32_t lifetime_s,
+		    const char *const *servers);
+void advert_domains(struct frame *f, uint32_t lifetime_s, const void *names,
+		    uint32_t bytes);
+
 #endif

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 #include <tow/autoconf.h>
+#include "router_frame.h"
 #include "stack/stack_private.h"
 #include "stack_host.h"
 #include "test.h"
@@ -339,6 +340,72 @@ TEST(lease_is_renewed_at_half_of_it)
 	CHECK_GT(info().left_us, 990 * S);
 	stack_host_run(&s, 490 * S);
 	CHECK_EQ(messages(), 0);
+	stack_host_close(&s);
+}
+
+static unsigned address_events(void)
+{
+	struct tow_event events[8];
+	int n = tow_events(s.stack, events, 8), i;
+	unsigned count = 0;
+
+	for (i = 0; i < n; i++)
+		count += events[i].type == TOW_EVENT_ADDRESS;
+	return count;
+}
+
+/* RFC 8106 5.3.1: DHCP's first, and "some DNS options from all sources" */
+TEST(name_servers_of_dhcp_come_before_those_of_routers)
+{
+	static const char *const advertised[] = { "2001:db8::53", NULL };
+	struct tow_dns_server all[8];
+
+	start();
+	CHECK_EQ(tow_autoconf_start(s.stack, 0, NULL), 0);
+	advert_begin(&f, "fe80::2", 1800);
+	advert_servers(&f, 600, advertised);
+	frame_end(&f);
+	stack_host_receive(&s, &f);
+	CHECK_EQ(tow_dns_servers(s.stack, 0, all, 8), 1);
+	CHECK(!all[0].by_dhcp);
+	bind_for(1000);
+	CHECK_EQ(tow_dns_servers(s.stack, 0, all, 8), 3);
+	CHECK_MEM(all[0].addr.b, address("10.0.0.1").b, 16);
+	CHECK_MEM(all[1].addr.b, address("10.0.0.2").b, 16);
+	CHECK_MEM(all[2].addr.b, address("2001:db8::53").b, 16);
+	CHECK(all[0].by_dhcp && all[1].by_dhcp && !all[2].by_dhcp);
+	CHECK_EQ(all[0].valid_us, info().left_us);
+	CHECK_EQ(tow_dns_servers(s.stack, 0, all, 1), 3);
+	CHECK_EQ(tow_dns_servers(s.stack, 0, NULL, 0), 3);
+	CHECK_EQ(tow_dns_servers(s.stack, 1, all, 8), TOW_EINVAL);
+	CHECK_EQ(tow_dns_domains(s.stack, 1, NULL, 0), TOW_EINVAL);
+	CHECK_EQ(tow_dns_domains(s.stack, 0, NULL, 0), 0);
+	stack_host_close(&s);
+}
+
+TEST(other_name_servers_in_a_renewed_lease_are_told)
+{
+	struct tow_dns_server all[8];
+
+	start();
+	bind_for(1000);
+	stack_host_run(&s, 500 * S);
+	CHECK_EQ(messages(), 1);
+	address_events();
+	answer(DHCP_ACK, 1000);
+	CHECK_EQ(address_events(), 0);
+	stack_host_run(&s, 490 * S);
+	frame_arp(&f, ARP_REQUEST, peer_mac, SERVER, OFFER);
+	stack_host_receive(&s, &f);
+	stack_host_run(&s, 20 * S);
+	CHECK_EQ(messages(), 1);
+	answer_begin(SERVER, OFFER);
+	add_option(DHCP_OPTION_DNS, "\12\0\0\3", 4);
+	add_usual(DHCP_ACK, SERVER, 1000);
+	answer_end();
+	CHECK_EQ(address_events(), 1);
+	CHECK_EQ(tow_dns_servers(s.stack, 0, all, 8), 1);
+	CHECK_MEM(all[0].addr.b, address("10.0.0.3").b, 16);
 	stack_host_close(&s);
 }
 
