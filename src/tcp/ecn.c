@@ -222,25 +222,34 @@ static uint32_t marks_to_tell(const struct ecn *e, uint32_t more)
 /*
  * An acceptable segment, with or without @bytes of payload; a device may have
  * made it of several packets. RFC 9768 3.2.2.5.1: the first mark in a row is
- * told at once, if it is on data, and some more at the latest.
+ * told at once, if it is on data, and some more at the latest. Where it was on
+ * ACKs alone, that is an ACK of ACKs; it must not look like a duplicate, so it
+ * goes without SACK blocks, unless an ACK is owed for another reason, too.
  */
 void ecn_on_segment(struct tow_tcp *t, const struct wire_tcp *seg,
 		    uint32_t bytes, uint32_t packets)
 {
 	struct ecn *e = &t->ecn;
-	uint32_t enough = bytes || t->unacked_bytes ? MARKS_WITH_DATA
-						    : MARKS_WITHOUT_DATA;
+	bool data = bytes || t->unacked_bytes;
+	uint32_t enough = data ? MARKS_WITH_DATA : MARKS_WITHOUT_DATA;
 	bool marked = seg->ip_ecn == CE;
 
 	if (e->record)
 		ecn_option_count(t, seg->ip_ecn, bytes);
 	if (marked &&
 	    ((bytes && !e->after_ce) || marks_to_tell(e, packets) >= enough)) {
-		t->ack_now = true;
+		t->ack_now |= data;
+		e->ack_of_acks |= !data;
 		tcp_want_output(t);
 	}
 	e->marks_in += marked ? packets : 0;
 	e->after_ce = marked;
+}
+
+/* Is the next ACK owed for nothing but marks on ACKs? */
+bool ecn_acks_acks(const struct tow_tcp *t)
+{
+	return t->ecn.ack_of_acks && !t->ack_now && !t->unacked_bytes;
 }
 
 /*

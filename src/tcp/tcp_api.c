@@ -684,7 +684,7 @@ static void info_of_sending(const struct tow_tcp *t, struct tow_tcp_info *out)
 	out->recovering = t->recovery.state != RECOVERY_NONE;
 	out->backoffs = t->recovery.backoffs;
 	out->probes = t->probes;
-	out->last_sent_us = ago_us(t, t->last_data_ms);
+	out->last_sent_us = ago_us(t, t->flight.data_ms);
 	out->last_received_us = ago_us(t, t->rcv.data_ms);
 }
 

@@ -40,7 +40,7 @@ void tcp_want_output(struct tow_tcp *t)
 /* Payload goes out; what is 49 days idle may seem to have sent just now. */
 static void note_data(struct tow_tcp *t)
 {
-	t->last_data_ms = MAX((uint32_t)(tcp_now(t) / 1000), 1);
+	t->flight.data_ms = MAX((uint32_t)(tcp_now(t) / 1000), 1);
 }
 
 /* ------------------------------------------------------- building segments */
@@ -49,6 +49,7 @@ static void note_data(struct tow_tcp *t)
 static void note_acked(struct tow_tcp *t)
 {
 	t->ack_now = false;
+	t->ecn.ack_of_acks = false;
 	if (t->unacked_bytes && t->rcv.quick_acks)
 		t->rcv.quick_acks--;
 	t->unacked_bytes = 0;
@@ -255,6 +256,7 @@ static void mark_large(struct tow_tcp *t, struct tow_buf *buf,
 bool tcp_send_control(struct tow_tcp *t, uint8_t flags)
 {
 	struct tow_buf *buf = take_buf(t);
+	bool acks_acks = ecn_acks_acks(t);
 	struct wire_tcp h;
 
 	if (!buf)
@@ -264,6 +266,8 @@ bool tcp_send_control(struct tow_tcp *t, uint8_t flags)
 	h = header(t, flags, true);
 	if (!(flags & TH_RST))
 		note_acked(t);
+	if (acks_acks)
+		h.sack_count = 0;
 	transmit(t, buf, &h, NULL);
 	return true;
 }
@@ -905,7 +909,7 @@ static bool frto_is_without_news(const struct tow_tcp *t)
 static void notice_idle(struct tow_tcp *t)
 {
 	const struct congestion_ops *ops = congestion_ops(t);
-	uint32_t idle_ms = (uint32_t)(tcp_now(t) / 1000) - t->last_data_ms;
+	uint32_t idle_ms = (uint32_t)(tcp_now(t) / 1000) - t->flight.data_ms;
 
 	if (tcp_in_flight(t) > 0 || !has_news(t))
 		return;
@@ -991,7 +995,8 @@ int tcp_output(struct tow_tcp *t)
 		if (sent == most)
 			tcp_want_output(t);
 	}
-	if (t->ack_now && t->state >= TOW_TCP_SYN_RECEIVED)
+	if ((t->ack_now || t->ecn.ack_of_acks) &&
+	    t->state >= TOW_TCP_SYN_RECEIVED)
 		sent += send_owed_ack(t);
 	hold_note(t);
 	if (t->urgent_came)

@@ -286,6 +286,7 @@ struct flight {
 	uint32_t sacked_bytes, lost_bytes, retrans_bytes;
 	uint32_t sacked_packets;
 	struct seq highest_sack; /* end of the last SACKed byte: RACK.fack */
+	uint32_t data_ms;	 /* when payload was sent last; 0: never */
 };
 
 /* What an acknowledgement did; input for recovery, RTT and congestion. */
@@ -543,7 +544,8 @@ struct ecn {
 	uint8_t syn_ecn : 2; /* ECN bits of the peer's SYN or SYN-ACK */
 	uint8_t told : 3;    /* marks_in when an ACK went, the low bits */
 	bool after_ce : 1;   /* the packet before was marked */
-	uint16_t record;     /* of host->ecn_bytes, from 1; 0: none */
+	bool ack_of_acks : 1; /* is owed, for the marks that they had */
+	uint16_t record;      /* of host->ecn_bytes, from 1; 0: none */
 };
 
 void ecn_offer(struct tow_tcp *t, struct wire_tcp *h, bool answers, bool again);
@@ -559,6 +561,7 @@ void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		const struct ack_news *news);
 void ecn_mark(struct tow_tcp *t, struct wire_tcp *h, bool bare, bool fresh);
 bool ecn_says_cwr(const struct tow_tcp *t);
+bool ecn_acks_acks(const struct tow_tcp *t);
 
 /* ecn_option.c; the counters of RFC 9768 3.2: of ECT(0), CE, ECT(1) */
 enum ecn_counter {
@@ -1021,7 +1024,6 @@ struct tow_tcp {
 	struct hold hold;
 	struct urgent urgent;
 	uint32_t challenge_ms; /* when the count of them began */
-	uint32_t last_data_ms; /* when payload was sent last; 0: never */
 	struct receive receive;
 	struct paced *paced; /* NULL: it is not, see struct paced */
 	struct posts *posts; /* NULL: none are, see struct posts */

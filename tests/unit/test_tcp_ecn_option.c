@@ -409,6 +409,40 @@ TCP_TEST(marks_on_bare_acks_are_counted)
 	CHECK_EQ(info_of(r).ecn_marks_in, 3u);
 }
 
+/* An ACK of the peer's that came with a mark, where three holes are open. */
+static void marked_acks(struct rig *r, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		inject(r, ACE(5), .seq = 1, .ack = 1, .tos = CE);
+}
+
+/* RFC 9768 3.2.2.5.1: so that the peer does not take it for a duplicate */
+TCP_TEST(ack_of_acks_has_no_sack_blocks)
+{
+	three_holes(r, ECT0);
+	forget(r);
+	marked_acks(r, 3);
+	CHECK_EQ(ace(peek(r)), 0u);
+	CHECK_EQ(peek(r)->sacks, 0u);
+	CHECK(sends(r, ACK, 1, 1, 0));
+	/* Data that came twice in between is a reason to say what is missing. */
+	marked_acks(r, 2);
+	CHECK_EQ(waiting(r), 0u);
+	inject(r, ACE(5), .seq = 1001, .ack = 1, .bytes = FULL, .later = true);
+	marked_acks(r, 1);
+	CHECK_EQ(ace(peek(r)), 3u);
+	CHECK_GE(peek(r)->sacks, 2u);
+	forget(r);
+	/* So is data that fills a hole. */
+	marked_acks(r, 2);
+	inject(r, ACE(5), .seq = 1, .ack = 1, .bytes = FULL, .tos = CE,
+	       .later = true);
+	marked_acks(r, 1);
+	CHECK_EQ(peek(r)->ack, 2001u);
+	CHECK_EQ(peek(r)->sacks, 2u);
+	forget(r);
+}
+
 /* RFC 9768 3.2.3.2.2: data that is lost with the option goes again without */
 TCP_TEST(option_is_given_up_when_data_is_lost_with_it)
 {
