@@ -46,6 +46,11 @@
 #define ACE_ROUND 8
 #define ACE_CWR	  2
 
+/* What ACKs are for on average: a packet is 64, and so many ACKs' share. */
+#define AVERAGE_ONE 64
+#define AVERAGE_MAX (UINT16_MAX / AVERAGE_ONE)
+#define THIN_ACKS   4 /* packets: well below ACE_ROUND */
+
 /* So many marks ask for an ACK: RFC 9768 3.2.2.5.1. */
 #define MARKS_WITH_DATA	   2u
 #define MARKS_WITHOUT_DATA 3u
@@ -290,11 +295,37 @@ static uint32_t rounds(uint32_t missing, uint32_t packets)
 	return MIN((missing + ACE_ROUND - 1) / ACE_ROUND, packets / ACE_ROUND);
 }
 
+/* How many packets an ACK is for, as a rule. */
+static void note_packets(struct ecn *e, uint32_t packets)
+{
+	int32_t now = (int32_t)MIN(packets, AVERAGE_MAX);
+
+	if (e->per_ack)
+		e->per_ack += now - e->per_ack / AVERAGE_ONE;
+	else
+		e->per_ack = (uint16_t)(now * AVERAGE_ONE);
+}
+
 /*
- * RFC 9768 3.2.2.5.2: how many marks the flags tell of, if they may have gone
- * round. The bytes that were marked say how often, if the option is there. If
- * not, it is as often as it can be, unless there was no mark for a round trip:
- * then most likely there is none now.
+ * RFC 9768 3.2.2.5.2, A.2.1: the safest likely case, without the option. Where
+ * most ACKs are for few packets, one for eight and more is what several that
+ * were lost left over: they may have told of as many marks as there were
+ * packets. Unless there was no mark for a round trip: then most likely there is
+ * none now. Where ACKs are thin anyway, by the peer's device or on their way,
+ * none was lost; and who receives tells of a few marks at the latest (3.2.2.5.1).
+ */
+static bool count_cycled(const struct ecn *e, const struct wire_tcp *seg,
+			 uint32_t more)
+{
+	if (e->per_ack > THIN_ACKS * AVERAGE_ONE)
+		return false;
+	return more || !seq_after(seq_of(seg->acknowledgement), e->reacted);
+}
+
+/*
+ * How many marks the flags tell of, if they may have gone round. The bytes that
+ * were marked say how often, if the option is there; if not, it is as often as
+ * it can be, or not at all.
  */
 static uint32_t count_marks(struct tow_tcp *t, const struct wire_tcp *seg,
 			    const struct ack_news *news)
@@ -305,10 +336,8 @@ static uint32_t count_marks(struct tow_tcp *t, const struct wire_tcp *seg,
 	uint64_t known = e->marks_out + (uint64_t)more, by_bytes;
 
 	if (!e->record || !ecn_option_read(t, seg)) {
-		bool again =
-			!seq_after(seq_of(seg->acknowledgement), e->reacted);
-
-		return more || again ? more + left / ACE_ROUND * ACE_ROUND : 0;
+		left = count_cycled(e, seg, more) ? left : 0;
+		return more + left / ACE_ROUND * ACE_ROUND;
 	}
 	by_bytes = ecn_option_marks(t);
 	if (by_bytes > known)
@@ -333,6 +362,7 @@ static void on_ace(struct tow_tcp *t, const struct wire_tcp *seg,
 		e->skip_ack = false;
 		return;
 	}
+	note_packets(e, news->packets);
 	more = count_marks(t, seg, news);
 	e->marks_out += more;
 	if (more && seq_after(seq_of(seg->acknowledgement), e->reacted))

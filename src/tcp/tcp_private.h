@@ -537,15 +537,16 @@ struct ecn {
 	bool echo : 1;	    /* ECE on what we send, until CWR comes */
 	bool say_cwr : 1;   /* with the next new data */
 	bool asked_accurate : 1, accurate : 1; /* AccECN, RFC 9768 */
-	bool tell_syn : 1;   /* the next ACK says how the SYN-ACK came */
-	bool skip_ack : 1;   /* and this one is no count */
-	bool deaf : 1;	     /* marks are not heard of: no ECT, no reaction */
-	bool no_ect : 1;     /* something meddles with what we send */
-	uint8_t syn_ecn : 2; /* ECN bits of the peer's SYN or SYN-ACK */
-	uint8_t told : 3;    /* marks_in when an ACK went, the low bits */
-	bool after_ce : 1;   /* the packet before was marked */
+	bool tell_syn : 1;    /* the next ACK says how the SYN-ACK came */
+	bool skip_ack : 1;    /* and this one is no count */
+	bool deaf : 1;	      /* marks are not heard of: no ECT, no reaction */
+	bool no_ect : 1;      /* something meddles with what we send */
+	uint8_t syn_ecn : 2;  /* ECN bits of the peer's SYN or SYN-ACK */
+	uint8_t told : 3;     /* marks_in when an ACK went, the low bits */
+	bool after_ce : 1;    /* the packet before was marked */
 	bool ack_of_acks : 1; /* is owed, for the marks that they had */
 	uint16_t record;      /* of host->ecn_bytes, from 1; 0: none */
+	uint16_t per_ack; /* packets of an ACK, on average; of AVERAGE_ONE */
 };
 
 void ecn_offer(struct tow_tcp *t, struct wire_tcp *h, bool answers, bool again);

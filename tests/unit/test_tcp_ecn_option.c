@@ -284,16 +284,115 @@ TCP_TEST(marks_that_went_round_are_seen_by_their_bytes)
 	forget(r);
 }
 
-/* RFC 9768 3.2.2.5.2: without bytes, no round where there was no mark lately */
+/*
+ * A peer without the option, whose ACKs are for @most packets or fewer, if two
+ * of those had a mark (3.2.2.5.1) or no more are on their way. Of the packets
+ * one in @mark_in has a mark, of the ACKs one in @lose_in is lost.
+ */
+struct thin {
+	unsigned most, mark_in, lose_in; /* 0: none */
+};
+
+static bool one_in(uint32_t *random, unsigned n)
+{
+	*random = *random * 1103515245u + 12345;
+	return n && (*random >> 16) % n == 0;
+}
+
+/* From segment @from to @to. Returns: how many marks there were. */
+static unsigned acks_thinly(struct rig *r, unsigned from, unsigned to,
+			    struct thin p)
+{
+	unsigned marks = 0, told = 0, since = 0, last;
+	uint32_t random = 12345;
+
+	for (unsigned n = from + 1; n <= to; n++) {
+		struct tow_tcp_info info = info_of(r);
+
+		last = (unsigned)(info.acked_bytes + info.in_flight_bytes) /
+		       FULL;
+		last = last < to ? last : to;
+		marks += one_in(&random, p.mark_in);
+		since++;
+		if (since < p.most && marks - told < 2 && n < last)
+			continue;
+		told = marks;
+		since = 0;
+		if (one_in(&random, p.lose_in) && n < last)
+			continue;
+		ack_of(r, n, 5 + marks);
+		forget(r);
+	}
+	return marks;
+}
+
+/* A connection with a window that was opened by 500 segments without a mark. */
+static void accept_and_open(struct rig *r, uint32_t segments)
+{
+	r->expects_ae = true;
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
+				  TOW_TCP_ECN_ACCURATE),
+		 0);
+	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL,
+	       .has_wscale = true, .wscale = 7);
+	inject(r, ACE(2), .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK_EQ(app_lend(r, segments * FULL, 1, 0), 0);
+	forget(r);
+	acks_thinly(r, 0, 500, (struct thin){ 2, 0, 0 });
+}
+
+/* RFC 9768 3.2.2.5.2, A.2.1: one ACK for many packets is no long run of losses */
+TCP_TEST(count_alone_is_true_where_acks_are_thin)
+{
+	unsigned marks;
+
+	accept_and_open(r, 2000);
+	acks_thinly(r, 500, 700, (struct thin){ 20, 0, 0 });
+	marks = acks_thinly(r, 700, 2000, (struct thin){ 20, 40, 0 });
+	CHECK_GE(marks, 20u);
+	CHECK_EQ(info_of(r).ecn_marks_out, marks);
+}
+
+/* RFC 9768 3.2.2.5.2: where most ACKs are for two packets, one for more is what
+ * is left of several: the safest, but no round where there was no mark lately */
 TCP_TEST(count_alone_is_taken_for_what_is_likely)
 {
-	accept_and_send(r, 60);
-	ack_of(r, 8, 5);
+	accept_and_send(r, 80);
+	ack_of(r, 2, 5);
+	ack_of(r, 10, 5);
 	CHECK_EQ(info_of(r).ecn_marks_out, 0u);
-	ack_of(r, 9, 6);
+	ack_of(r, 11, 6);
 	CHECK_EQ(info_of(r).ecn_marks_out, 1u);
-	ack_of(r, 17, 6); /* in the same round trip: the safest */
+	ack_of(r, 19, 6); /* in the same round trip */
 	CHECK_EQ(info_of(r).ecn_marks_out, 9u);
+	ack_of(r, 20, 6);
+	ack_of(r, 29, 0); /* 2 of 9: no other number is possible */
+	CHECK_EQ(info_of(r).ecn_marks_out, 11u);
+	ack_of(r, 39, 2); /* 2 of 10, or 10 */
+	CHECK_EQ(info_of(r).ecn_marks_out, 21u);
+	forget(r);
+}
+
+/* RFC 9768 3.2.2.5.2: marks that went round in ACKs that were lost are counted */
+TCP_TEST(count_alone_misses_nothing_where_acks_are_lost)
+{
+	unsigned marks;
+
+	accept_and_open(r, 1000);
+	marks = acks_thinly(r, 500, 1000, (struct thin){ 2, 2, 2 });
+	CHECK_GE(info_of(r).ecn_marks_out, marks);
+	CHECK_LE(info_of(r).ecn_marks_out, 500u);
+	CHECK_EQ((info_of(r).ecn_marks_out - marks) % 8, 0u);
+}
+
+/* RFC 9768 3.2.2.5.2: packets may be smaller than we take them for */
+TCP_TEST(count_of_more_marks_than_packets_is_believed)
+{
+	accept_and_send(r, 40);
+	ack_of(r, 2, 0);
+	CHECK_EQ(info_of(r).ecn_marks_out, 3u);
 	forget(r);
 }
 
