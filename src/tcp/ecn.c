@@ -175,6 +175,8 @@ bool ecn_learn_syn_again(struct tow_tcp *t, const struct wire_tcp *seg)
 
 	if (e->accurate ? ace == 3 : e->on && asks_for_accurate(t, ace))
 		return false;
+	if (!e->accurate) /* RFC 3168 6.1.1: one without takes it back */
+		e->on &= (ace & 3) == 3;
 	e->syn_ecn = seg->ip_ecn & ECN_BITS;
 	e->no_ect |= ace == 0;
 	return true;
@@ -280,6 +282,18 @@ void ecn_on_payload(struct tow_tcp *t, const struct wire_tcp *seg)
 }
 
 /* -------------------------------------------------------------- as a sender */
+
+/* RFC 3168 6.1.2: the window was reduced for a loss. */
+void ecn_reduced(struct tow_tcp *t)
+{
+	t->ecn.say_cwr |= t->ecn.on && !t->ecn.accurate;
+}
+
+/* The ACK tells of marks, so the window does not grow by it: RFC 3168 6.1.2. */
+bool ecn_is_echo(const struct tow_tcp *t, const struct wire_tcp *seg)
+{
+	return t->ecn.on && !t->ecn.accurate && seg->flags & TH_ECE;
+}
 
 /* At most once in a round trip; a loss in the same one did it already. */
 static void react(struct tow_tcp *t, const struct ack_news *news)

@@ -78,6 +78,7 @@ static void enter_fast(struct tow_tcp *t, const struct ack_news *news)
 	r->adapt = false;
 	r->point = t->snd.nxt;
 	t->cc.ssthresh = congestion_ops(t)->threshold(t, flight);
+	ecn_reduced(t);
 	if (!t->sack)
 		mark_first_lost(t);
 	prr_begin(t, news);
@@ -281,6 +282,7 @@ void recovery_on_timeout(struct tow_tcp *t)
 		undo_note_timeout(t);
 		t->cc.ssthresh =
 			congestion_ops(t)->threshold(t, tcp_in_flight(t));
+		ecn_reduced(t);
 	}
 	frto_begin(t, r->backoffs > 0);
 	tlp_reset(t);

@@ -318,7 +318,8 @@ static void process_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 	if (tcp_in_flight(t) == 0 && t->send.next == t->send.end)
 		t->progress_us = tcp_now(t);
 	/* What was SACKed, or had a duplicate, was delivered before. */
-	if (news.acked_bytes && t->recovery.state != RECOVERY_FAST)
+	if (news.acked_bytes && t->recovery.state != RECOVERY_FAST &&
+	    !ecn_is_echo(t, seg))
 		congestion_on_ack(t, news.delivered_bytes, rtt_us(t, &news));
 	news.repeats = repeats(t, seg, bytes, &news);
 	recovery_on_ack(t, seg, &news, duplicate);

@@ -563,6 +563,8 @@ void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 void ecn_mark(struct tow_tcp *t, struct wire_tcp *h, bool bare, bool fresh);
 bool ecn_says_cwr(const struct tow_tcp *t);
 bool ecn_acks_acks(const struct tow_tcp *t);
+void ecn_reduced(struct tow_tcp *t);
+bool ecn_is_echo(const struct tow_tcp *t, const struct wire_tcp *seg);
 
 /* ecn_option.c; the counters of RFC 9768 3.2: of ECT(0), CE, ECT(1) */
 enum ecn_counter {

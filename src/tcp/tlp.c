@@ -109,6 +109,7 @@ static void react_to_loss(struct tow_tcp *t, const struct ack_news *news)
 	t->cc.ssthresh =
 		congestion_ops(t)->threshold(t, tcp_flight_before(t, news));
 	t->cc.cwnd = MIN(t->cc.cwnd, t->cc.ssthresh);
+	ecn_reduced(t);
 }
 
 /* The first and the probe have both arrived. A D-SACK is of data, not of FIN.

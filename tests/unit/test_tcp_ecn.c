@@ -198,12 +198,13 @@ TCP_TEST(echo_reduces_the_window_once_in_a_round_trip)
 	after = info_of(r).cwnd_bytes;
 	CHECK_LT(after, before);
 	CHECK_GE(after, before / 2);
+	CHECK_EQ(after, info_of(r).ssthresh_bytes);
 	CHECK_EQ(info_of(r).retransmits, 0u);
 	inject(r, .flags = ACK | ECE, .seq = 1, .ack = 1 + 2 * FULL);
-	CHECK_GE(info_of(r).cwnd_bytes, after);
-	after = info_of(r).cwnd_bytes;
+	CHECK_EQ(info_of(r).cwnd_bytes, after); /* nor does it grow */
 	forget(r);
 	inject(r, .flags = ACK | ECE, .seq = 1, .ack = 1 + before);
+	CHECK_EQ(info_of(r).cwnd_bytes, after);
 	CHECK_EQ(peek(r)->flags, ACK | CWR);
 	next(r);
 	CHECK_EQ(peek(r)->flags, ACK); /* once */
@@ -211,6 +212,41 @@ TCP_TEST(echo_reduces_the_window_once_in_a_round_trip)
 	inject(r, .flags = ACK | ECE, .seq = 1, .ack = 1 + before + FULL);
 	CHECK_LT(info_of(r).cwnd_bytes, after); /* a round trip later */
 	CHECK_EQ(info_of(r).ecn_marks_out, 2u);
+}
+
+/* RFC 3168 6.1.2: the window is smaller, whatever the reason was */
+TCP_TEST(reduction_for_a_loss_is_told_with_the_next_new_data)
+{
+	accept_with_ecn(r);
+	CHECK_EQ(app_lend(r, 100 * FULL, 1, 0), 0);
+	forget(r);
+	for (unsigned i = 0; i < 3; i++)
+		inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	while (waiting(r)) /* before it, and what was lost */
+		CHECK_EQ(next(r)->flags & CWR, 0);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 1u);
+	for (unsigned i = 0; i < 4; i++)
+		inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(peek(r)->flags, ACK | CWR);
+	CHECK_EQ(peek(r)->tos, ECT0);
+	next(r);
+	while (waiting(r))
+		CHECK_EQ(next(r)->flags & CWR, 0); /* once */
+}
+
+/* RFC 3168 6.1.1: who has sent a SYN without does not want it any more */
+TCP_TEST(syn_that_comes_again_without_ecn_takes_it_back)
+{
+	listen_here(r, 4);
+	inject(r, .flags = SYN | ECE | CWR, .mss = FULL);
+	CHECK(sends(r, SYN | ACK | ECE, 0, 1, 0));
+	inject(r, .flags = SYN, .mss = FULL);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK(!info_of(r).ecn);
+	app_send(r, 10, 0);
+	CHECK_EQ(next(r)->tos, NOT_ECT);
 }
 
 /* RFC 9293 3.10.7.4, LAST-ACK: the record is gone, so nothing may react */
@@ -250,6 +286,27 @@ TCP_TEST(only_new_data_is_ecn_capable)
 	poll_until_quiet(r);
 	CHECK_EQ(peek(r)->flags, FIN | ACK);
 	CHECK_EQ(peek(r)->tos, NOT_ECT);
+}
+
+/* RFC 3168 6.1.6: nobody can guess its number */
+TCP_TEST(mark_on_a_window_probe_is_echoed)
+{
+	uint32_t seq = 1, window = 1;
+
+	accept_with_ecn(r);
+	while (window > 0) {
+		uint32_t bytes = window < FULL ? window : FULL;
+
+		inject(r, .flags = ACK, .seq = seq, .ack = 1, .bytes = bytes);
+		seq += bytes;
+		advance_ms(r, 50);
+		while (waiting(r))
+			window = next(r)->window;
+		CHECK_LT(seq, 10000000u);
+	}
+	inject(r, .flags = ACK, .seq = seq, .ack = 1, .bytes = 1, .tos = CE);
+	CHECK_EQ(peek(r)->flags, ACK | ECE);
+	CHECK_EQ(peek(r)->ack, seq);
 }
 
 /* RFC 3168 6.1.6 */
