@@ -102,6 +102,12 @@ static void give_up(struct tow_tcp *t, bool tell_peer)
 	tcp_fail(t, t->soft_error ? t->soft_error : TOW_ETIMEDOUT);
 }
 
+/* One of many that are half open: a flood's senders did not send it. */
+static bool is_flood(const struct tow_tcp *t)
+{
+	return t->waits && listen_is_pressed(t->listener);
+}
+
 static unsigned retries_max(const struct tow_tcp *t)
 {
 	if (!tcp_synchronized(t) && t->set.syn_retries)
@@ -109,9 +115,7 @@ static unsigned retries_max(const struct tow_tcp *t)
 	if (t->state == TOW_TCP_SYN_SENT)
 		return TCP_SYN_RETRIES;
 	if (t->state == TOW_TCP_SYN_RECEIVED)
-		return t->waits && listen_is_pressed(t->listener)
-			       ? TCP_SYN_ACK_FEW
-			       : TCP_SYN_ACK_RETRIES;
+		return is_flood(t) ? TCP_SYN_ACK_FEW : TCP_SYN_ACK_RETRIES;
 	return t->app_closed ? TCP_ORPHAN_RETRIES : TCP_DATA_RETRIES;
 }
 
@@ -167,11 +171,16 @@ static void on_probe(struct tow_tcp *t)
 	back_off(t);
 }
 
+/*
+ * Who answered our SYN, or sent his, may think that there is a connection, and
+ * is told, as BSD does. But not those in whose name a flood came: a cookie would
+ * not tell them either.
+ */
 static void on_handshake(struct tow_tcp *t)
 {
 	if (out_of_patience(t)) {
 		fast_client_suspect(t);
-		give_up(t, t->state == TOW_TCP_SYN_RECEIVED);
+		give_up(t, t->state == TOW_TCP_SYN_RECEIVED && !is_flood(t));
 		return;
 	}
 	tcp_send_syn(t);

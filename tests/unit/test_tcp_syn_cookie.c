@@ -166,6 +166,35 @@ TCP_TEST(cookie_is_not_sent_again)
 	CHECK(sends_nothing(r));
 }
 
+/*
+ * attacks: SYN flood and reflection. A flood's senders did not send it: they
+ * get two SYN-ACKs each, and no RST when nobody answered. Once the flood is over
+ * there may be somebody, who thinks that there is a connection.
+ */
+TCP_TEST(flood_that_is_given_up_is_not_reset)
+{
+	unsigned syn_acks = 0, resets = 0;
+
+	listen_here(r, 16);
+	for (unsigned i = 0; i < 16; i++) {
+		r->peer_port++;
+		syn_arrives(r);
+	}
+	advance_ms(r, 4000);
+	while (waiting(r)) {
+		syn_acks += peek(r)->flags == (SYN | ACK);
+		resets += (next(r)->flags & RST) != 0;
+	}
+	CHECK_EQ(syn_acks, 9 * 2 + 7 * 3u); /* seven are no flood */
+	CHECK_EQ(resets, 0u);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_TIMEOUTS), 9u);
+	advance_ms(r, 100000);
+	while (waiting(r))
+		resets += (next(r)->flags & RST) != 0;
+	CHECK_EQ(resets, 7u);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_TIMEOUTS), 16u);
+}
+
 /* RFC 4987 3.6: a cookie is good for its own endpoints and numbers only */
 TCP_TEST(cookie_of_another_connection_is_refused)
 {
