@@ -299,6 +299,25 @@ TCP_TEST(forged_segments_do_not_touch_an_ao_connection)
 	ignores_forgeries(r, &sha1);
 }
 
+/* RFC 5925 11: what is outside of the window is answered, if it is the peer's */
+TCP_TEST(ao_segment_from_before_is_answered_if_it_is_rightly_signed)
+{
+	struct signature forged = sha1;
+
+	forged.breaks = true;
+	accept_signed(r, &sha1);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10);
+	forget(r);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10,
+	       .signature = &forged);
+	inject(r, .flags = ACK, .seq = 0, .ack = 1, .signature = &forged);
+	CHECK(sends_nothing(r));
+	inject(r, .flags = ACK, .seq = 1, .ack = 1, .bytes = 10); /* again */
+	CHECK(sends(r, ACK, 1, 11, 0));
+	inject(r, .flags = ACK, .seq = 10, .ack = 1); /* a keepalive */
+	CHECK(sends(r, ACK, 1, 11, 0));
+}
+
 /* RFC 5925 2.2: more than one option, or both kinds, is no signature */
 TCP_TEST(several_signatures_are_none)
 {
