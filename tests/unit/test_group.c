@@ -3,6 +3,7 @@
  * Multicast: who gets what, what routers are told, what they may ask. Most of
  * it over IGMP and MLD alike: the index 0 is IPv4, 1 is IPv6.
  */
+#include <stdio.h>
 #include <string.h>
 #include <tow/group.h>
 #include "base/csum.h"
@@ -740,6 +741,22 @@ TEST(group_is_heard_between_join_and_leave)
 		leave(udp, v6);
 		arrive(sources[v6][0], groups[v6]);
 		CHECK(!got(udp));
+		close_all();
+	}
+}
+
+/* RFC 7371: both fields of flags, whatever they say; the scope is one of ours */
+TEST(group_with_any_flags_is_heard)
+{
+	char group[40];
+
+	for (unsigned flags = 0; flags < 256; flags++) {
+		snprintf(group, sizeof(group), "ff%x5:%x040::99", flags & 15,
+			 flags >> 4);
+		open_all();
+		listen_to(udp, 1, group, TOW_FILTER_EXCLUDE, "");
+		arrive(sources[1][0], group);
+		CHECK(got(udp));
 		close_all();
 	}
 }

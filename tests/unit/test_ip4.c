@@ -259,6 +259,27 @@ static void begin_with_options(const char *options, uint32_t bytes)
 	frame_end(&f);
 }
 
+/* RFC 2474 3: a codepoint that is not known is no reason to "malfunction" */
+TEST(every_codepoint_is_delivered)
+{
+	net_host_open(&h);
+	for (unsigned field = 0; field < 256; field++) {
+		frame_begin(&f, "192.0.2.2", "192.0.2.1", NET_UDP);
+		frame_ip(&f)[1] = (uint8_t)field;
+		frame_udp(&f, 1000, 7);
+		frame_fill(&f, 10);
+		frame_end(&f);
+		net_host_accepts(&h, &f);
+		frame_begin(&f, "2001:db8::2", "2001:db8::1", NET_UDP);
+		wire_put32(frame_ip(&f), 6u << 28 | field << 20);
+		frame_udp(&f, 1000, 7);
+		frame_fill(&f, 10);
+		frame_end(&f);
+		net_host_accepts(&h, &f);
+	}
+	net_host_close(&h);
+}
+
 /* RFC 1122 3.2.1.8: options that mean nothing to us are passed over */
 TEST(options_are_skipped)
 {

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 #include "net_host.h"
+#include "router_frame.h"
 #include "test.h"
 #include "wire/wire_icmp.h"
 #include "wire/wire_ip6.h"
@@ -147,6 +148,12 @@ TEST(message_with_a_fragment_header_is_dropped)
 	make_fragment(0, 32, false);
 	net_host_refuses(&h, &f, TOW_DROP_ND_BAD);
 	CHECK(!is_known(PEER));
+	CHECK_EQ(net_autoconf_start(&h.net, 0, NULL), 0);
+	advert_begin(&f, "fe80::2", 1800);
+	advert_mac(&f, peer_mac);
+	frame_end(&f);
+	make_fragment(0, 24, false);
+	net_host_refuses(&h, &f, TOW_DROP_ND_BAD);
 	net_host_close(&h);
 }
 

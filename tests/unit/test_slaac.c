@@ -116,6 +116,33 @@ TEST(prefix_makes_an_address_that_is_checked_first)
 	net_host_close(&h);
 }
 
+/*
+ * RFC 8273 4: a prefix of one's own is advertised to one host, and is not on
+ * the link: neighbours are reached by the router.
+ */
+TEST(prefix_for_this_host_alone_makes_an_address)
+{
+	struct tow_addr any = tow_addr_any(), other = address(PREFIX "9");
+	struct tow_addr_info link_local;
+	struct net_path path;
+
+	start_with(NULL);
+	link_local = nth(TOW_ADDR_LINK_LOCAL, 0);
+	advert_begin(&f, ROUTER, 9000);
+	f.dst = link_local.addr;
+	memcpy(f.data, fake_mac, 6);
+	memcpy(frame_ip(&f) + 24, link_local.addr.b, 16);
+	advert_mac(&f, peer_mac);
+	advert_prefix(&f, PREFIX, 64, 0x40, 7200, 3600);
+	frame_end(&f);
+	CHECK_EQ(net_host_receive(&h, &f), NET_DONE);
+	net_host_run(&h, 3 * S);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_PREFERRED);
+	CHECK_EQ(net_path_find(&h.net, &any, &other, 0, &path), 0);
+	CHECK_MEM(path.next_hop.b, address(ROUTER).b, 16);
+	net_host_close(&h);
+}
+
 /* RFC 4862 5.5.4: preferred, deprecated, and then no address at all */
 TEST(address_is_deprecated_and_then_gone)
 {
