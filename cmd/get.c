@@ -794,14 +794,10 @@ int cmd_get(int argc, char **argv)
 	const char *problem;
 	int status;
 
-	switch (options_parse(&grammar, argc, argv, &g->options, &arguments)) {
-	case OPTIONS_RUN:
-		break;
-	case OPTIONS_DONE:
-		return EXIT_OK;
-	case OPTIONS_WRONG:
-		return EXIT_USAGE;
-	}
+	status = (int)options_parse(&grammar, argc, argv, &g->options,
+				    &arguments);
+	if (status != OPTIONS_RUN)
+		return status;
 	problem = url_parse(arguments.items[0], &g->url);
 	if (problem) {
 		fprintf(stderr, "tow get: '%s' %s\n", arguments.items[0],

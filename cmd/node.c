@@ -234,7 +234,7 @@ static int64_t next_round_us(struct node *node)
 		       : 0;
 }
 
-int node_run(struct node *node)
+static int run(struct node *node)
 {
 	char text[NODE_GONE_TEXT_MAX];
 
@@ -268,6 +268,24 @@ void node_abandon(struct node *node)
 	while (!tow_idle(node->stack) && tow_host_clock_us() < until_us)
 		(void)tow_host_wait(node->host, events, EVENTS_MAX,
 				    FLUSH_US / 10);
+}
+
+int node_main(struct node *node)
+{
+	const struct node_ops *ops = node->ops;
+	int status = ops->begin(node);
+
+	if (status == EXIT_OK) {
+		ops->announce(node);
+		status = run(node);
+		ops->end(node);
+		if (node_save(node) != EXIT_OK)
+			status = EXIT_FAILED;
+	} else {
+		node_abandon(node);
+	}
+	ops->close(node);
+	return status;
 }
 
 void node_close(struct node *node)

@@ -18,11 +18,13 @@
  *
  *	node_open     statistics' file looked at, memory, signals
  *	node_attach   a device and its addresses, once for each
- *	node_run      rounds, until it is over
+ *	...           rounds, until it is over
  *	node_flush    rounds, until the last segments have left
  *	node_abandon  instead of these two, when what is between them failed
  *	node_save     statistics
  *	node_close    the devices are gone, memory that was lent is free
+ *
+ * node_main() does that for those whose loop it is; get calls them itself.
  *
  * A round is, in this order:
  *
@@ -40,6 +42,13 @@
 struct node;
 
 struct node_ops {
+	/*
+	 * Open the node and all that the command needs. Returns: an exit
+	 * status; the reason was printed to stderr.
+	 */
+	int (*begin)(struct node *node);
+	void (*announce)(const struct node *node); /* on stdout: it is ready */
+
 	/* A round begins: the clock has moved. */
 	void (*clock)(struct node *node);
 	void (*event)(struct node *node, const struct tow_event *event);
@@ -52,6 +61,11 @@ struct node_ops {
 	bool (*busy)(const struct node *node); /* something is under way */
 	/* NULL, or append to the statistics: "a": {…}, "b": {…} */
 	void (*counts)(const struct node *node, struct text *out);
+
+	/* Reset what is left, node_flush(), and let threads be done. */
+	void (*end)(struct node *node);
+	/* Close what is open, the node among it, also when begin failed. */
+	void (*close)(struct node *node);
 };
 
 struct node {
@@ -84,6 +98,13 @@ enum node_wish { NODE_GO_ON, NODE_SAVE, NODE_END };
 struct tow_config node_config(uint32_t clients);
 
 /*
+ * node_main() - the life of a command, from begin to close of its ops
+ *
+ * Returns: its exit status.
+ */
+int node_main(struct node *node);
+
+/*
  * node_open() - a stack, and signals
  * @config: NULL for tow_config_default()
  *
@@ -93,7 +114,6 @@ struct tow_config node_config(uint32_t clients);
 int node_open(struct node *node, const struct tow_config *config);
 int node_attach(struct node *node, const struct net_options *options,
 		struct net_addrs *out);
-int node_run(struct node *node);
 int node_save(const struct node *node);
 
 /* Rounds until nothing is left to be sent, but not for long. */

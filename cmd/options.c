@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "cmd.h"
 
 #define WORD_MAX 64 /* a longer word is nobody's typing error */
 
@@ -317,6 +318,9 @@ static enum options_result check_arguments(const struct grammar *g,
 	}
 	return OPTIONS_RUN;
 }
+
+_Static_assert((int)OPTIONS_DONE == EXIT_OK && (int)OPTIONS_WRONG == EXIT_USAGE,
+	       "results are exit statuses");
 
 enum options_result options_parse(const struct grammar *g, int argc,
 				  char **argv, void *into,

@@ -72,10 +72,11 @@ struct grammar {
 #define OPTIONS_OF(table) \
 	.options = (table), .option_count = sizeof(table) / sizeof((table)[0])
 
+/* But for the first, these are exit statuses (cmd.h). */
 enum options_result {
-	OPTIONS_RUN,   /* go on */
-	OPTIONS_DONE,  /* help was printed to stdout: exit with 0 */
-	OPTIONS_WRONG, /* a complaint was printed to stderr: exit with 2 */
+	OPTIONS_RUN = -1,  /* go on */
+	OPTIONS_DONE = 0,  /* help was printed to stdout */
+	OPTIONS_WRONG = 2, /* a complaint was printed to stderr */
 };
 
 /*

@@ -90,9 +90,14 @@ struct command {
 	struct net_addrs addrs; /* of the side of the clients */
 };
 
+static struct command *command_of(const struct node *node)
+{
+	return CONTAINER(node, struct command, node);
+}
+
 static struct relay *relay_of(const struct node *node)
 {
-	return &CONTAINER(node, struct command, node)->relay;
+	return &command_of(node)->relay;
 }
 
 /* --- log and statistics -----------------------------------------------------
@@ -263,13 +268,14 @@ static int start_listening(struct command *c)
 	return error ? EXIT_FAILED : EXIT_OK;
 }
 
-static int set_up(struct command *c)
+static int set_up(struct node *node)
 {
+	struct command *c = command_of(node);
 	struct tow_config cfg = choose_config(&c->options);
-	int status = node_open(&c->node, &cfg);
+	int status = node_open(node, &cfg);
 
-	c->relay.stack = c->node.stack;
-	c->relay.clients = &c->node.clients;
+	c->relay.stack = node->stack;
+	c->relay.clients = &node->clients;
 	if (status == EXIT_OK)
 		status = open_devices(c);
 	if (status == EXIT_OK)
@@ -279,8 +285,9 @@ static int set_up(struct command *c)
 	return status;
 }
 
-static void print_where(const struct command *c)
+static void print_where(const struct node *node)
 {
+	const struct command *c = command_of(node);
 	const struct relay *relay = &c->relay;
 	bool any = tow_addr_is_any(&relay->listen.addr);
 	unsigned i, count = any ? c->addrs.count : 1;
@@ -369,7 +376,42 @@ static bool is_busy(const struct node *node)
 	return !relay->settings.udp && relay->live_count > 0;
 }
 
+/* --- the end ----------------------------------------------------------------
+ */
+
+/* What is still open is reset, and the last segments get a moment to leave. */
+static void end_everything(struct node *node)
+{
+	struct relay *relay = relay_of(node);
+
+	if (relay->settings.udp)
+		flows_end(relay);
+	else
+		pairs_end(relay);
+	node_flush(node);
+	if (relay->log)
+		access_log_end(relay->log);
+	workers_drain(relay->workers);
+}
+
+static void tear_down(struct node *node)
+{
+	struct relay *relay = relay_of(node);
+
+	if (relay->log)
+		access_log_close(relay->log);
+	node_close(node);
+	if (relay->workers)
+		workers_close(relay->workers);
+	if (relay->settings.udp)
+		flows_close(relay);
+	else
+		pairs_reap(relay);
+}
+
 static const struct node_ops node_ops = {
+	.begin = set_up,
+	.announce = print_where,
 	.clock = on_clock,
 	.event = on_event,
 	.work = on_work,
@@ -378,40 +420,9 @@ static const struct node_ops node_ops = {
 	.drain = on_drain,
 	.busy = is_busy,
 	.counts = add_counts,
+	.end = end_everything,
+	.close = tear_down,
 };
-
-/* --- the end ----------------------------------------------------------------
- */
-
-/* What is still open is reset, and the last segments get a moment to leave. */
-static void end_everything(struct command *c)
-{
-	struct relay *relay = &c->relay;
-
-	if (relay->settings.udp)
-		flows_end(relay);
-	else
-		pairs_end(relay);
-	node_flush(&c->node);
-	if (relay->log)
-		access_log_end(relay->log);
-	workers_drain(relay->workers);
-}
-
-static void tear_down(struct command *c)
-{
-	struct relay *relay = &c->relay;
-
-	if (relay->log)
-		access_log_close(relay->log);
-	node_close(&c->node);
-	if (relay->workers)
-		workers_close(relay->workers);
-	if (relay->settings.udp)
-		flows_close(relay);
-	else
-		pairs_reap(relay);
-}
 
 int cmd_relay(int argc, char **argv)
 {
@@ -429,28 +440,13 @@ int cmd_relay(int argc, char **argv)
 	list_init(&c->relay.pairs);
 	list_init(&c->relay.flows);
 	list_init(&c->relay.dead);
-	switch (options_parse(&grammar, argc, argv, &c->options, &arguments)) {
-	case OPTIONS_RUN:
-		break;
-	case OPTIONS_DONE:
-		return EXIT_OK;
-	case OPTIONS_WRONG:
-		return EXIT_USAGE;
-	}
+	status = (int)options_parse(&grammar, argc, argv, &c->options,
+				    &arguments);
+	if (status != OPTIONS_RUN)
+		return status;
 	if (!parse_arguments(c, &arguments))
 		return EXIT_USAGE;
 	choose_settings(c);
 	c->node.stats = c->options.stats;
-	status = set_up(c);
-	if (status == EXIT_OK) {
-		print_where(c);
-		status = node_run(&c->node);
-		end_everything(c);
-		if (node_save(&c->node) != EXIT_OK)
-			status = EXIT_FAILED;
-	} else {
-		node_abandon(&c->node);
-	}
-	tear_down(c);
-	return status;
+	return node_main(&c->node);
 }

@@ -118,6 +118,7 @@ static const struct grammar grammar = {
 /* Everything that lives as long as the command. */
 struct serve {
 	struct serve_options options;
+	const char *directory;
 	struct server server;
 	struct http_server http;
 	struct ftp_server ftp;
@@ -334,10 +335,11 @@ static int prepare_ftp(struct serve *s)
 	return EXIT_OK;
 }
 
-static int set_up(struct serve *s, const char *directory)
+static int set_up(struct node *node)
 {
+	struct serve *s = serve_of(node);
 	struct tow_config cfg = choose_config(&s->options);
-	int status = open_root(s, directory);
+	int status = open_root(s, s->directory);
 	unsigned i;
 
 	raise_file_limit();
@@ -350,9 +352,9 @@ static int set_up(struct serve *s, const char *directory)
 		cfg.auth_keys = s->sign.count * cfg.listener_max + cfg.tcp_max;
 	s->server.sign = &s->sign;
 	if (status == EXIT_OK)
-		status = node_open(&s->node, &cfg);
+		status = node_open(node, &cfg);
 	if (status == EXIT_OK)
-		status = node_attach(&s->node, &s->options.net, &s->addrs);
+		status = node_attach(node, &s->options.net, &s->addrs);
 	if (status == EXIT_OK)
 		status = open_server(s);
 	if (status == EXIT_OK)
@@ -379,11 +381,12 @@ static void print_urls_of(const struct serve *s, const struct service *service)
 	}
 }
 
-static void print_urls(const struct serve *s, const char *directory)
+static void print_urls(const struct node *node)
 {
+	const struct serve *s = serve_of(node);
 	unsigned i;
 
-	printf("Serving %s at", directory);
+	printf("Serving %s at", s->directory);
 	for (i = 0; i < s->service_count; i++) {
 		if (i > 0)
 			printf(s->addrs.count ? "," : "");
@@ -527,29 +530,19 @@ static void add_counts(const struct node *node, struct text *out)
 	}
 }
 
-static const struct node_ops node_ops = {
-	.clock = on_clock,
-	.event = on_event,
-	.work = on_work,
-	.tick = on_tick,
-	.reap = on_reap,
-	.drain = on_drain,
-	.busy = is_busy,
-	.counts = add_counts,
-};
-
 /* --- the end ----------------------------------------------------------------
  */
 
 /* What is still open is reset, and the last segments get a moment to leave. */
-static void end_connections(struct serve *s)
+static void end_connections(struct node *node)
 {
+	struct serve *s = serve_of(node);
 	struct server *server = &s->server;
 	unsigned i;
 
 	for (i = 0; i < s->service_count; i++)
 		s->services[i]->end(s->services[i]);
-	node_flush(&s->node);
+	node_flush(node);
 	if (server->log)
 		access_log_end(server->log);
 	if (server->checkers)
@@ -558,8 +551,9 @@ static void end_connections(struct serve *s)
 	workers_drain(server->workers);
 }
 
-static void tear_down(struct serve *s)
+static void tear_down(struct node *node)
 {
+	struct serve *s = serve_of(node);
 	struct server *server = &s->server;
 	unsigned i;
 
@@ -567,7 +561,7 @@ static void tear_down(struct serve *s)
 		access_log_close(server->log);
 	if (server->disk)
 		tow_disk_close(server->disk);
-	node_close(&s->node);
+	node_close(node);
 	sign_close(&s->sign);
 	for (i = 0; i < s->service_count; i++)
 		s->services[i]->close(s->services[i]);
@@ -585,6 +579,21 @@ static void tear_down(struct serve *s)
 	if (server->root_fd >= 0)
 		close(server->root_fd);
 }
+
+static const struct node_ops node_ops = {
+	.begin = set_up,
+	.announce = print_urls,
+	.clock = on_clock,
+	.event = on_event,
+	.work = on_work,
+	.tick = on_tick,
+	.reap = on_reap,
+	.drain = on_drain,
+	.busy = is_busy,
+	.counts = add_counts,
+	.end = end_connections,
+	.close = tear_down,
+};
 
 int cmd_serve(int argc, char **argv)
 {
@@ -609,25 +618,11 @@ int cmd_serve(int argc, char **argv)
 	s->node.command = "serve";
 	s->node.ops = &node_ops;
 	s->node.drain_us = SERVE_DRAIN_US;
-	switch (options_parse(&grammar, argc, argv, &s->options, &arguments)) {
-	case OPTIONS_RUN:
-		break;
-	case OPTIONS_DONE:
-		return EXIT_OK;
-	case OPTIONS_WRONG:
-		return EXIT_USAGE;
-	}
+	status = (int)options_parse(&grammar, argc, argv, &s->options,
+				    &arguments);
+	if (status != OPTIONS_RUN)
+		return status;
 	s->node.stats = s->options.stats;
-	status = set_up(s, arguments.items[0]);
-	if (status == EXIT_OK) {
-		print_urls(s, arguments.items[0]);
-		status = node_run(&s->node);
-		end_connections(s);
-		if (node_save(&s->node) != EXIT_OK)
-			status = EXIT_FAILED;
-	} else {
-		node_abandon(&s->node);
-	}
-	tear_down(s);
-	return status;
+	s->directory = arguments.items[0];
+	return node_main(&s->node);
 }

@@ -20,6 +20,7 @@
  * The file server, without the command around it: what its services share.
  *
  *	serve.c          options, rounds of the loop (node.h)
+ *	serve_listen.c   listeners
  *	serve_http.h     HTTP
  *	serve_ftp.h      FTP
  *	serve_tftp.h     TFTP
@@ -133,6 +134,20 @@ static inline bool serve_moves(const struct server *server, uint64_t bytes,
 	}
 	return server->now_us - *since_us < SERVE_STALL_US;
 }
+
+/*
+ * serve_listen(), serve_listen_end() - the listener of a service over TCP
+ * @handler: of its events
+ * @out:     NULL before, and again at the end
+ *
+ * By all addresses, and signed by whatever keys there are.
+ *
+ * Returns: 0, or what the stack said.
+ */
+int serve_listen(struct server *server, const struct service *service,
+		 int backlog, struct handler *handler,
+		 struct tow_listener **out);
+void serve_listen_end(struct tow_listener **listener);
 
 /* serve_open.c */
 int open_beneath(int dir_fd, const char *path, uint64_t flags,

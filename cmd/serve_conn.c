@@ -402,23 +402,9 @@ static void on_listener_event(struct handler *handler,
 static int start_listening(struct service *service)
 {
 	struct http_server *http = http_of(service);
-	struct tow_endpoint any = { .addr = tow_addr_any(),
-				    .port = service->port };
-	int error = tow_tcp_listen(http->server->stack, &any, SERVE_BACKLOG,
-				   &http->listener);
 
-	if (!error)
-		error = sign_listener(http->server->sign, http->listener);
-	if (!error)
-		tow_listener_set_user(http->listener, &http->handler);
-	return error;
-}
-
-static void stop_listening(struct http_server *http)
-{
-	if (http->listener)
-		tow_listener_close(http->listener);
-	http->listener = NULL;
+	return serve_listen(http->server, service, SERVE_BACKLOG,
+			    &http->handler, &http->listener);
 }
 
 static void tick(struct service *service)
@@ -459,7 +445,7 @@ static void drain(struct service *service)
 {
 	struct http_server *http = http_of(service);
 
-	stop_listening(http);
+	serve_listen_end(&http->listener);
 	LIST_EACH (node, &http->conns) {
 		struct conn *c = CONTAINER(node, struct conn, link);
 
@@ -480,7 +466,7 @@ static void end_conns(struct service *service)
 {
 	struct http_server *http = http_of(service);
 
-	stop_listening(http);
+	serve_listen_end(&http->listener);
 	LIST_EACH (node, &http->conns)
 		conn_end(CONTAINER(node, struct conn, link), true);
 }

@@ -78,23 +78,9 @@ static void on_listener_event(struct handler *handler,
 static int start_listening(struct service *service)
 {
 	struct ftp_server *ftp = ftp_of(service);
-	struct tow_endpoint any = { .addr = tow_addr_any(),
-				    .port = service->port };
-	int error = tow_tcp_listen(ftp->server->stack, &any, FTP_BACKLOG,
-				   &ftp->listener);
 
-	if (!error)
-		error = sign_listener(ftp->server->sign, ftp->listener);
-	if (!error)
-		tow_listener_set_user(ftp->listener, &ftp->handler);
-	return error;
-}
-
-static void stop_listening(struct ftp_server *ftp)
-{
-	if (ftp->listener)
-		tow_listener_close(ftp->listener);
-	ftp->listener = NULL;
+	return serve_listen(ftp->server, service, FTP_BACKLOG, &ftp->handler,
+			    &ftp->listener);
 }
 
 /* --- what the loop asks -----------------------------------------------------
@@ -142,7 +128,7 @@ static void drain(struct service *service)
 {
 	struct ftp_server *ftp = ftp_of(service);
 
-	stop_listening(ftp);
+	serve_listen_end(&ftp->listener);
 	LIST_EACH (node, &ftp->sessions)
 		ftp_session_drain(session_of(node));
 }
@@ -159,7 +145,7 @@ static void end_sessions(struct service *service)
 {
 	struct ftp_server *ftp = ftp_of(service);
 
-	stop_listening(ftp);
+	serve_listen_end(&ftp->listener);
 	LIST_EACH (node, &ftp->sessions)
 		ftp_session_end(session_of(node), true);
 }

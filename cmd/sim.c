@@ -386,18 +386,14 @@ int cmd_sim(int argc, char **argv)
 	struct option_list arguments = { .count = 0 };
 	struct grammar grammar = sim_grammar;
 	char notes[NOTES_BYTES];
+	int status;
 
 	write_notes(notes, sizeof(notes));
 	grammar.notes = notes;
-	switch (options_parse(&grammar, argc, argv, &session.options,
-			      &arguments)) {
-	case OPTIONS_DONE:
-		return EXIT_OK;
-	case OPTIONS_WRONG:
-		return EXIT_USAGE;
-	default:
-		break;
-	}
+	status = (int)options_parse(&grammar, argc, argv, &session.options,
+				    &arguments);
+	if (status != OPTIONS_RUN)
+		return status;
 	if (!options_make_sense(&session))
 		return EXIT_USAGE;
 	return run_jobs(&session);
