@@ -82,11 +82,36 @@ void nd_send(struct net *net, struct net_link *link, struct tow_buf *buf,
 	link_output_to(net, link, mac, ETH_IP6, buf);
 }
 
-/* Ask for @target: its solicited-node group, or only @mac (7.2.2, 7.3.3). */
-void nd_solicit(struct net *net, struct net_link *link,
-		const struct tow_addr *target, const uint8_t *mac)
+/*
+ * 7.2.2: the address that the packet comes from, if it is one of this link. The
+ * target learns where it is, and will answer the packet to it.
+ */
+static const struct net_addr *asking_address(struct net *net,
+					     const struct net_link *link,
+					     const struct tow_addr *target,
+					     const struct tow_buf *prompt)
 {
-	const struct net_addr *own = addr_choose(net, link->number, target);
+	const struct net_addr *own = NULL;
+	const struct wire_ip6 *ip;
+	struct tow_addr src;
+
+	if (prompt && prompt->spans[0].len >= IP6_BYTES) {
+		ip = prompt->spans[0].ptr;
+		src = wire_get_addr6(ip->src);
+		own = addr_find_on(net, link->number, &src);
+	}
+	return own ? own : addr_choose(net, link->number, target);
+}
+
+/*
+ * Ask for @target: its solicited-node group, or only @mac (7.2.2, 7.3.3).
+ * @prompt: the IPv6 packet that waits for it, or NULL
+ */
+void nd_solicit(struct net *net, struct net_link *link,
+		const struct tow_addr *target, const uint8_t *mac,
+		const struct tow_buf *prompt)
+{
+	const struct net_addr *own = asking_address(net, link, target, prompt);
 	struct tow_addr dst = mac ? *target : ip6_solicited_node(target);
 	struct tow_buf *buf;
 

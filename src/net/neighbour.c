@@ -289,7 +289,8 @@ static void solicit(struct net *net, struct neighbour *n)
 	if (net_is_v4(&n->addr))
 		arp_solicit(net, link, &n->addr, everybody ? NULL : n->mac);
 	else
-		nd_solicit(net, link, &n->addr, everybody ? NULL : n->mac);
+		nd_solicit(net, link, &n->addr, everybody ? NULL : n->mac,
+			   n->waiting > 0 ? n->wait_first : NULL);
 }
 
 /* What sends nothing leaves buffers to what does. */

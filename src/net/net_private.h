@@ -267,7 +267,8 @@ void arp_announce(struct net *net, struct net_link *link,
 		  const struct tow_addr *own);
 enum net_verdict arp_input(struct net *net, const struct net_frame *frame);
 void nd_solicit(struct net *net, struct net_link *link,
-		const struct tow_addr *target, const uint8_t *mac);
+		const struct tow_addr *target, const uint8_t *mac,
+		const struct tow_buf *prompt);
 void nd_send(struct net *net, struct net_link *link, struct tow_buf *buf,
 	     const struct tow_addr *src, const struct tow_addr *dst,
 	     const uint8_t *mac);

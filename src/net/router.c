@@ -455,8 +455,9 @@ static void follow_header(const struct advert *a)
 		l->retrans_us = 1000 * clamp(retrans_ms, RETRANS_MS_MIN,
 					     RETRANS_MS_MAX);
 	learn(a->net, &router);
-	if (lifetime_s > 0)
-		l->solicits = false; /* RFC 7559 2.1 */
+	/* RFC 7559 2.1; one is asked for all the same: RFC 4861 6.3.7 last */
+	if (lifetime_s > 0 && l->interval_us > 0)
+		l->solicits = false;
 }
 
 enum net_verdict router_input(struct net *net, struct net_packet *packet)

@@ -285,6 +285,33 @@ TEST(packet_waits_for_the_advertisement)
 	net_host_close(&h);
 }
 
+/* RFC 4861 7.2.2: "the packet prompting the solicitation" has its source */
+TEST(solicitation_comes_from_where_its_packet_does)
+{
+	static const char *const ours[] = { US, "2001:db8::77",
+					    "fe80::ff:fe00:1" };
+	struct tow_addr src, dst = address(PEER), second = address(ours[1]);
+	struct net_path path;
+	struct tow_buf *buf;
+
+	net_host_open(&h);
+	CHECK_EQ(net_addr_add(&h.net, 0, &second, 64), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		src = address(ours[i]);
+		dst.b[15]++;
+		CHECK_EQ(net_path_find(&h.net, &src, &dst, 0, &path), 0);
+		buf = tow_buf_take(&h.net.tx_pool);
+		memset(buf_push(buf, 8), 0, 8);
+		net_host_sent(&h);
+		CHECK_EQ(net_send(&h.net, &path, buf, NET_UDP), 0);
+		CHECK_EQ(net_host_sent(&h), 1);
+		CHECK_EQ(sent_nd(0)->type, ICMP6_NEIGHBOUR_SOLICIT);
+		CHECK_MEM(answer.src.b, src.b, 16);
+	}
+	net_host_run(&h, 4000000);
+	net_host_close(&h);
+}
+
 /* 7.2.5: without the target's station an incomplete entry learns nothing */
 TEST(advertisement_without_station_does_not_complete)
 {

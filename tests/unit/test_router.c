@@ -138,6 +138,19 @@ TEST(first_advertisement_of_a_router_ends_the_questions)
 	net_host_close(&h);
 }
 
+/* RFC 4861 6.3.7: an advertisement that nobody asked for may be incomplete */
+TEST(routers_are_asked_once_also_if_one_was_first)
+{
+	start();
+	advertise(ROUTER, 9000);
+	net_host_run(&h, 1 * S);
+	CHECK_EQ(count_solicits(), 1);
+	advertise(ROUTER, 9000);
+	net_host_run(&h, 1000 * S);
+	CHECK_EQ(count_solicits(), 0);
+	net_host_close(&h);
+}
+
 /* RFC 7559 2.1: one that is no default router does not count */
 TEST(advertisement_without_lifetime_does_not_end_the_questions)
 {
