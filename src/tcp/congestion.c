@@ -122,10 +122,13 @@ void congestion_on_ecn(struct tow_tcp *t, uint32_t flight_bytes)
 
 /*
  * RFC 4015 3.3, RFC 9438 4.9: nothing was lost after all. @cwnd and @ssthresh
- * are those from before threshold() was asked.
+ * are those from before threshold() was asked. A window that has become larger
+ * since goes on from where it is (4.9.2).
  */
 void congestion_undo(struct tow_tcp *t, uint32_t cwnd, uint32_t ssthresh)
 {
+	if (t->cc.cwnd > cwnd && !congestion_ops(t)->on_ack)
+		return;
 	t->cc.cwnd = MAX(t->cc.cwnd, cwnd);
 	t->cc.ssthresh = ssthresh;
 	congestion_ops(t)->undo(t);

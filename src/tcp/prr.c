@@ -75,19 +75,34 @@ static uint64_t catch_up(const struct tow_tcp *t, uint32_t delivered_bytes,
 	return MIN(sndcnt, room);
 }
 
+/*
+ * 6.2: without SACK a peer may say what it likes (Savage), but no more can be
+ * delivered than was in flight.
+ */
+static uint32_t believable(const struct tow_tcp *t, uint32_t delivered_bytes)
+{
+	uint32_t fs = t->recovery.prr.recover_fs;
+	uint32_t before = t->recovery.prr.delivered;
+
+	if (t->sack)
+		return delivered_bytes;
+	return MIN(delivered_bytes, fs > before ? fs - before : 0);
+}
+
 /* @safe: SND.UNA advances, and no further loss is indicated. */
 void prr_on_ack(struct tow_tcp *t, uint32_t delivered_bytes, bool safe)
 {
 	uint32_t pipe = recovery_pipe(t), ssthresh = t->cc.ssthresh;
+	uint32_t believed = believable(t, delivered_bytes);
 	uint64_t sndcnt;
 
-	if (congestion_ops(t)->on_ack)
+	if (congestion_ops(t)->on_ack || believed < MIN(delivered_bytes, 1))
 		return;
-	t->recovery.prr.delivered += delivered_bytes;
+	t->recovery.prr.delivered += believed;
 	if (pipe > ssthresh)
 		sndcnt = proportional(t);
 	else
-		sndcnt = catch_up(t, delivered_bytes, safe, ssthresh - pipe);
+		sndcnt = catch_up(t, believed, safe, ssthresh - pipe);
 	/* The fast retransmit itself; and see above. */
 	if (t->recovery.prr.out == 0 || pipe == 0)
 		sndcnt = MAX(sndcnt, t->snd.mss);

@@ -162,7 +162,7 @@ static uint32_t duplicates_max(const struct tow_tcp *t)
 
 	if (r->state == RECOVERY_NONE)
 		most = TCP_DUP_THRESHOLD - (r->careful ? 1 : 0);
-	return MIN(out / t->snd.mss + 1, most);
+	return MIN((out + t->snd.mss - 1) / t->snd.mss, most);
 }
 
 static void count_duplicate(struct tow_tcp *t)

@@ -320,6 +320,20 @@ TEST(undone_loss_leaves_no_trace)
 	CHECK_EQ(b.t.cc.cubic.w_max, 100 * MSS);
 }
 
+/* RFC 9438 4.9.2: unless it has become larger than that since */
+TEST(loss_that_is_undone_late_changes_nothing)
+{
+	struct bench b;
+
+	begin(&b, TOW_TCP_CUBIC, 100);
+	lose(&b);
+	b.t.cc.cwnd = 120 * MSS;
+	congestion_undo(&b.t, 100 * MSS, UINT32_MAX);
+	CHECK_EQ(b.t.cc.cwnd, 120 * MSS);
+	CHECK_EQ(b.t.cc.ssthresh, 70 * MSS);
+	CHECK_EQ(b.t.cc.cubic.w_max, 100 * MSS);
+}
+
 /* RFC 3168 6.1.2: also if none came for more than half of all numbers */
 TEST(mark_counts_however_long_ago_the_last_one_was)
 {

@@ -104,6 +104,19 @@ TCP_TEST(duplicates_without_sack_send_their_part)
 	CHECK_GE(sent, 5 * FULL);
 }
 
+/* RFC 9937 6.2, Savage: no more is delivered than RecoverFS */
+TCP_TEST(duplicates_beyond_the_flight_deliver_nothing)
+{
+	fly_without_sack(r, 300);
+	advance_ms(r, RTT_MS);
+	/* Two more go out, then half of RecoverFS, which is ten; and one more
+	 * for the twelfth, as if nothing had been lost. */
+	for (unsigned i = 0; i < 100; i++)
+		ack(r, 1);
+	CHECK_EQ(info_of(r).ssthresh_bytes, 5 * FULL);
+	CHECK_LE(bytes_sent(r), (2 + 5 + 1) * FULL);
+}
+
 /*
  * RFC 5681 3.1, RFC 3042: two that were overtaken are not counted again by the
  * ACK that covers them, so it is one segment by which the window grows
