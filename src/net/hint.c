@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What TCP and UDP share of placement: naming a flow and a hint to a device,
- * what it may say to that, and the account of it all.
+ * what it may say to that, whether it is worth it, and the account of it all.
  *
  * When there should be a hint, and where it points to, is the transports'
  * own: src/tcp/place.c, src/udp/udp_place.c.
@@ -13,6 +13,7 @@
 #define TOKEN_PROTOCOL	 56
 #define TOKEN_GENERATION 32
 #define GENERATION_MASK	 0xffffffu
+#define TRIAL_PACKETS	 64 /* between two looks at hits and misses */
 
 uint64_t hint_token(enum net_protocol protocol, uint32_t generation,
 		    uint32_t index)
@@ -71,7 +72,7 @@ void hint_withdraw(struct net *net, struct net_link *link,
 	(void)hint_give(net, link, flow, &none);
 }
 
-enum tow_placement hint_refusal(int error)
+static enum tow_placement refusal(int error)
 {
 	switch (error) {
 	case TOW_EBUSY:
@@ -81,6 +82,39 @@ enum tow_placement hint_refusal(int error)
 	default:
 		return TOW_PLACEMENT_REFUSED;
 	}
+}
+
+/* What the device said no to is not asked for again at once. */
+void hint_refused(struct hint_trial *trial, int error, uint64_t until_us)
+{
+	trial->why = (uint8_t)refusal(error);
+	trial->until_us = until_us;
+}
+
+/* After a bad time each pause is twice as long as the one before. */
+static void pause_for_misses(struct hint_trial *trial,
+			     const struct hint_patience *patience,
+			     uint64_t now_us)
+{
+	trial->pause_us = MIN(MAX(2 * trial->pause_us, patience->pause_us_min),
+			      patience->pause_us_max);
+	trial->until_us = now_us + trial->pause_us;
+	trial->why = TOW_PLACEMENT_MISSES;
+}
+
+/* Each so many packets. Misses cost more than a copy: see bench/run place. */
+void hint_judge(struct hint_trial *trial, const struct hint_patience *patience,
+		uint64_t now_us)
+{
+	uint32_t seen = trial->hits + trial->misses;
+
+	if (seen < TRIAL_PACKETS)
+		return;
+	if (trial->misses > seen / patience->miss_share)
+		pause_for_misses(trial, patience, now_us);
+	else
+		trial->pause_us = 0;
+	trial->hits = trial->misses = 0;
 }
 
 static const enum tow_counter counters[TOW_PLACEMENT_KINDS] = {

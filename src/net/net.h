@@ -354,7 +354,23 @@ bool net_frame_is_of(const struct net_link *link, const struct tow_buf *buf,
  * Hints for placement (struct tow_place), whichever transport gives them:
  * hint.c. A token names protocol, record and generation; hint_give() fills in
  * the flow, and @place has the rest; hint_enter() changes a state and counts.
+ *
+ * A trial is how a flow has fared with its hints: how many packets were placed
+ * rightly, and a pause after too few were (hint_judge(), to be called now and
+ * then) or the device said no (hint_refused()).
  */
+struct hint_trial {
+	uint32_t hits, misses; /* since they were looked at */
+	uint32_t pause_us;     /* the last for misses; 0 after a good time */
+	uint64_t until_us;     /* no hint before then, */
+	uint8_t why;	       /* enum tow_placement: why */
+};
+
+struct hint_patience {
+	uint32_t miss_share; /* misses: at most one of so many */
+	uint32_t pause_us_min, pause_us_max;
+};
+
 struct net_flow hint_flow(const struct tow_endpoint *local,
 			  const struct tow_endpoint *remote, uint8_t protocol);
 uint64_t hint_token(enum net_protocol protocol, uint32_t generation,
@@ -366,7 +382,9 @@ int hint_give(struct net *net, struct net_link *link,
 	      const struct net_flow *flow, struct tow_place *place);
 void hint_withdraw(struct net *net, struct net_link *link,
 		   const struct net_flow *flow);
-enum tow_placement hint_refusal(int error);
+void hint_judge(struct hint_trial *trial, const struct hint_patience *patience,
+		uint64_t now_us);
+void hint_refused(struct hint_trial *trial, int error, uint64_t until_us);
 void hint_enter(struct net *net, uint8_t *state, enum tow_placement next);
 
 /* The next packet sent to ourselves, or NULL. */

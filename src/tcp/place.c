@@ -27,10 +27,13 @@
  */
 #include "tcp/tcp_private.h"
 
-#define LEARN_SEGMENTS 64 /* between two looks at hits and misses */
-#define MISSES_MAX     32 /* of them: see bench/run place */
-#define PAUSE_US_MIN   100000u
-#define PAUSE_US_MAX   10000000u
+#define REFUSED_US 100000u
+
+static const struct hint_patience patience = {
+	.miss_share = 2,
+	.pause_us_min = 100000,
+	.pause_us_max = 10000000,
+};
 
 static struct net_flow flow_of(const struct tow_tcp *t)
 {
@@ -91,8 +94,8 @@ static enum tow_placement decide(const struct tow_tcp *t)
 		return TOW_PLACEMENT_DEVICE;
 	if (port_is_shared(t))
 		return TOW_PLACEMENT_SHARED;
-	if (tcp_now(t) < t->posts->placing.paused_until_us)
-		return (enum tow_placement)t->posts->placing.pause_state;
+	if (tcp_now(t) < t->posts->placing.trial.until_us)
+		return (enum tow_placement)t->posts->placing.trial.why;
 	return TOW_PLACEMENT_ARMED;
 }
 
@@ -106,15 +109,13 @@ static void withdraw(struct tow_tcp *t)
 		hint_withdraw(tcp_net(t), link, &flow);
 }
 
-/* What the device said no to is not asked for again at once. */
 static enum tow_placement refused(struct tow_tcp *t, int error)
 {
 	struct placing *p = &t->posts->placing;
 
 	p->link = NULL;
-	p->pause_state = (uint8_t)hint_refusal(error);
-	p->paused_until_us = tcp_now(t) + PAUSE_US_MIN;
-	return (enum tow_placement)p->pause_state;
+	hint_refused(&p->trial, error, tcp_now(t) + REFUSED_US);
+	return (enum tow_placement)p->trial.why;
 }
 
 static enum tow_placement arm(struct tow_tcp *t)
@@ -188,39 +189,21 @@ void tcp_place_all(struct tcp_host *host)
 				     ->tcp);
 }
 
-/* The rate of misses is looked at now and then. */
-static void judge(struct tow_tcp *t)
-{
-	struct placing *p = &t->posts->placing;
-	bool bad = p->misses > MISSES_MAX;
-
-	p->hits = p->misses = 0;
-	if (!bad) {
-		p->pause_us = 0;
-		return;
-	}
-	p->pause_us =
-		p->pause_us ? MIN(2 * p->pause_us, PAUSE_US_MAX) : PAUSE_US_MIN;
-	p->paused_until_us = tcp_now(t) + p->pause_us;
-	p->pause_state = TOW_PLACEMENT_MISSES;
-}
-
 /* A segment with payload has come; was it where it belongs? */
 void place_learn(struct tow_tcp *t, bool hit)
 {
-	struct placing *p;
+	struct hint_trial *trial;
 
 	place_soon(t);
 	if (!t->posts || t->posts->placing.state != TOW_PLACEMENT_ARMED)
 		return;
-	p = &t->posts->placing;
+	trial = &t->posts->placing.trial;
 	tcp_count(t, hit ? TOW_COUNTER_PLACE_HITS : TOW_COUNTER_PLACE_MISSES);
 	if (hit)
-		p->hits++;
+		trial->hits++;
 	else
-		p->misses++;
-	if (p->hits + p->misses >= LEARN_SEGMENTS)
-		judge(t);
+		trial->misses++;
+	hint_judge(trial, &patience, tcp_now(t));
 }
 
 /*

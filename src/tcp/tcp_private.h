@@ -890,10 +890,7 @@ struct placing {
 	struct list dirty;     /* in host->placing: the hint is out of date */
 	struct net_link *link; /* whose device has a hint; NULL: none */
 	uint8_t state;	       /* enum tow_placement */
-	uint8_t pause_state;   /* the same, until */
-	uint64_t paused_until_us;
-	uint32_t pause_us; /* the last for misses, 0 after a good time */
-	uint16_t hits, misses;
+	struct hint_trial trial;
 };
 
 /*

@@ -128,9 +128,9 @@ static void learn(struct tow_udp *s, bool hit)
 	net_count(s->host->net,
 		  hit ? TOW_COUNTER_PLACE_HITS : TOW_COUNTER_PLACE_MISSES);
 	if (hit)
-		hint->hits++;
+		hint->trial.hits++;
 	else
-		hint->misses++;
+		hint->trial.misses++;
 }
 
 static void account(struct tow_udp *s, struct udp_post *post,

@@ -12,9 +12,9 @@
  *  - there is nothing posted;
  *  - another socket has the port, on whatever address: a program that shares
  *    one has better uses for a queue of the device than one of its flows;
- *  - more than a quarter of WINDOW datagrams had to be moved: then each costs a
- *    call of the device besides the copy. It pauses for PAUSE_US_MIN, twice as
- *    long when that happens again at once;
+ *  - more than a quarter of some datagrams had to be moved: then each costs a
+ *    call of the device besides the copy. It pauses, twice as long when that
+ *    happens again at once;
  *  - the device says no. Whether it will do so again is in the reason.
  *
  * It comes back by the same function when that has ended: the traffic itself
@@ -22,12 +22,14 @@
  */
 #include "udp/udp_private.h"
 
-#define WINDOW	     64 /* datagrams between two looks at the misses */
-#define MISS_SHARE   4	/* at most one of so many */
-#define PAUSE_US_MIN 50000
-#define PAUSE_US_MAX 3200000
-#define BUSY_US	     10000 /* all queues of the device are taken */
-#define REFUSED_US   1000000
+#define BUSY_US	   10000 /* all queues of the device are taken */
+#define REFUSED_US 1000000
+
+static const struct hint_patience patience = {
+	.miss_share = 4,
+	.pause_us_min = 50000,
+	.pause_us_max = 3200000,
+};
 
 static struct net_flow flow_of(const struct tow_udp *s)
 {
@@ -211,15 +213,16 @@ static void add_spans(struct tow_udp *s, struct tow_place *place,
 	place->spans = spans;
 }
 
-/* What the device said no to is not asked for again at once. */
-static void refused(struct udp_hint *hint, uint64_t now_us, int error)
+static uint64_t retry_us(int error, uint64_t now_us)
 {
-	hint->why_not = (uint8_t)hint_refusal(error);
-	hint->retry_us = now_us + REFUSED_US;
-	if (error == TOW_EBUSY)
-		hint->retry_us = now_us + BUSY_US;
-	else if (error == TOW_EOPNOTSUPP)
-		hint->retry_us = UINT64_MAX; /* never for such a flow */
+	switch (error) {
+	case TOW_EBUSY:
+		return now_us + BUSY_US;
+	case TOW_EOPNOTSUPP:
+		return UINT64_MAX; /* never for such a flow */
+	default:
+		return now_us + REFUSED_US;
+	}
 }
 
 /* From position @from on: where the next datagram will belong. */
@@ -248,7 +251,8 @@ static void arm(struct tow_udp *s, struct net_link *link, uint64_t from)
 	hint->end = end_of_hint(s);
 	hint->rests = false;
 	if (error)
-		refused(hint, s->host->net->now_us, error);
+		hint_refused(&hint->trial, error,
+			     retry_us(error, s->host->net->now_us));
 }
 
 /* ----------------------------------------------------------- whether and where
@@ -283,21 +287,6 @@ static bool is_shared(struct tow_udp *s)
 	return hint->shared;
 }
 
-static void judge_misses(struct udp_hint *hint, uint64_t now_us)
-{
-	if (hint->hits + hint->misses < WINDOW)
-		return;
-	if (hint->misses > (hint->hits + hint->misses) / MISS_SHARE) {
-		hint->pause_us = MIN(MAX(2 * hint->pause_us, PAUSE_US_MIN),
-				     PAUSE_US_MAX);
-		hint->retry_us = now_us + hint->pause_us;
-		hint->why_not = TOW_PLACEMENT_MISSES;
-	} else {
-		hint->pause_us = 0;
-	}
-	hint->hits = hint->misses = 0;
-}
-
 /* May there be a hint, and whose device is it? ARMED if so. */
 static enum tow_placement decide(struct tow_udp *s, struct net_link **link)
 {
@@ -306,15 +295,15 @@ static enum tow_placement decide(struct tow_udp *s, struct net_link **link)
 
 	*link = NULL;
 	if (hint->link)
-		judge_misses(hint, now_us);
+		hint_judge(&hint->trial, &patience, now_us);
 	else
-		hint->hits = hint->misses = 0;
+		hint->trial.hits = hint->trial.misses = 0;
 	if (!udp_has_posts(s))
 		return TOW_PLACEMENT_NONE;
 	if (is_shared(s))
 		return TOW_PLACEMENT_SHARED;
-	if (now_us < hint->retry_us)
-		return (enum tow_placement)hint->why_not;
+	if (now_us < hint->trial.until_us)
+		return (enum tow_placement)hint->trial.why;
 	*link = link_of(s);
 	return *link ? TOW_PLACEMENT_ARMED : TOW_PLACEMENT_DEVICE;
 }
@@ -368,7 +357,7 @@ void udp_place(struct tow_udp *s)
 	if (link && !is_right(s, link)) {
 		arm(s, link, udp_cursor(s));
 		if (!hint->link)
-			state = (enum tow_placement)hint->why_not;
+			state = (enum tow_placement)hint->trial.why;
 	}
 	hint_enter(s->host->net, &hint->state, state);
 }

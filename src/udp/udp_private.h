@@ -96,10 +96,7 @@ struct udp_hint {
 	uint64_t token;
 	uint64_t next, end; /* positions */
 	bool rests;	    /* the device waits for a word from us */
-	uint32_t hits, misses;
-	uint32_t pause_us;   /* the last one's length */
-	uint64_t retry_us;   /* no hint before then, */
-	uint8_t why_not;     /* enum tow_placement: why */
+	struct hint_trial trial;
 	uint8_t state;	     /* enum tow_placement: now */
 	uint32_t ports_seen; /* host's ports_changed when last looked at */
 	bool shared;	     /* somebody else has the port, too */
