@@ -551,6 +551,43 @@ TCP_TEST(duplicate_out_of_order_segment_is_reported_by_dsack)
 	CHECK_EQ(s.sack[1].right, 3001u);
 }
 
+/* RFC 2883 4 (4): then comes the block that it is in, however old that is */
+TCP_TEST(duplicate_in_an_older_block_is_followed_by_that_block)
+{
+	struct segment s;
+
+	handshake_passive(r);
+	data(r, 2001, 100);
+	data(r, 4001, 100);
+	data(r, 2001, 100);
+	s = last(r);
+	CHECK_EQ(s.sacks, 3u);
+	CHECK_EQ(s.sack[0].left, 2001u);
+	CHECK_EQ(s.sack[0].right, 2101u);
+	CHECK_EQ(s.sack[1].left, 2001u);
+	CHECK_EQ(s.sack[1].right, 2101u);
+	CHECK_EQ(s.sack[2].left, 4001u);
+}
+
+/* RFC 2883 4.2.3: of several duplicate parts the first */
+TCP_TEST(first_of_two_duplicate_parts_is_reported)
+{
+	struct segment s;
+
+	handshake_passive(r);
+	data(r, 1001, 100);
+	data(r, 1201, 100);
+	forget(r);
+	data(r, 1001, 300);
+	s = last(r);
+	CHECK_EQ(s.ack, 1u);
+	CHECK_EQ(s.sacks, 2u);
+	CHECK_EQ(s.sack[0].left, 1001u);
+	CHECK_EQ(s.sack[0].right, 1101u);
+	CHECK_EQ(s.sack[1].left, 1001u);
+	CHECK_EQ(s.sack[1].right, 1301u);
+}
+
 /* RFC 2883 4.2.1: only the duplicate part of a segment */
 TCP_TEST(partly_duplicate_segment_reports_its_old_part)
 {

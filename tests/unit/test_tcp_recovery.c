@@ -486,6 +486,18 @@ TCP_TEST(recovery_does_not_send_more_than_the_pipe_takes)
 	CHECK_GE(sent, 6 * FULL);
 }
 
+/* RFC 2883 5: a block is held against the ACK that it came with, not SND.UNA */
+TCP_TEST(block_of_an_overtaken_ack_is_no_dsack)
+{
+	fly(r, 10);
+	ack(r, AT(6));
+	sack(r, AT(1), 3, 5);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_SPURIOUS), 0u);
+	sack(r, AT(6), 3, 5);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_SPURIOUS), 1u);
+	forget(r);
+}
+
 /* RFC 6675 5 (A): the end of a recovery does not clear the scoreboard */
 TCP_TEST(what_was_sacked_beyond_a_recovery_is_not_sent_again)
 {
