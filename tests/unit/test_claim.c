@@ -345,6 +345,17 @@ TEST(ipv6_address_that_another_one_tests_is_refused)
 	net_host_close(&h);
 }
 
+/* RFC 4862 5.4.2: "during the delay period", too */
+TEST(ipv6_address_that_another_one_tests_first_is_refused)
+{
+	net_host_open(&h);
+	CHECK_EQ(claim(NEW6), 0);
+	frame_solicit(&f, "::", GROUP, NEW6, NULL);
+	CHECK_EQ(net_host_receive(&h, &f), NET_DONE);
+	CHECK_EQ(info(NEW6).state, TOW_ADDR_DUPLICATE);
+	net_host_close(&h);
+}
+
 /* RFC 4862 5.4.3: who only resolves it is neither answered nor believed */
 TEST(tentative_ipv6_address_is_not_answered_for)
 {

@@ -217,12 +217,13 @@ TEST(option_without_length_or_beyond_the_message_is_dropped)
 	net_host_close(&h);
 }
 
-/* 4.6: options that nobody knows are skipped */
+/* 4.6, 4.6.1, 9: options that nobody knows, or of other messages, are skipped */
 TEST(unknown_options_are_skipped)
 {
 	net_host_open(&h);
 	frame_solicit(&f, PEER, GROUP, US, NULL);
 	frame_add(&f, "\xfd\2\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+	frame_add(&f, "\2\1\2\0\0\0\0\x63", 8); /* of the target */
 	frame_add(&f, "\1\1", 2);
 	frame_add(&f, peer_mac, 6);
 	frame_end(&f);

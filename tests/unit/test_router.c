@@ -580,6 +580,12 @@ TEST(prefixes_that_make_no_sense_are_ignored)
 	advert_prefix(&f, "2001:db8:5::", 64, ND_PREFIX_ON_LINK, 600, 600);
 	receive();
 	CHECK_EQ(h.net.route_count, routes + 1);
+	/* 4.6.2: without the flag nothing is said about it, nor taken back */
+	advert_begin(&f, ROUTER, 0);
+	advert_prefix(&f, "2001:db8:5::", 64, 0, 600, 600);
+	advert_prefix(&f, "2001:db8:5::", 64, 0, 0, 0);
+	receive();
+	CHECK_EQ(h.net.route_count, routes + 1);
 	advert_begin(&f, ROUTER, 0);
 	advert_prefix(&f, "2001:db8:5::", 64, ND_PREFIX_ON_LINK, 0, 0);
 	receive();
@@ -620,11 +626,13 @@ TEST(advertised_hop_limit_is_never_below_ours)
 	static const struct {
 		uint8_t said, becomes;
 	} limits[] = {
-		{ 1, 64 }, { 63, 64 }, { 0, 64 }, { 255, 255 }, { 64, 64 }
+		{ 1, 64 },    { 63, 64 }, { 0, 64 },
+		{ 255, 255 }, { 0, 255 }, /* says nothing, and takes nothing back */
+		{ 64, 64 },
 	};
 
 	start();
-	for (unsigned i = 0; i < 5; i++) {
+	for (unsigned i = 0; i < 6; i++) {
 		advert_begin(&f, ROUTER, 1800);
 		frame_transport(&f)[4] = limits[i].said;
 		advert_mac(&f, peer_mac);

@@ -167,6 +167,29 @@ TEST(address_is_deprecated_and_then_gone)
 	net_host_close(&h);
 }
 
+/* RFC 4862 5.5.4: and once it is invalid nothing can be sent from it */
+TEST(deprecated_address_stays_the_source_of_its_flows)
+{
+	struct tow_addr any = tow_addr_any(), to = address(PREFIX "9");
+	struct net_path path;
+	struct tow_addr addr;
+
+	start_with(NULL);
+	advertise(PREFIX, 200, 100);
+	net_host_run(&h, 3 * S);
+	addr = nth(TOW_ADDR_STABLE, 0).addr;
+	CHECK_EQ(net_path_find(&h.net, &any, &to, 0, &path), 0);
+	CHECK_MEM(path.src.b, addr.b, 16);
+	net_host_run(&h, 100 * S);
+	CHECK_EQ(nth(TOW_ADDR_STABLE, 0).state, TOW_ADDR_DEPRECATED);
+	CHECK_EQ(net_path_refresh(&h.net, &path), 0);
+	CHECK_MEM(path.src.b, addr.b, 16);
+	net_host_run(&h, 100 * S);
+	CHECK_EQ(count(TOW_ADDR_STABLE), 0);
+	CHECK_EQ(net_path_refresh(&h.net, &path), TOW_EADDRNOTAVAIL);
+	net_host_close(&h);
+}
+
 /* RFC 4862 5.5.3 (e): refreshed; never shortened to less than two hours */
 TEST(advertisement_cannot_end_an_address)
 {
