@@ -21,8 +21,9 @@
  * the length of the option is. An option that begins with a counter of zero was
  * cleared on its way, and none is believed from then on (3.2.3.2.4).
  *
- * The counters are a record, taken when both ends have agreed; without one a
- * connection does with the flags, as it does where the path drops options.
+ * The counters are a record, taken when both ends have agreed, and kept until
+ * the connection is over and its program has closed it; without one a connection
+ * does with the flags, as it does where the path drops options.
  */
 #include "tcp/tcp_private.h"
 
@@ -88,6 +89,16 @@ void ecn_option_end(struct tow_tcp *t)
 	t->ecn.record = 0;
 	r->next_free = t->host->ecn_bytes_free;
 	t->host->ecn_bytes_free = r;
+}
+
+/*
+ * TIME-WAIT or CLOSED: nothing is left to be counted. Until it closes the
+ * program may ask what was.
+ */
+void ecn_option_over(struct tow_tcp *t)
+{
+	if (t->app_closed)
+		ecn_option_end(t);
 }
 
 /* ------------------------------------------------------------ as a receiver */

@@ -560,6 +560,8 @@ void tow_tcp_close(struct tow_tcp *t)
 	table_free_ledger(t);
 	if (!t->send.finished)
 		finish_sending(t);
+	if (t->state == TOW_TCP_TIME_WAIT)
+		ecn_option_over(t);
 	if (t->state == TOW_TCP_FIN_WAIT_2)
 		tcp_await_fin(t); /* all has arrived: nothing to linger for */
 	else if (t->set.linger_s > 0 && t->state != TOW_TCP_TIME_WAIT)

@@ -599,6 +599,7 @@ struct ecn_bytes {
 
 void ecn_option_begin(struct tow_tcp *t, const struct wire_tcp *seg);
 void ecn_option_end(struct tow_tcp *t);
+void ecn_option_over(struct tow_tcp *t);
 void ecn_option_count(struct tow_tcp *t, uint8_t ip_ecn, uint32_t bytes);
 uint32_t ecn_option_bytes(const struct tow_tcp *t, uint32_t room);
 void ecn_option_fill(struct tow_tcp *t, struct wire_tcp *h, uint32_t room);

@@ -72,6 +72,7 @@ static void begin_time_wait(struct tow_tcp *t)
 	for (int i = 0; i < TCP_TIMERS; i++)
 		timer_clear(t, (enum tcp_timer)i);
 	leave_at(t, tcp_now(t) + TCP_TIME_WAIT_US);
+	ecn_option_over(t);
 	t->cleanly_closed = true;
 	tcp_pend(t, PENDING_CLOSED);
 }
@@ -93,6 +94,7 @@ static void begin_closed(struct tow_tcp *t)
 	send_queue_end(t, t->error);
 	post_end(t, t->error);
 	auth_end(t);
+	ecn_option_over(t);
 }
 
 void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next)
@@ -110,7 +112,6 @@ void tcp_enter(struct tow_tcp *t, enum tow_tcp_state next)
 			tcp_await_fin(t);
 		break;
 	case TOW_TCP_TIME_WAIT:
-		ecn_option_end(t); /* nothing is left to be counted */
 		begin_time_wait(t);
 		break;
 	case TOW_TCP_CLOSED:

@@ -722,3 +722,77 @@ TCP_TEST(connection_without_a_record_has_no_option)
 	CHECK(!info_of(r).ecn_option);
 	forget(r);
 }
+
+/* A connection with one record for all, marks both ways, up to TIME-WAIT. */
+static void count_until_time_wait(struct rig *r)
+{
+	struct rig_options o = r->options;
+
+	o.cfg.accecn = 1;
+	rig_reopen(r, &o);
+	accept_and_send(r, 2);
+	inject(r, ACE(6), .seq = 1, .ack = 1 + 2 * FULL, .bytes = FULL,
+	       .tos = CE, .ecn_kind = ACCECN0, .ecn_fields = 2,
+	       .ecn = { 1001, 1000 });
+	CHECK_EQ(app_recv(r, FULL), FULL);
+	CHECK_EQ(tow_tcp_shutdown(r->tcp), 0);
+	inject(r, ACE(6), .seq = 1 + FULL, .ack = 2 + 2 * FULL);
+	inject(r, .ae = true, .flags = FIN | ACK | CWR, .seq = 1 + FULL,
+	       .ack = 2 + 2 * FULL, .bytes = 10, .tos = ECT0);
+	CHECK_EQ(state_of(r), TOW_TCP_TIME_WAIT);
+	forget(r);
+}
+
+static void check_counts(struct rig *r)
+{
+	CHECK_EQ(info_of(r).ce_bytes_in, FULL);
+	CHECK_EQ(info_of(r).ect0_bytes_in, 10u);
+	CHECK_EQ(info_of(r).ce_bytes_out, FULL);
+	CHECK_EQ(info_of(r).ect0_bytes_out, FULL);
+	CHECK(info_of(r).ecn_option);
+}
+
+/* Another one of the same peer; is there a record for it? */
+static bool has_record(struct rig *r)
+{
+	uint64_t none = counter(r, TOW_COUNTER_NO_ACCECN);
+
+	r->tcp = NULL;
+	r->peer_port++;
+	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL);
+	inject(r, ACE(2), .seq = 1, .ack = 1);
+	forget(r);
+	return counter(r, TOW_COUNTER_NO_ACCECN) == none;
+}
+
+/* tow/tcp.h: what was counted can be read as long as the program has it */
+TCP_TEST(counts_of_bytes_can_be_read_after_the_end)
+{
+	count_until_time_wait(r);
+	check_counts(r);
+	advance_ms(r, 200000);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+	check_counts(r);
+}
+
+/* tow/stack.h accecn: in TIME-WAIT nobody asks any more */
+TCP_TEST(record_is_free_when_the_program_closes_in_time_wait)
+{
+	count_until_time_wait(r);
+	tow_tcp_close(r->tcp);
+	CHECK(has_record(r));
+}
+
+TCP_TEST(record_is_free_when_a_closed_connection_comes_to_time_wait)
+{
+	struct rig_options o = r->options;
+
+	o.cfg.accecn = 1;
+	rig_reopen(r, &o);
+	accept_accurate(r, 2);
+	tow_tcp_close(r->tcp);
+	poll_until_quiet(r);
+	inject(r, ACE(5), .seq = 1, .ack = 2);
+	inject(r, .ae = true, .flags = FIN | ACK | ECE, .seq = 1, .ack = 2);
+	CHECK(has_record(r));
+}
