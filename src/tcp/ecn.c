@@ -199,7 +199,8 @@ void ecn_learn_syn_ack_again(struct tow_tcp *t, const struct wire_tcp *seg)
 /*
  * RFC 9768 3.2.2.1, table 4: the ACK of our SYN-ACK, with nothing else, is no
  * count. 0 means that something on the path clears the flags: then marks would
- * not be heard of.
+ * not be heard of. Where two SYNs crossed, it may be a SYN-ACK, which is no count
+ * either (3.2.2).
  */
 void ecn_learn_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		   uint32_t bytes)
@@ -210,6 +211,7 @@ void ecn_learn_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 	if (!e->accurate)
 		return;
 	ecn_option_begin(t, seg);
+	e->skip_ack = !t->passive;
 	if (!t->passive || bytes > 0 || seg->flags & TH_FIN || seg->sack_count)
 		return;
 	e->skip_ack = true;

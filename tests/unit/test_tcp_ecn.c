@@ -341,6 +341,7 @@ TCP_TEST(syn_ack_says_which_version_of_ecn_it_is)
 		       .ack = 1, .mss = FULL);
 		CHECK_EQ(info_of(r).ecn_accurate, accurate[n]);
 		CHECK_EQ(info_of(r).ecn, accurate[n] || classic[n]);
+		CHECK_EQ(info_of(r).ecn_marks_out, 0u); /* 3.2.2.2 */
 	}
 }
 

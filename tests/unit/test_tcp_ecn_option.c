@@ -256,12 +256,18 @@ TCP_TEST(option_that_begins_with_zeros_is_never_believed)
 	ask_for_accurate(r);
 	inject(r, .flags = SYN | ACK | CWR, .ack = 1, .mss = FULL,
 	       .ecn_kind = ACCECN0, .ecn_fields = 3);
-	CHECK_EQ(app_lend(r, 10 * FULL, 1, 0), 0);
+	CHECK_EQ(app_lend(r, 40 * FULL, 1, 0), 0);
 	ack_of(r, 2, 5, .ecn_kind = ACCECN0, .ecn_fields = 2,
 	       .ecn = { 2001, 9000 });
 	CHECK(!info_of(r).ecn_option);
 	CHECK_EQ(info_of(r).ce_bytes_out, 0u);
 	CHECK_EQ(info_of(r).ecn_marks_out, 0u);
+	ack_of(r, 3, 6, .ecn_kind = ACCECN0, .ecn_fields = 2,
+	       .ecn = { 2001, 10000 });
+	ack_of(r, 12, 6, .ecn_kind = ACCECN0, .ecn_fields = 2,
+	       .ecn = { 11001, 10000 });
+	CHECK_EQ(info_of(r).ecn_marks_out,
+		 9u); /* by the flags, at their safest */
 	forget(r);
 }
 
@@ -647,7 +653,10 @@ TCP_TEST(syns_that_ask_for_different_versions_end_in_a_reset)
 	}
 }
 
-/* RFC 9768 3.1.3: so that the rest of the flags can mean something one day */
+/*
+ * RFC 9768 3.1.1, 3.1.2, 3.1.3: who asks for nothing gets nothing; so that the
+ * rest of the flags can mean something one day, they ask for it
+ */
 TCP_TEST(other_flags_on_a_syn_ask_for_accecn_too)
 {
 	r->expects_ae = true;
@@ -655,13 +664,69 @@ TCP_TEST(other_flags_on_a_syn_ask_for_accecn_too)
 	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
 				  TOW_TCP_ECN_ACCURATE),
 		 0);
-	for (unsigned n = 1; n < 8; n++) {
+	for (unsigned n = 0; n < 8; n++) {
+		static const uint8_t answer[] = { 0, 2, 2, 1, 2, 2, 2, 2 };
+
 		r->peer_port++;
 		inject(r, .ae = n & 4,
 		       .flags = SYN | (n & 2 ? CWR : 0) | (n & 1 ? ECE : 0),
 		       .mss = FULL);
-		CHECK_EQ(ace(next(r)), n == 3 ? 1u : 2u);
+		CHECK_EQ(ace(next(r)), answer[n]);
 	}
+}
+
+/* RFC 9768 3.1.5: whatever the peer asks for the next time */
+TCP_TEST(handshake_that_began_without_ecn_goes_on_without)
+{
+	r->expects_ae = true;
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
+				  TOW_TCP_ECN_ACCURATE),
+		 0);
+	inject(r, .flags = SYN, .mss = FULL);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL);
+	CHECK_EQ(ace(peek(r)), 0u);
+	CHECK(sends(r, SYN | ACK, 0, 1, 0));
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	CHECK(!info_of(r).ecn);
+	CHECK_EQ(app_send(r, 10, 0), 10u);
+	CHECK_EQ(peek(r)->tos, NOT_ECT);
+	forget(r);
+}
+
+/*
+ * RFC 9768 3.1.2, 3.2.2: SYNs that cross agree, and flags of a SYN-ACK are no
+ * count, also if it acknowledges data that went with our SYN
+ */
+TCP_TEST(accecn_is_agreed_on_in_a_simultaneous_open)
+{
+	struct tow_endpoint local = { r->us, r->our_port, 0 };
+	struct tow_endpoint remote = { r->peer, r->peer_port, 0 };
+
+	r->expects_ae = true;
+	CHECK_EQ(tow_tcp_connect(r->stack, &local, &remote, &r->tcp), 0);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_ECN, TOW_TCP_ECN_ACCURATE), 0);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_FAST_OPEN, 1), 0);
+	CHECK_EQ(tow_tcp_set(r->tcp, TOW_TCP_FAST_OPEN_HOW,
+			     TOW_TCP_FAST_OPEN_NO_COOKIE),
+		 0);
+	CHECK_EQ(app_send(r, 100, 0), 100u);
+	CHECK_EQ(next(r)->bytes, 100u);
+	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL);
+	CHECK_EQ(ace(peek(r)), 2u);
+	CHECK_EQ(next(r)->flags, SYN | ACK | CWR);
+	inject(r, .flags = SYN | ACK | CWR, .ack = 101, .mss = FULL);
+	CHECK_EQ(state_of(r), TOW_TCP_ESTABLISHED);
+	CHECK(info_of(r).ecn_accurate);
+	CHECK_EQ(info_of(r).ecn_marks_out, 0u);
+	forget(r);
+	CHECK_EQ(app_send(r, 2 * FULL, 0), 2 * FULL);
+	CHECK_EQ(peek(r)->tos, ECT0);
+	inject(r, ACE(6), .seq = 1, .ack = 101 + 2 * FULL);
+	CHECK_EQ(info_of(r).ecn_marks_out, 1u);
+	forget(r);
 }
 
 /* RFC 9768 3.2.2.1: the ACK of a SYN-ACK that came again says it again */
