@@ -444,6 +444,25 @@ TEST(closed_port_is_answered)
 	net_host_close(&h);
 }
 
+/* RFC 1122 3.2.2: "an ICMP error message SHOULD be sent with [...] TOS" of 0 */
+TEST(error_has_no_codepoint)
+{
+	open_and_meet();
+	frame_begin(&f, PEER4, US4, NET_UDP);
+	frame_ip(&f)[1] = 0xb8;
+	frame_udp(&f, 1000, 9);
+	frame_end(&f);
+	CHECK_EQ(net_host_receive(&h, &f), NET_DELIVER);
+	net_unreachable(&h.net, &h.packet, NET_UNREACHABLE_PORT);
+	tow_buf_give(h.packet.buf);
+	CHECK_EQ(net_host_sent(&h), 1);
+	net_host_read(&h, 0, &answer);
+	CHECK_EQ(frame_transport(&answer)[0], ICMP4_UNREACHABLE);
+	CHECK_EQ(frame_ip(&answer)[1], 0);
+	CHECK_EQ(frame_transport(&answer)[8 + 1], 0xb8); /* as received */
+	net_host_close(&h);
+}
+
 /* RFC 1122 3.2.2, RFC 4443 2.4 (e.3) */
 TEST(packet_to_a_group_is_not_answered)
 {

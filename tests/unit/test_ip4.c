@@ -259,6 +259,29 @@ static void begin_with_options(const char *options, uint32_t bytes)
 	frame_end(&f);
 }
 
+/* RFC 1122 3.2.1.7: a TTL of 0 or 1 is no reason to discard what has arrived */
+TEST(packet_at_the_end_of_its_time_is_delivered)
+{
+	net_host_open(&h);
+	for (uint8_t ttl = 0; ttl < 2; ttl++) {
+		frame_begin(&f, "192.0.2.2", "192.0.2.1", NET_UDP);
+		frame_ip(&f)[8] = ttl;
+		frame_udp(&f, 1000, 7);
+		frame_end(&f);
+		net_host_accepts(&h, &f);
+	}
+	net_host_close(&h);
+}
+
+/* RFC 1122 3.2.1.8 (b), 3.2.2: the stream identifier is passed over */
+TEST(stream_identifier_is_skipped)
+{
+	net_host_open(&h);
+	begin_with_options("\x88\4\0\1", 4);
+	net_host_accepts(&h, &f);
+	net_host_close(&h);
+}
+
 /* RFC 2474 3: a codepoint that is not known is no reason to "malfunction" */
 TEST(every_codepoint_is_delivered)
 {
