@@ -60,7 +60,7 @@ has_address6()
 
 ready()
 {
-	wait_for 20 serve_is_ready || fail "no address: $(<"$work/serve.log")"
+	wait_for 20 has_said 'http://' || fail "no address: $(<"$work/serve.log")"
 	kill -0 "$served" 2>/dev/null || fail "$(<"$work/serve.log")"
 }
 

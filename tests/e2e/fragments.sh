@@ -42,20 +42,8 @@ start_echo()
 # relay DEV OTHER-DEV TARGET OPTIONS…
 relay()
 {
-	: >"$work/serve.log"
-	"$TOW" relay --dev "$1" "${addresses[@]}" --dev "$2" "${far[@]}" \
-		"${@:4}" --stats "$work/stats.json" --udp "$port" "$3" \
-		>"$work/serve.log" 2>&1 &
-	served=$!
-	wait_for 10 relay_is_ready ||
-		fail "the relay did not start: $(<"$work/serve.log")"
-	kill -0 "$served" 2>/dev/null ||
-		fail "the relay ended: $(<"$work/serve.log")"
-}
-
-relay_is_ready()
-{
-	grep -q '^Relaying' "$work/serve.log" || ! kill -0 "$served"
+	start_relay --dev "$1" "${addresses[@]}" --dev "$2" "${far[@]}" \
+		"${@:4}" --stats "$work/stats.json" --udp "$port" "$3"
 }
 
 # At least so many fragments were made, and so many datagrams put together.

@@ -123,24 +123,34 @@ connections()
 	(($(ss -Htn state established "${@:2}" | wc -l) >= $1))
 }
 
-# Starts `tow serve` with $addresses, waits until it prints its URLs. Its output
-# is in $work/serve.log, its process in $served.
+# Starts `tow …`, waits until it prints a word. Its output is in $work/serve.log,
+# its process in $served: start_until WORD COMMAND…
+start_until()
+{
+	: >"$work/serve.log" # what another printed before is not ours
+	"$TOW" "${@:2}" >"$work/serve.log" 2>&1 &
+	served=$!
+	wait_for 10 has_said "$1" ||
+		fail "the $2 command did not start: $(<"$work/serve.log")"
+	kill -0 "$served" 2>/dev/null ||
+		fail "the $2 command ended: $(<"$work/serve.log")"
+}
+
+has_said()
+{
+	grep -q "$1" "$work/serve.log" || ! kill -0 "$served"
+}
+
+# serve DIR OPTIONS…: with $addresses
 serve()
 {
 	mkdir -p "$1"
-	: >"$work/serve.log" # the URLs of a server before this one are not ours
-	"$TOW" serve "$1" --port "$port" "${addresses[@]}" "${@:2}" \
-		>"$work/serve.log" 2>&1 &
-	served=$!
-	wait_for 10 serve_is_ready ||
-		fail "the server did not start: $(<"$work/serve.log")"
-	kill -0 "$served" 2>/dev/null ||
-		fail "the server ended: $(<"$work/serve.log")"
+	start_until 'http://' serve "$1" --port "$port" "${addresses[@]}" "${@:2}"
 }
 
-serve_is_ready()
+start_relay()
 {
-	grep -q 'http://' "$work/serve.log" || ! kill -0 "$served"
+	start_until '^Relaying' relay "$@"
 }
 
 # Ends the server by SIGTERM, or another signal; it must exit with 0, or else

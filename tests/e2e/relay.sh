@@ -29,19 +29,7 @@ end_test()
 
 relay()
 {
-	: >"$work/serve.log"
-	"$TOW" relay --dev tap "${addresses[@]}" --stats "$work/stats.json" "$@" \
-		>"$work/serve.log" 2>&1 &
-	served=$!
-	wait_for 10 relay_is_ready ||
-		fail "the relay did not start: $(<"$work/serve.log")"
-	kill -0 "$served" 2>/dev/null ||
-		fail "the relay ended: $(<"$work/serve.log")"
-}
-
-relay_is_ready()
-{
-	grep -q '^Relaying' "$work/serve.log" || ! kill -0 "$served"
+	start_relay --dev tap "${addresses[@]}" --stats "$work/stats.json" "$@"
 }
 
 # target NAME ARGUMENTS…: its process in $target, its output in $work/NAME.

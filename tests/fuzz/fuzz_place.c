@@ -22,6 +22,7 @@
 #include <tow/stack.h>
 #include <tow/tcp.h>
 #include "base/csum.h"
+#include "plain.h"
 #include "stack/stack_private.h"
 
 #define MEMORY_BYTES (8u << 20)
@@ -81,24 +82,6 @@ static unsigned take16(void)
 static uint8_t stream_byte(uint32_t offset)
 {
 	return (uint8_t)(offset * 131 + (offset >> 8) * 17 + 5) | 1;
-}
-
-static void put16(uint8_t *p, unsigned value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, value >> 16);
-	put16(p + 2, value & 0xffff);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
-	       (uint32_t)p[2] << 8 | p[3];
 }
 
 /* ---- what the peer sends ---- */

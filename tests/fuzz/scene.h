@@ -13,6 +13,7 @@
 #include <tow/tcp.h>
 #include <tow/udp.h>
 #include "base/base.h"
+#include "plain.h"
 
 #define ETH	  14
 #define TUPLES	  4
@@ -131,47 +132,17 @@ static inline unsigned take_length(void)
 			    : (how & 63) * 140u;
 }
 
-/* --- bytes --- */
-
-static inline unsigned get16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
-static inline uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static inline void put16(uint8_t *p, unsigned value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
-static inline void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, value >> 16);
-	put16(p + 2, value & 0xffff);
-}
-
-static inline uint32_t sum(uint32_t start, const uint8_t *p, size_t bytes)
-{
-	for (size_t i = 0; i < bytes; i++)
-		start += i & 1 ? p[i] : (uint32_t)p[i] << 8;
-	while (start >> 16)
-		start = (start & 0xffff) + (start >> 16);
-	return start;
-}
+/* --- sums --- */
 
 static inline uint32_t sum_pseudo(const uint8_t *ip, uint8_t protocol,
 				  uint32_t bytes)
 {
 	bool v4 = ip[0] >> 4 == 4;
-	uint32_t start = v4 ? sum(0, ip + 12, 8) : sum(0, ip + 8, 32);
+	uint32_t start =
+		v4 ? sum_bytes(0, ip + 12, 8) : sum_bytes(0, ip + 8, 32);
 
 	start += (bytes >> 16) + (bytes & 0xffff) + protocol;
-	return sum(start, NULL, 0);
+	return sum_bytes(start, NULL, 0);
 }
 
 /* --- scene_device.c --- */

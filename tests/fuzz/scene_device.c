@@ -65,7 +65,8 @@ static void answer_solicitation(const uint8_t *request)
 	out[64] = 2;
 	out[65] = 1;
 	memcpy(out + 66, PEER_MAC, 6);
-	put16(out + 42, 0xffff & ~sum(sum_pseudo(out, 58, 32), out + 40, 32));
+	put16(out + 42,
+	      0xffff & ~sum_bytes(sum_pseudo(out, 58, 32), out + 40, 32));
 	frame_done(ETH + 40 + 32);
 }
 
@@ -113,7 +114,7 @@ static void judge_tcp(const struct tow_buf *buf, const uint8_t *ip,
 		ASSERT(scene.device.dev.caps & TOW_DEV_TX_CSUM);
 		ASSERT(get16(tcp + 16) == pseudo);
 	} else {
-		ASSERT(sum(pseudo, tcp, bytes) == 0xffff);
+		ASSERT(sum_bytes(pseudo, tcp, bytes) == 0xffff);
 	}
 	learn(tcp, header, bytes);
 }
@@ -143,7 +144,7 @@ static void judge(const struct tow_buf *buf)
 	ASSERT(bytes >= ETH + header);
 	if (v4) {
 		ASSERT(get16(ip + 2) == bytes - ETH && header >= 20);
-		ASSERT(sum(0, ip, header) == 0xffff);
+		ASSERT(sum_bytes(0, ip, header) == 0xffff);
 	} else {
 		ASSERT(get16(ip + 4) == bytes - ETH - 40);
 	}

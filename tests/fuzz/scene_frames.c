@@ -37,11 +37,11 @@ static void end_ip(struct frame *f, unsigned bytes, int sum_at)
 	uint32_t start = protocol == 1 ? 0 : sum_pseudo(ip, protocol, bytes);
 
 	put16(body + sum_at, 0);
-	put16(body + sum_at, 0xffff & ~sum(start, body, bytes));
+	put16(body + sum_at, 0xffff & ~sum_bytes(start, body, bytes));
 	if (scene.v4) {
 		put16(ip + 2, 20 + bytes);
 		put16(ip + 10, 0);
-		put16(ip + 10, 0xffff & ~sum(0, ip, 20));
+		put16(ip + 10, 0xffff & ~sum_bytes(0, ip, 20));
 	} else {
 		put16(ip + 4, bytes);
 	}
@@ -187,7 +187,7 @@ void send_raw(bool summed)
 		put16(f->data + ETH + 10, 0);
 		if (header <= bytes - ETH)
 			put16(f->data + ETH + 10,
-			      0xffff & ~sum(0, f->data + ETH, header));
+			      0xffff & ~sum_bytes(0, f->data + ETH, header));
 	}
 	frame_done(bytes);
 }

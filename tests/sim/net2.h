@@ -9,6 +9,7 @@
  */
 #include <tow/sim.h>
 #include "buf/pool.h"
+#include "plain.h"
 #include "test.h"
 
 enum {
@@ -48,16 +49,5 @@ void net2_run(struct net2 *net, uint64_t until_us);
 struct tow_buf *net2_receive(struct net2 *net);
 uint64_t net2_fate(const struct tow_dev *dev, enum tow_sim_fate fate);
 bool net2_sum_is_right(const uint8_t *frame, unsigned bytes);
-
-static inline void put16(uint8_t *p, unsigned value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
-static inline unsigned get16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
 
 #endif

@@ -20,17 +20,6 @@ struct segment {
 	unsigned bytes;
 };
 
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, value >> 16);
-	put16(p + 2, value & 0xffff);
-}
-
 static void write_sums(struct segment *s)
 {
 	struct tow_addr src = tow_addr_v4(10, 0, 0, 1);

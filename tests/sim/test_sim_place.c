@@ -73,12 +73,6 @@ static int arm_at(struct net2 *net, size_t at)
 	return net->b->ops->place(net->b, &place);
 }
 
-static void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, value >> 16);
-	put16(p + 2, value & 0xffff);
-}
-
 static struct tow_buf *segment(struct net2 *net, size_t at, unsigned bytes)
 {
 	struct tow_buf *buf = net2_frame(net, stream + at, bytes);
@@ -465,11 +459,6 @@ struct run {
 	size_t foreseen_at; /* where the next foreseen frame has to lie */
 	unsigned damaged;
 };
-
-static uint32_t get32(const uint8_t *p)
-{
-	return get16(p) << 16 | get16(p + 2);
-}
 
 /* In the posted memory only, and only while there is a hint. */
 static void check_placed(struct run *run, const struct tow_buf *buf)

@@ -19,6 +19,7 @@
 #include <tow/tcp.h>
 #include "base/csum.h"
 #include "buf/pool.h"
+#include "plain.h"
 #include "test.h"
 
 #define PAGE	   4096u
@@ -62,24 +63,6 @@ struct rig {
 	uint16_t port;
 	uint8_t *lent;
 };
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
-	       (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put16(uint8_t *p, uint32_t value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, value >> 16);
-	put16(p + 2, value);
-}
 
 /* The device. */
 

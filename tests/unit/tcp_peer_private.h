@@ -7,6 +7,7 @@
  * places), tcp_peer_device.c (what the stack sends) and tcp_peer_write.c (what
  * is sent to it). Tests do not include this.
  */
+#include "plain.h"
 #include "tcp_peer.h"
 
 #define ETH_BYTES 14
@@ -28,38 +29,6 @@ enum {
 /* Locally administered: the stack's, and the peer's. */
 #define OUR_MAC	 ((const uint8_t[6]){ 2, 0, 0, 0, 0, 1 })
 #define PEER_MAC ((const uint8_t[6]){ 2, 0, 0, 0, 0, 2 })
-
-static inline unsigned get16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
-static inline uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static inline void put16(uint8_t *p, unsigned value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
-static inline void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, value >> 16);
-	put16(p + 2, value & 0xffff);
-}
-
-/* RFC 1071, in the plainest way there is. */
-static inline uint32_t sum_bytes(uint32_t sum, const uint8_t *p, size_t bytes)
-{
-	for (size_t i = 0; i < bytes; i++)
-		sum += i & 1 ? p[i] : (uint32_t)p[i] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
 
 /* The address as it stands in an IP header. */
 static inline const uint8_t *addr_bytes(const struct tow_addr *addr, bool v4)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "conformance/pd_abi.h"
+#include "plain.h"
 #include "test.h"
 
 #define HERE	  "\300\250\0\1" /* 192.168.0.1, as without a script */
@@ -43,20 +44,6 @@ static void load(void)
 	init(NULL, &pd);
 	for (size_t i = 1; i < sizeof(pd) / sizeof(void *); i++)
 		CHECK(((void **)&pd)[i] != NULL);
-}
-
-static void put32(uint8_t *p, uint32_t n)
-{
-	p[0] = (uint8_t)(n >> 24);
-	p[1] = (uint8_t)(n >> 16);
-	p[2] = (uint8_t)(n >> 8);
-	p[3] = (uint8_t)n;
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
-	       (uint32_t)p[2] << 8 | p[3];
 }
 
 static uint32_t add(uint32_t sum, const uint8_t *p, size_t bytes)

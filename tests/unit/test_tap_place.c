@@ -26,6 +26,7 @@
 #include <unistd.h>
 #include <tow/addr.h>
 #include <tow/error.h>
+#include "plain.h"
 #include "tap_net.h"
 #include "test.h"
 
@@ -75,18 +76,6 @@ static void close_net(size_t used)
 }
 
 /* ---- frames ---- */
-
-static void put16(uint8_t *p, unsigned value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, value >> 16);
-	put16(p + 2, value & 0xffff);
-}
 
 /* One frame of the flow from @port: TCP, or UDP without a sequence number. */
 struct frame {
