@@ -14,7 +14,8 @@
  *	a request    nothing         a request; with TOW_TCP_FAST_OPEN_OLD once by
  *	                             the option that was there before RFC 7413
  *	a cookie     another         that one
- *	a cookie     nothing         the same as before
+ *	a cookie     nothing         the same as before, or nothing for a while
+ *	                             if no data was taken
  *
  * Something on the path may drop SYNs with data, or what comes after them. A
  * SYN that has to be sent again is a plain one, and data goes with the ACK then
@@ -25,11 +26,17 @@
  *	- the handshake never ended;
  *	- three timeouts in a row before the peer sent any data, while the
  *	  program waits for it;
- *	- a FIN or a RST behind a hole, and no data at all from the peer.
+ *	- a FIN or a RST behind a hole, and no data at all from the peer;
+ *
+ * and by RFC 7413 4.1.3.1, which Linux does not look at,
+ *
+ *	- no data of the SYN was taken, and there was no other cookie;
+ *	- an ICMP error about the SYN.
  *
  * Linux then leaves all destinations alone (but by default it looks for none of
  * this, because one dead server was enough). Here that takes several failures
- * without a success between: then it is something near to us.
+ * without a success between: then it is something near to us. What a server may
+ * do by itself, or anybody may have sent, is about that destination only.
  */
 #include "tcp/tcp_private.h"
 
@@ -194,7 +201,7 @@ void fast_client_suspect(struct tow_tcp *t)
 		f->pauses++;
 }
 
-/* By a segment that anybody may have sent: others are not touched by it. */
+/* By what the server may want, or anybody may have sent: others go on. */
 void fast_client_doubt(struct tow_tcp *t)
 {
 	(void)suspect_destination(t);
@@ -218,22 +225,29 @@ static void note_no_cookie(const struct tow_tcp *t, struct fast_peer *p)
 		p->no_cookie = MAX(p->no_cookie, what);
 }
 
+static bool has_same_cookie(const struct fast_peer *p,
+			    const struct wire_tcp *seg)
+{
+	return p->cookie_bytes == seg->cookie_bytes &&
+	       !memcmp(p->cookie, seg->cookie, seg->cookie_bytes);
+}
+
 /*
  * The SYN-ACK came: 4.1.3.
  *
- * @data: our SYN had some, of which @taken says whether all was acknowledged
+ * @data: our SYN had some, which counts as taken if all was acknowledged
  */
-void fast_client_learn(struct tow_tcp *t, const struct wire_tcp *seg, bool data,
-		       bool taken)
+void fast_client_learn(struct tow_tcp *t, const struct wire_tcp *seg,
+		       const struct ack_news *news, bool data)
 {
+	bool taken = data && tcp_in_flight(t) == 0;
 	bool again = t->recovery.backoffs > 0;
 	bool cookie = seg->has_fast_open && seg->cookie_bytes;
-	struct fast_peer *p;
+	bool refused = data && news->acked_bytes == 1 && !news->resent;
+	struct fast_peer *p = peer_get(t);
 
-	if (!t->set.fast_open)
-		return;
-	p = peer_get(t);
 	p->mss = t->snd.mss_peer;
+	refused &= !cookie || has_same_cookie(p, seg);
 	if (cookie && t->fast_asked) {
 		p->cookie_bytes = seg->cookie_bytes;
 		p->is_254 = seg->fast_open_is_254;
@@ -246,6 +260,8 @@ void fast_client_learn(struct tow_tcp *t, const struct wire_tcp *seg, bool data,
 		tcp_count(t, TOW_COUNTER_TCP_FAST_OPEN_OUT);
 	else if (data && again && !cookie)
 		fast_client_suspect(t); /* the SYN with data got lost */
+	else if (refused)
+		fast_client_doubt(t);
 }
 
 /* It is over: did it do what it was for? */

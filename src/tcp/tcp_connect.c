@@ -255,7 +255,8 @@ static void on_syn_ack(struct tow_tcp *t, const struct wire_tcp *seg)
 		rtt_sample(&t->rtt, tcp_now(t) - news.rtt_sent_us);
 	if (news.acked_bytes > 1)
 		send_queue_acked(t, news.acked_bytes - 1);
-	fast_client_learn(t, seg, data, data && tcp_in_flight(t) == 0);
+	if (t->set.fast_open)
+		fast_client_learn(t, seg, &news, data);
 	tcp_establish(t);
 	tcp_pend(t, PENDING_CONNECTED);
 	t->ack_now = true;

@@ -67,6 +67,16 @@ static void on_too_big(struct tow_tcp *t, const struct net_error *error)
 	mtu_believe(t, mtu);
 }
 
+static void on_unreachable(struct tow_tcp *t, const struct net_error *error)
+{
+	if (t->state == TOW_TCP_SYN_SENT)
+		fast_client_doubt(t); /* RFC 7413 4.1.3.1 */
+	if (error->hard && !tcp_synchronized(t))
+		tcp_fail(t, error->error);
+	else
+		t->soft_error = (int16_t)error->error;
+}
+
 void tcp_error(struct tcp_host *host, const struct net_error *error)
 {
 	struct tow_tcp *t = table_find(host, &error->local, &error->remote);
@@ -79,8 +89,6 @@ void tcp_error(struct tcp_host *host, const struct net_error *error)
 		net_drop(host->net, TOW_DROP_ICMP_IGNORED);
 	else if (error->mtu)
 		on_too_big(t, error);
-	else if (error->hard && !tcp_synchronized(t))
-		tcp_fail(t, error->error);
 	else
-		t->soft_error = (int16_t)error->error;
+		on_unreachable(t, error);
 }

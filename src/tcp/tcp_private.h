@@ -1164,8 +1164,8 @@ void fast_open_settle(struct tow_tcp *t);
 /* fast_client.c: the client */
 uint32_t fast_client_offer(struct tow_tcp *t, struct wire_tcp *h);
 bool fast_client_waits(const struct tow_tcp *t);
-void fast_client_learn(struct tow_tcp *t, const struct wire_tcp *seg, bool data,
-		       bool taken);
+void fast_client_learn(struct tow_tcp *t, const struct wire_tcp *seg,
+		       const struct ack_news *news, bool data);
 void fast_client_suspect(struct tow_tcp *t);
 void fast_client_doubt(struct tow_tcp *t);
 void fast_client_over(struct tow_tcp *t);

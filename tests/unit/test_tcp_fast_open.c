@@ -938,6 +938,66 @@ static bool is_left_alone(struct rig *r)
 	return !option_of(peek(r), &c);
 }
 
+/* For an hour at most. */
+static void check_left_alone(struct rig *r)
+{
+	CHECK(is_left_alone(r));
+	advance_ms(r, 3600000);
+	CHECK(!is_left_alone(r));
+	CHECK(sends(r, SYN, 0, 0, DATA));
+}
+
+/* RFC 7413 4.1.3.1: the server takes none of it, and has no other cookie */
+TCP_TEST(destination_that_takes_no_data_is_left_alone)
+{
+	learn_cookie(r, &peers_cookie);
+	for (unsigned i = 0; i < 2; i++) { /* the second time for longer */
+		connect_fast(r, DATA);
+		CHECK(sends(r, SYN, 0, 0, DATA));
+		if (i == 0)
+			syn_ack_with(r, &peers_cookie, 1);
+		else
+			inject(r, .flags = SYN | ACK, .ack = 1, .mss = FULL);
+		CHECK(sends(r, ACK, 1, 1, DATA));
+		CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_PAUSED), i + 1u);
+		check_left_alone(r);
+		r->peer_port++;
+	}
+}
+
+/* RFC 7413 4.1.3.1: one whose cookie was too old has another, and is no such */
+TCP_TEST(destination_that_has_a_new_cookie_is_not_left_alone)
+{
+	struct cookie other = peers_cookie, c;
+
+	other.bytes[0] ^= 1;
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, DATA);
+	CHECK(sends(r, SYN, 0, 0, DATA));
+	syn_ack_with(r, &other, 1);
+	r->peer_port++;
+	connect_fast(r, DATA);
+	CHECK(option_of(peek(r), &c));
+	CHECK_EQ(memcmp(c.bytes, other.bytes, 8), 0);
+	CHECK(sends(r, SYN, 0, 0, DATA));
+}
+
+/* RFC 7413 4.1.3.1: errors are as good as no answer */
+TCP_TEST(destination_that_cannot_be_reached_is_left_alone)
+{
+	learn_cookie(r, &peers_cookie);
+	connect_fast(r, DATA);
+	CHECK(sends(r, SYN, 0, 0, DATA));
+	inject_icmp(r, ICMP_HOST_UNREACHABLE, 0, 0, 0);
+	inject_icmp(r, ICMP_HOST_UNREACHABLE, 0, 0, 0);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_PAUSED), 1u);
+	check_left_alone(r);
+	inject_icmp(r, ICMP_PORT_UNREACHABLE, 0, 0, 0);
+	CHECK_EQ(state_of(r), TOW_TCP_CLOSED);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_OPEN_PAUSED), 2u);
+	check_left_alone(r);
+}
+
 /* As Linux: what the peer sent is kept back, only its end comes through */
 TCP_TEST(destination_whose_data_is_kept_back_is_left_alone)
 {
