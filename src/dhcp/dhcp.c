@@ -30,6 +30,9 @@
 #define REQUESTS_MAX  4		    /* then another offer is looked for */
 #define RENEW_US_MIN  (60 * DHCP_S) /* RFC 2131 4.4.5 */
 #define DECLINED_US   (10 * DHCP_S) /* RFC 2131 3.1 (5) */
+#define CONFLICTS_MAX 10	    /* RFC 5227 1.1: MAX_CONFLICTS, */
+#define CONFLICTED_US (60 * DHCP_S) /* RATE_LIMIT_INTERVAL */
+#define FUZZ	      64	    /* part of T1 and T2 that is random */
 #define FAIL_DOUBLES  6		    /* up to 64 s */
 #define RELEASING_US  (DHCP_S / 5)
 #define NEVER	      UINT64_MAX
@@ -90,16 +93,25 @@ static void remove_all(struct dhcp_host *dhcp, struct dhcp_client *c)
 	net_addr_unlease(dhcp->net, link_of(dhcp, c), &c->lease.addr);
 }
 
+/* RFC 2131 4.4.5: "with some random fuzz", earlier. */
+static uint64_t fuzzy_us(struct dhcp_host *dhcp, uint32_t after_s)
+{
+	uint64_t us = after_s * DHCP_S;
+
+	return us -
+	       random_below(&dhcp->net->random, after_s / FUZZ + 1) * DHCP_S;
+}
+
 static void set_times(struct dhcp_host *dhcp, struct dhcp_client *c)
 {
-	uint64_t now_us = dhcp->net->now_us;
+	uint64_t from_us = c->requested_us;
 
 	c->t1_us = c->t2_us = c->end_us = NEVER;
 	if (c->lease.lease_s == DHCP_FOREVER_S)
 		return;
-	c->t1_us = now_us + c->lease.t1_s * DHCP_S;
-	c->t2_us = now_us + c->lease.t2_s * DHCP_S;
-	c->end_us = now_us + c->lease.lease_s * DHCP_S;
+	c->t2_us = from_us + fuzzy_us(dhcp, c->lease.t2_s);
+	c->t1_us = MIN(from_us + fuzzy_us(dhcp, c->lease.t1_s), c->t2_us);
+	c->end_us = from_us + c->lease.lease_s * DHCP_S;
 }
 
 /* --- states ----------------------------------------------------------------
@@ -124,14 +136,20 @@ static void fail(struct dhcp_host *dhcp, struct dhcp_client *c)
 		   s * DHCP_S + random_below(&dhcp->net->random, DHCP_S));
 }
 
+static void discover(struct dhcp_host *dhcp, struct dhcp_client *c)
+{
+	c->discovered_us = dhcp->net->now_us;
+	dhcp_send(dhcp, link_of(dhcp, c), DHCP_DISCOVER);
+	wake_to_retry(dhcp, c);
+}
+
 static void enter_selecting(struct dhcp_host *dhcp, struct dhcp_client *c)
 {
 	c->state = DHCP_SELECTING;
 	c->xid = random_u32(&dhcp->net->random);
 	c->started_us = dhcp->net->now_us;
 	c->tries = 0;
-	dhcp_send(dhcp, link_of(dhcp, c), DHCP_DISCOVER);
-	wake_to_retry(dhcp, c);
+	discover(dhcp, c);
 }
 
 static void enter_requesting(struct dhcp_host *dhcp, struct dhcp_client *c,
@@ -140,16 +158,22 @@ static void enter_requesting(struct dhcp_host *dhcp, struct dhcp_client *c,
 	c->state = DHCP_REQUESTING;
 	c->lease = *offer;
 	c->tries = 0;
+	c->requested_us = dhcp->net->now_us;
 	dhcp_send(dhcp, link_of(dhcp, c), DHCP_REQUEST);
 	wake_to_retry(dhcp, c);
 }
 
-/* RFC 2131 3.1 (5): the server hears of it, and we wait. */
+/*
+ * RFC 2131 3.1 (5): the server hears of it, and we wait. Who has whatever we
+ * are offered has us try once a minute (RFC 5227 2.1.1).
+ */
 static void decline(struct dhcp_host *dhcp, struct dhcp_client *c)
 {
 	c->state = DHCP_CHECKING;
 	dhcp_send(dhcp, link_of(dhcp, c), DHCP_DECLINE);
-	enter_init(dhcp, c, DECLINED_US);
+	c->conflicts = (uint8_t)MIN(c->conflicts + 1, CONFLICTS_MAX);
+	enter_init(dhcp, c,
+		   c->conflicts < CONFLICTS_MAX ? DECLINED_US : CONFLICTED_US);
 }
 
 static void enter_bound(struct dhcp_host *dhcp, struct dhcp_client *c)
@@ -188,6 +212,7 @@ static void ask_until(struct dhcp_host *dhcp, struct dhcp_client *c,
 	uint64_t now_us = dhcp->net->now_us;
 	uint64_t wait_us = MAX((until_us - now_us) / 2, RENEW_US_MIN);
 
+	c->requested_us = now_us;
 	dhcp_send(dhcp, link_of(dhcp, c), DHCP_REQUEST);
 	wake_at(dhcp, c, MIN(now_us + wait_us, until_us));
 }
@@ -239,8 +264,7 @@ void dhcp_timer(struct dhcp_host *dhcp, struct timer *timer)
 		enter_selecting(dhcp, c);
 		break;
 	case DHCP_SELECTING:
-		dhcp_send(dhcp, link_of(dhcp, c), DHCP_DISCOVER);
-		wake_to_retry(dhcp, c);
+		discover(dhcp, c);
 		break;
 	case DHCP_REQUESTING:
 		retry_request(dhcp, c);
@@ -317,6 +341,7 @@ static void granted(struct dhcp_host *dhcp, struct dhcp_client *c,
 	}
 	if (!tow_addr_equal(&lease->router, &c->lease.router))
 		remove_route(dhcp, c);
+	c->conflicts = 0;
 	if (names_other_servers(lease, &c->lease))
 		net_dns_changed(dhcp->net, link_of(dhcp, c));
 	c->lease = *lease;
@@ -424,6 +449,7 @@ int dhcp_start(struct dhcp_host *dhcp, unsigned link)
 		return TOW_EEXIST;
 	dhcp->running++;
 	c->failures = 0;
+	c->conflicts = 0;
 	c->routed = false;
 	c->lease = (struct dhcp_lease){ .lease_s = 0 };
 	enter_init(dhcp, c, random_below(&dhcp->net->random, START_US));

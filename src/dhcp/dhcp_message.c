@@ -51,7 +51,10 @@ static bool has_address(const struct dhcp_client *c)
 static void write_fixed(struct wire_dhcp *m, const struct net *net,
 			const struct dhcp_client *c, const uint8_t *mac)
 {
-	uint64_t secs = (net->now_us - c->started_us) / DHCP_S;
+	/* RFC 2131 3.1 (3): a REQUEST says the same as its DISCOVER */
+	uint64_t at_us =
+		c->state == DHCP_REQUESTING ? c->discovered_us : net->now_us;
+	uint64_t secs = (at_us - c->started_us) / DHCP_S;
 
 	memset(m, 0, sizeof(*m));
 	m->op = DHCP_BOOTREQUEST;

@@ -44,12 +44,15 @@ struct dhcp_reply {
 
 struct dhcp_client {
 	struct timer timer;
-	uint8_t state;	  /* enum dhcp_state */
-	uint8_t tries;	  /* of the message that is being sent */
-	uint8_t failures; /* since there was a lease */
-	bool routed;	  /* by lease.router */
+	uint8_t state;	   /* enum dhcp_state */
+	uint8_t tries;	   /* of the message that is being sent */
+	uint8_t failures;  /* since there was a lease */
+	uint8_t conflicts; /* over leases, since one was renewed */
+	bool routed;	   /* by lease.router */
 	uint32_t xid;
 	uint64_t started_us;
+	uint64_t discovered_us;	 /* when the last DISCOVER was sent */
+	uint64_t requested_us;	 /* a lease counts from then on */
 	struct dhcp_lease lease; /* offered, requested, held */
 	uint64_t t1_us, t2_us, end_us;
 };

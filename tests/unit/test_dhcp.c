@@ -6,6 +6,7 @@
  */
 #include <string.h>
 #include <tow/autoconf.h>
+#include "dhcp/dhcp_private.h"
 #include "router_frame.h"
 #include "stack/stack_private.h"
 #include "stack_host.h"
@@ -276,6 +277,97 @@ TEST(address_in_use_is_declined)
 	stack_host_close(&s);
 }
 
+/* RFC 5227 2.1.1: after MAX_CONFLICTS no more than one attempt a minute */
+TEST(many_declined_addresses_are_tried_once_a_minute)
+{
+	unsigned declines = 0, late = 0;
+
+	start();
+	for (unsigned i = 0; i < 1200; i++) {
+		stack_host_run(&s, S);
+		if (messages() == 0 || asked_type() != DHCP_DISCOVER)
+			continue;
+		answer(DHCP_OFFER, 3600);
+		messages();
+		answer(DHCP_ACK, 3600);
+		frame_arp(&f, ARP_REPLY, peer_mac, OFFER, "0.0.0.0");
+		stack_host_receive(&s, &f);
+		CHECK_EQ(messages(), 1);
+		CHECK_EQ(asked_type(), DHCP_DECLINE);
+		declines++;
+		late += i > 600;
+	}
+	CHECK_GE(declines, 20);
+	CHECK_GE(late, 9);
+	CHECK_LE(late, 10);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 3.1 (3), 4.4.1: "the same value in [...] 'secs'" as the DISCOVER */
+TEST(request_says_the_seconds_of_its_discover)
+{
+	unsigned secs;
+
+	start();
+	discover();
+	stack_host_run(&s, 6 * S);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_DISCOVER);
+	secs = wire_get16(asked.secs);
+	CHECK_GE(secs, 3);
+	stack_host_run(&s, 2 * S);
+	answer(DHCP_OFFER, 3600);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	CHECK_EQ(wire_get16(asked.secs), secs);
+	stack_host_run(&s, 6 * S);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	CHECK_EQ(wire_get16(asked.secs), secs);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 4.4.1: a lease begins when it was asked for, not with the answer */
+TEST(lease_counts_from_the_request)
+{
+	start();
+	discover();
+	answer(DHCP_OFFER, 1000);
+	CHECK_EQ(messages(), 1);
+	stack_host_run(&s, 20 * S); /* and it is asked for again */
+	CHECK_GE(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	answer(DHCP_ACK, 1000);
+	stack_host_run(&s, 8 * S);
+	CHECK(info().bound);
+	CHECK_LE(info().left_us, 972 * S);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 4.4.5: T1 has some "fuzz", so that clients do not fall into step */
+TEST(renewals_are_spread)
+{
+	const struct dhcp_client *c;
+	uint64_t t1_us[4];
+	unsigned others = 0;
+
+	for (unsigned n = 0; n < 4; n++) {
+		start();
+		for (unsigned i = 0; i < n; i++)
+			random_u32(&s.stack->net.random);
+		bind_for(10000);
+		c = &s.stack->dhcp.clients[0];
+		t1_us[n] = c->t1_us - c->requested_us;
+		CHECK_GT(t1_us[n], 4900 * S);
+		CHECK_LE(t1_us[n], 5000 * S);
+		CHECK_GT(c->t2_us - c->requested_us, 8600 * S);
+		CHECK_LE(c->t2_us - c->requested_us, 8750 * S);
+		others += t1_us[n] != t1_us[0];
+		stack_host_close(&s);
+	}
+	CHECK_GE(others, 1);
+}
+
 /* RFC 2131 3.1 (5) is about an address that another one has, and none else */
 TEST(address_that_is_ours_is_not_declined_and_asked_for_less_often)
 {
@@ -299,6 +391,32 @@ TEST(address_that_is_ours_is_not_declined_and_asked_for_less_often)
 	CHECK_EQ(declines, 0);
 	CHECK_LE(discovers, 16);
 	CHECK_GE(discovers, 8);
+	stack_host_close(&s);
+}
+
+/* RFC 2131 3.5, table 5: in DISCOVER and REQUEST, and not in DECLINE */
+TEST(parameters_are_asked_for_each_time)
+{
+	static const uint8_t wanted[] = { 5, 1, 3, 6, 58, 59 };
+
+	start();
+	discover();
+	CHECK_MEM(option(DHCP_OPTION_PARAMETERS) - 1, wanted, sizeof(wanted));
+	CHECK_EQ(wire_get16(option(DHCP_OPTION_SIZE_MAX)), 1500);
+	answer(DHCP_OFFER, 3600);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	CHECK_MEM(option(DHCP_OPTION_PARAMETERS) - 1, wanted, sizeof(wanted));
+	CHECK_EQ(wire_get16(option(DHCP_OPTION_SIZE_MAX)), 1500);
+	answer(DHCP_ACK, 3600);
+	frame_arp(&f, ARP_REPLY, peer_mac, OFFER, "0.0.0.0");
+	stack_host_receive(&s, &f);
+	CHECK_EQ(messages(), 1);
+	CHECK_EQ(asked_type(), DHCP_DECLINE);
+	CHECK(!option(DHCP_OPTION_PARAMETERS));
+	CHECK(!option(DHCP_OPTION_SIZE_MAX));
+	CHECK(!option(DHCP_OPTION_LEASE));
+	CHECK_MEM(option(DHCP_OPTION_CLIENT) + 1, fake_mac, 6);
 	stack_host_close(&s);
 }
 
@@ -337,8 +455,8 @@ TEST(lease_is_renewed_at_half_of_it)
 	CHECK(!option(DHCP_OPTION_SERVER));
 	answer(DHCP_ACK, 1000);
 	CHECK(info().bound);
-	CHECK_GT(info().left_us, 990 * S);
-	stack_host_run(&s, 490 * S);
+	CHECK_GT(info().left_us, 980 * S);
+	stack_host_run(&s, 470 * S);
 	CHECK_EQ(messages(), 0);
 	stack_host_close(&s);
 }
@@ -466,7 +584,7 @@ TEST(another_server_rebinds)
 	answer_begin("10.0.0.2", OFFER);
 	add_usual(DHCP_ACK, "10.0.0.2", 1000);
 	answer_end();
-	CHECK_GT(info().left_us, 990 * S);
+	CHECK_GT(info().left_us, 980 * S);
 	CHECK_MEM(info().server.b, address("10.0.0.2").b, 16);
 	stack_host_close(&s);
 }
