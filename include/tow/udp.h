@@ -89,7 +89,12 @@ enum tow_udp_option {
 	TOW_UDP_GROUP_TTL,     /* of multicast, 0..255: 1; 0: this stack only */
 	TOW_UDP_GROUP_LOOP,    /* 0, 1: multicast is heard here, too: 1 */
 	TOW_UDP_GROUP_LINK,    /* interface for multicast; -1: routes decide */
-	TOW_UDP_DONT_FRAGMENT, /* 0, 1: TOW_EMSGSIZE for what does not fit */
+	/*
+	 * 1: TOW_EMSGSIZE for what is larger than the path takes. 2: for what is
+	 * larger than the link takes; what ICMP says of the path is told, but
+	 * does not bind a program that finds out by itself (RFC 8899 4.5).
+	 */
+	TOW_UDP_DONT_FRAGMENT,
 	TOW_UDP_TRAINS, /* 0, 1: a train that arrived together is read as one */
 	TOW_UDP_LEND_BYTES, /* true cost on loan at most, 0: see tow/owner.h */
 };

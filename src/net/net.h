@@ -96,6 +96,7 @@ struct net_path {
 	uint32_t flow_label : 20; /* or UDP's ID; 0 until the first packet */
 	bool to_group : 1; /* multicast or broadcast: nobody to resolve */
 	bool whole : 1;	   /* DF, whatever is known of the path */
+	bool searched : 1; /* its MTU is: by who sends there, RFC 8899 */
 	uint16_t zone;
 	uint8_t ttl, tos; /* 0: the stack's, 0 */
 };
@@ -281,8 +282,9 @@ uint32_t pmtu_of(const struct net *net, const struct net_path *path);
 static inline uint32_t net_path_mtu(const struct net *net,
 				    const struct net_path *path)
 {
-	return net->now_us < net->pmtus_until_us ? pmtu_of(net, path)
-						 : path->mtu;
+	return net->now_us < net->pmtus_until_us && !path->searched
+		       ? pmtu_of(net, path)
+		       : path->mtu;
 }
 
 /* Returns: that was news. */

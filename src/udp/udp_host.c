@@ -138,16 +138,17 @@ int udp_path_find(struct udp_host *udp, const struct udp_way *way,
 		  struct net_path **out)
 {
 	struct udp_path *slot = slot_of(udp, way);
-	int error;
+	int error = 0;
 
 	*out = &slot->path;
-	if (LIKELY(slot->path.generation == udp->net->generation &&
-		   same_way(&slot->way, way)))
-		return 0;
-	slot->way = *way;
-	error = net_path_find(udp->net, &way->src, &way->dst, way->zone,
-			      &slot->path);
-	if (error)
-		slot->path.generation = 0;
+	if (UNLIKELY(slot->path.generation != udp->net->generation ||
+		     !same_way(&slot->way, way))) {
+		slot->way = *way;
+		error = net_path_find(udp->net, &way->src, &way->dst, way->zone,
+				      &slot->path);
+		if (error)
+			slot->path.generation = 0;
+	}
+	slot->path.searched = way->searched;
 	return error;
 }

@@ -22,8 +22,9 @@ static int64_t max_of(enum tow_udp_option option)
 	case TOW_UDP_ERRORS:
 	case TOW_UDP_TRAINS:
 	case TOW_UDP_GROUP_LOOP:
-	case TOW_UDP_DONT_FRAGMENT:
 		return 1;
+	case TOW_UDP_DONT_FRAGMENT:
+		return 2;
 	case TOW_UDP_LEND_BYTES:
 		return LEND_BYTES_MAX;
 	}
@@ -73,7 +74,7 @@ int tow_udp_set(struct tow_udp *udp, enum tow_udp_option option, int64_t value)
 		o->group_loop = value;
 		break;
 	case TOW_UDP_DONT_FRAGMENT:
-		o->dont_fragment = value;
+		o->dont_fragment = (uint8_t)value;
 		break;
 	case TOW_UDP_GROUP_LINK:
 		o->group_zone = (uint16_t)(value + 1);

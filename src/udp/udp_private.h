@@ -130,7 +130,8 @@ struct udp_fault {
 struct udp_options {
 	uint8_t ttl, tos, group_ttl;
 	bool broadcast, unsummed_send, unsummed_recv, errors, trains;
-	bool group_loop, dont_fragment;
+	bool group_loop;
+	uint8_t dont_fragment;
 	uint16_t group_zone; /* number of the interface, and one; 0: none */
 };
 
@@ -193,6 +194,7 @@ struct udp_way {
 	uint8_t ttl, tos; /* ttl 0: the stack's */
 	bool stays;	  /* sent to a group with TTL 0: for ourselves only */
 	bool whole;	  /* not to be fragmented */
+	bool searched;	  /* nor to be bound by what ICMP said of its path */
 };
 
 /* Where a received one came from; in buf->notes. */

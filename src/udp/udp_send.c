@@ -117,6 +117,7 @@ static int find_manner(struct job *job)
 	job->way.stays = group && job->way.ttl == 0;
 	/* Datagrams of a train have to fit */
 	job->way.whole = job->bytes > job->each || o->dont_fragment;
+	job->way.searched = o->dont_fragment == 2;
 	job->way.tos = m->with & TOW_UDP_WITH_TOS ? m->tos : o->tos;
 	return 0;
 }

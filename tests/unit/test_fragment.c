@@ -624,6 +624,34 @@ TEST(path_below_the_floor_has_packets_that_may_be_cut)
 	close_host();
 }
 
+/*
+ * RFC 8899 4.5: whose program searches for what the path takes is bound by the
+ * link alone, and nothing is fragmented, whatever ICMP said; others go on as
+ * they were
+ */
+TEST(searching_socket_sends_larger_datagrams_than_icmp_permits)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		uint32_t headers = i ? V6_HEADERS : V4_HEADERS;
+
+		open_host(i == 0, 0, 4096);
+		CHECK_EQ(frames_of(1400), 1);
+		too_big(i ? 1300 : 296, 0);
+		CHECK_EQ(tow_udp_set(udp, TOW_UDP_DONT_FRAGMENT, 1), 0);
+		CHECK_EQ(transmit(1400, false), TOW_EMSGSIZE);
+		CHECK_EQ(tow_udp_set(udp, TOW_UDP_DONT_FRAGMENT, 2), 0);
+		CHECK_EQ(frames_of(1500 - headers), 1);
+		CHECK_EQ(s.fake.sent[0].bytes, ETH_BYTES + 1500u);
+		CHECK(i || look(&s.fake.sent[0]).df);
+		CHECK_EQ(transmit(1500 - headers + 1, false), TOW_EMSGSIZE);
+		CHECK_EQ(tow_udp_set(udp, TOW_UDP_DONT_FRAGMENT, 0), 0);
+		CHECK_GT(frames_of(1400), 1);
+		CHECK_EQ(tow_udp_set(udp, TOW_UDP_DONT_FRAGMENT, 3),
+			 TOW_EINVAL);
+		close_host();
+	}
+}
+
 static void is_dropped_when_the_path_shrinks(uint32_t segment_bytes)
 {
 	struct tow_span span = { data, segment_bytes ? 2800 : 1400 };
