@@ -148,7 +148,7 @@ struct tow_tcp_info {
 	uint32_t ssthresh_bytes;
 	uint32_t srtt_us; /* 0 before the first measurement */
 	uint32_t rttvar_us;
-	uint32_t min_rtt_us; /* the same */
+	uint32_t min_rtt_us; /* the same; of the last five minutes */
 	uint32_t rto_us;
 	uint32_t send_window_bytes;
 	uint32_t recv_window_bytes;

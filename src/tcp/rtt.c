@@ -5,8 +5,15 @@
  * Samples come from segments that were sent once only (Karn's algorithm), in
  * microseconds. What was sent again is measured by the timestamp it echoes, in
  * milliseconds: that may be more than the round trip took, and so it is never
- * the minimum, by which others tell what cannot be. That is 0 while nothing was
- * measured exactly.
+ * the minimum, by which others tell what cannot be.
+ *
+ * The minimum is of recent round trips (RFC 8985 6.2 step 1), so that a path
+ * which has become longer is believed to be in the end:
+ *
+ *	| last period | this period |     min_us is of both, young_min_us of
+ *	              ^ began             the younger; then that one is the last
+ *
+ * So it is of between one period and two.
  *
  * The clock granularity G of the RFC is that of the timers, TCP_TICK_US: on a
  * path whose round trip never varies, RTTVAR goes to nothing, and a timeout of
@@ -14,17 +21,24 @@
  */
 #include "tcp/tcp_private.h"
 
+#define MIN_PERIOD_S 150 /* two of them are Linux's five minutes */
+
 void rtt_init(struct rtt *rtt)
 {
-	*rtt = (struct rtt){ .rto_us = TCP_RTO_FIRST_US };
+	*rtt = (struct rtt){ 0 };
 }
 
-/* 2.2 to 2.5, with K = 4, and 4: G where the variation is less. */
-static void bound(struct rtt *rtt)
+/* 2.1 to 2.5, with K = 4, and 4: G where the variation is less. */
+uint32_t rtt_timeout_us(const struct tow_tcp *t)
 {
-	rtt->rto_us = rtt->srtt_us + MAX(TCP_TICK_US, 4 * rtt->rttvar_us);
-	rtt->rto_us = MAX(rtt->rto_us, TCP_RTO_MIN_US);
-	rtt->rto_us = MIN(rtt->rto_us, TCP_RTO_MAX_US);
+	const struct rtt *rtt = &t->rtt;
+	uint32_t rto_us;
+
+	if (rtt->srtt_us == 0)
+		return t->recovery.syn_lost ? TCP_RTO_LOST_SYN_US
+					    : TCP_RTO_FIRST_US;
+	rto_us = rtt->srtt_us + MAX(TCP_TICK_US, 4 * rtt->rttvar_us);
+	return MIN(MAX(rto_us, TCP_RTO_MIN_US), TCP_RTO_MAX_US);
 }
 
 static void smooth(struct rtt *rtt, uint32_t r)
@@ -40,23 +54,38 @@ static void smooth(struct rtt *rtt, uint32_t r)
 			rtt->rttvar_us - rtt->rttvar_us / 4 + error / 4;
 		rtt->srtt_us = MAX(1, rtt->srtt_us - rtt->srtt_us / 8 + r / 8);
 	}
-	bound(rtt);
 }
 
 /* Both are known better than by smoothing: RFC 4015 3.2 step 8. */
 void rtt_set(struct rtt *rtt, uint32_t srtt_us, uint32_t rttvar_us)
 {
-	rtt->srtt_us = srtt_us;
+	rtt->srtt_us = MAX(1, srtt_us);
 	rtt->rttvar_us = rttvar_us;
-	bound(rtt);
 }
 
-void rtt_sample(struct rtt *rtt, uint64_t us)
+static void note_min(struct tow_tcp *t, uint32_t r)
+{
+	struct rtt *rtt = &t->rtt;
+	uint8_t period = (uint8_t)(tcp_now_s(t) / MIN_PERIOD_S);
+
+	if (rtt->min_us == 0) {
+		rtt->min_us = rtt->young_min_us = r;
+		t->rack.min_period = period;
+	} else if (period != t->rack.min_period) {
+		rtt->min_us = rtt->young_min_us;
+		rtt->young_min_us = r;
+		t->rack.min_period = period;
+	}
+	rtt->young_min_us = MIN(rtt->young_min_us, r);
+	rtt->min_us = MIN(rtt->min_us, r);
+}
+
+void rtt_sample(struct tow_tcp *t, uint64_t us)
 {
 	uint32_t r = (uint32_t)MAX(MIN(us, TCP_RTO_MAX_US), 1);
 
-	smooth(rtt, r);
-	rtt->min_us = rtt->min_us ? MIN(rtt->min_us, r) : r;
+	smooth(&t->rtt, r);
+	note_min(t, r);
 }
 
 /* RFC 7323 4.1: by an echo, in ticks of a millisecond that may have begun. */
@@ -74,7 +103,7 @@ void rtt_sample_echo(struct rtt *rtt, uint32_t ticks)
  */
 uint32_t rtt_backed_off(const struct tow_tcp *t)
 {
-	uint64_t rto_us = (uint64_t)t->rtt.rto_us
+	uint64_t rto_us = (uint64_t)rtt_timeout_us(t)
 			  << MIN(t->recovery.doublings, 16);
 
 	return (uint32_t)MIN(rto_us, TCP_RTO_MAX_US);

@@ -698,7 +698,7 @@ void tow_tcp_info(const struct tow_tcp *t, struct tow_tcp_info *out)
 		.cwnd_bytes = t->cc.cwnd,
 		.ssthresh_bytes = t->cc.ssthresh,
 		.srtt_us = t->rtt.srtt_us,
-		.rto_us = t->rtt.rto_us,
+		.rto_us = rtt_timeout_us(t),
 		.send_window_bytes = t->snd.wnd,
 		.recv_window_bytes =
 			(uint32_t)MAX(0, seq_diff(t->rcv.edge, t->rcv.nxt)),

@@ -186,8 +186,7 @@ void tcp_establish(struct tow_tcp *t)
 		t->cc.cwnd = t->snd.mss;
 		congestion_ops(t)->restart(t);
 	}
-	if (backoffs > 0 && t->rtt.srtt_us == 0) /* RFC 6298 5.7 */
-		t->rtt.rto_us = TCP_RTO_LOST_SYN_US;
+	t->recovery.syn_lost = backoffs > 0; /* RFC 6298 5.7 */
 	t->probes = 0;
 	/* As Linux: with a request behind our SYN the peer will answer soon. */
 	t->rcv.interactive = !t->passive && t->send.next < t->send.end;
@@ -252,7 +251,7 @@ static void on_syn_ack(struct tow_tcp *t, const struct wire_tcp *seg)
 	tcp_learn_syn(t, seg);
 	flight_acked(t, seq_of(seg->acknowledgement), &news);
 	if (news.rtt_sent_us)
-		rtt_sample(&t->rtt, tcp_now(t) - news.rtt_sent_us);
+		rtt_sample(t, tcp_now(t) - news.rtt_sent_us);
 	if (news.acked_bytes > 1)
 		send_queue_acked(t, news.acked_bytes - 1);
 	if (t->set.fast_open)

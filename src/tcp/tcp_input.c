@@ -221,7 +221,7 @@ static void measure(struct tow_tcp *t, const struct wire_tcp *seg,
 	uint32_t ticks = tcp_timestamp(t) - seg->ts_echo;
 
 	if (news->rtt_sent_us)
-		rtt_sample(&t->rtt, tcp_now(t) - news->rtt_sent_us);
+		rtt_sample(t, tcp_now(t) - news->rtt_sent_us);
 	else if (news->has_echo && !news->dsack &&
 		 ticks <= TCP_RTO_MAX_US / 1000)
 		rtt_sample_echo(&t->rtt, ticks);
@@ -345,7 +345,7 @@ static enum verdict complete_handshake(struct tow_tcp *t,
 	/* Data that went with or after our SYN is acknowledged by the next. */
 	flight_acked(t, seq_add(t->snd.iss, 1), &news);
 	if (news.rtt_sent_us)
-		rtt_sample(&t->rtt, tcp_now(t) - news.rtt_sent_us);
+		rtt_sample(t, tcp_now(t) - news.rtt_sent_us);
 	fast_open_settle(t);
 	ecn_learn_ack(t, seg, bytes);
 	/* The window in this segment is the first that is scaled. */

@@ -915,7 +915,7 @@ static void notice_idle(struct tow_tcp *t)
 		return;
 	if (ops->idle_over)
 		ops->idle_over(t);
-	else if (idle_ms * 1000ull > t->rtt.rto_us)
+	else if (idle_ms * 1000ull > rtt_timeout_us(t))
 		congestion_after_idle(t);
 	else
 		congestion_paused(t);

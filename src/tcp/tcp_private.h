@@ -360,6 +360,7 @@ struct recovery {
 	bool careful : 1;  /* duplicates may be of what was sent needlessly */
 	bool may_undo : 1;
 	bool resent : 1;   /* something was, in this recovery */
+	bool syn_lost : 1; /* our SYN went more than once */
 	bool adapt : 1;	   /* a timeout was not needed: @calm counts */
 	uint16_t dup_acks; /* in a row, without SACK */
 	struct seq point;  /* RecoveryPoint: SND.NXT when it began. Or
@@ -402,6 +403,7 @@ struct rack {
 	bool in_dsack_round : 1;
 	bool reordering_seen : 1;
 	uint8_t reo_wnd_mult, reo_wnd_persist;
+	uint8_t min_period; /* in which rtt.young_min_us began */
 };
 
 void rack_init(struct tow_tcp *t);
@@ -723,14 +725,16 @@ void pacing_on_ack(struct tow_tcp *t, uint32_t rtt_us);
 void pacing_renew(struct tow_tcp *t);
 
 struct rtt {
-	uint32_t srtt_us, rttvar_us, rto_us;
-	uint32_t min_us;
+	uint32_t srtt_us, rttvar_us;
+	uint32_t min_us; /* RACK.min_RTT; 0: nothing was measured exactly */
+	uint32_t young_min_us; /* of this period alone, see rtt.c */
 };
 
 void rtt_init(struct rtt *rtt);
-void rtt_sample(struct rtt *rtt, uint64_t us);
+void rtt_sample(struct tow_tcp *t, uint64_t us);
 void rtt_sample_echo(struct rtt *rtt, uint32_t ticks);
 void rtt_set(struct rtt *rtt, uint32_t srtt_us, uint32_t rttvar_us);
+uint32_t rtt_timeout_us(const struct tow_tcp *t);
 uint32_t rtt_backed_off(const struct tow_tcp *t);
 
 /* ---------------------------------------------------- what holds us up */

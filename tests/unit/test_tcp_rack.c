@@ -179,6 +179,34 @@ TCP_TEST(window_is_narrow_again_after_sixteen_recoveries)
 	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 0u);
 }
 
+/* Bytes in two round trips a minute, for so long, which take so many ms. */
+static void go_on(struct rig *r, uint32_t *una, unsigned minutes, unsigned ms)
+{
+	for (unsigned i = 0; i < 2 * minutes; i++) {
+		app_send(r, 10, 0);
+		advance_ms(r, ms);
+		*una += 10;
+		ack(r, *una);
+		advance_ms(r, 30000 - ms);
+	}
+	forget(r);
+}
+
+/* RFC 8985 6.2 step 1: a path that became longer has a longer window */
+TCP_TEST(shortest_round_trip_is_forgotten_after_five_minutes)
+{
+	uint32_t una = 1;
+
+	handshake_passive(r);
+	go_on(r, &una, 1, RTT_MS);
+	go_on(r, &una, 2, 2 * RTT_MS);
+	CHECK_EQ(info_of(r).min_rtt_us, RTT_MS * 1000);
+	go_on(r, &una, 5, 2 * RTT_MS);
+	CHECK_EQ(info_of(r).min_rtt_us, 2 * RTT_MS * 1000);
+	go_on(r, &una, 1, RTT_MS / 2);
+	CHECK_EQ(info_of(r).min_rtt_us, RTT_MS * 1000 / 2);
+}
+
 /* RFC 8985 6.2: what was sent after a retransmission shows that it is lost */
 TCP_TEST(lost_retransmission_is_found_without_the_timer)
 {
