@@ -313,11 +313,15 @@ TCP_TEST(mark_on_a_window_probe_is_echoed)
 TCP_TEST(window_probes_are_not_ecn_capable)
 {
 	accept_with_ecn(r);
-	inject(r, .flags = ACK, .seq = 1, .ack = 1, .zero_window = true);
+	CHECK_EQ(app_send(r, FULL, 0), FULL);
+	forget(r);
+	inject(r, .flags = ACK | ECE, .seq = 1, .ack = 1 + FULL,
+	       .zero_window = true); /* so CWR is due */
 	CHECK_EQ(app_send(r, 10, 0), 10u);
 	CHECK_NE(advance_to_segment(r, 3000000), UINT64_MAX);
 	CHECK_GE(peek(r)->bytes, 1u);
 	CHECK_EQ(peek(r)->tos, NOT_ECT);
+	CHECK_EQ(peek(r)->flags, ACK);
 }
 
 /* --- AccECN, RFC 9768 --- */

@@ -220,6 +220,22 @@ TCP_TEST(timeout_halves_the_slow_start_threshold)
 	CHECK_LE(info_of(r).ssthresh_bytes, 5 * FULL + 100);
 }
 
+/* RFC 5681 3.1: once for a segment, however often it expires */
+TCP_TEST(later_timeouts_of_a_segment_leave_the_threshold)
+{
+	uint32_t first = 0;
+
+	fly(r, 30);
+	while (counter(r, TOW_COUNTER_TCP_RTO) < 4) {
+		CHECK_NE(advance_to_segment(r, 100000000), UINT64_MAX);
+		forget(r);
+		if (counter(r, TOW_COUNTER_TCP_RTO) == 1)
+			first = info_of(r).ssthresh_bytes;
+	}
+	CHECK_GE(first, 7 * FULL);
+	CHECK_EQ(info_of(r).ssthresh_bytes, first);
+}
+
 /* RFC 5681 3.1 (4): at least two segments, however often it expires */
 TCP_TEST(slow_start_threshold_is_at_least_two_segments)
 {

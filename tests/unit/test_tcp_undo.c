@@ -199,6 +199,22 @@ TCP_TEST(late_acks_after_a_timeout_send_nothing_again)
 	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RETRANS_SEGS), 1u);
 }
 
+/* RFC 5682 2.1: if it expires again, from the beginning */
+TCP_TEST(second_timeout_of_a_segment_is_examined_too)
+{
+	time_out_without_options(r, 30);
+	CHECK_NE(advance_to_segment(r, 10000000), UINT64_MAX);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 2u);
+	CHECK_EQ(times_sent(r, 1), 1u);
+	ack(r, AT(1));
+	CHECK(sends(r, ACK, AT(10), 1, FULL));
+	forget(r);
+	ack(r, AT(3));
+	CHECK_EQ(undone(r), 1u);
+	CHECK_GE(info_of(r).cwnd_bytes, 10 * FULL);
+	CHECK_EQ(times_sent(r, AT(3)), 0u);
+}
+
 /* RFC 5682 2.1 (3a): duplicates, for the new data: the rest was lost */
 TCP_TEST(duplicate_after_the_new_data_sends_the_rest_again)
 {
