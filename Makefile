@@ -211,7 +211,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(INNER)
 
 # --- Goals -------------------------------------------------------------------
 
-.PHONY: all lib tests examples bench fuzz packetdrill check check-unit check-sim \
+.PHONY: all lib tests examples bench fuzz packetdrill interop-vm check check-unit check-sim \
 	check-fuzz check-examples check-e2e check-static freestanding format \
 	install clean help FORCE
 
@@ -268,6 +268,12 @@ endif
 
 packetdrill: $(PACKETDRILL)
 
+# By hand only: it takes a kernel's source and its build.
+interop-vm: $(BUILD)/e2e/interop_end
+	$(Q)tests/interop-vm/run --end $< $(if $(KERNEL),--kernel '$(KERNEL)') \
+		$(if $(KERNEL_SOURCE),--kernel-source '$(KERNEL_SOURCE)') \
+		$(if $(ONLY),--only '$(ONLY)')
+
 bench: all $(BENCH)
 	@echo 'built in $(BUILD)/bench; now: bench/run NAME'
 
@@ -298,6 +304,8 @@ help:
 #: make bench              what bench/run needs
 #: make examples           the examples
 #: make packetdrill        build/<conf>/tow-packetdrill.so: docs/conformance.md
+#: make interop-vm KERNEL_SOURCE=DIR    connections with another Linux, which is
+#:                         built for it: docs/conformance.md; no part of ./check
 #:
 #: make install DESTDIR= PREFIX=/usr/local
 #: make clean

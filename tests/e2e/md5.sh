@@ -8,7 +8,8 @@
 #	     192.0.2.1, 2001:db8::1          192.0.2.2, 2001:db8::2
 #
 # TCP-AO has no peer here: Debian's kernels are built without it. Its packets
-# are held against RFC 9235 by tests/unit/test_rfc9235.c.
+# are held against RFC 9235 by tests/unit/test_rfc9235.c, and by hand against a
+# newer Linux by tests/interop-vm/run.
 # shellcheck source=tests/e2e/lib.sh
 . "${0%/*}/lib.sh"
 enter_namespaces "$@"
