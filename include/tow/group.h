@@ -34,7 +34,7 @@ enum tow_filter {
 	TOW_FILTER_EXCLUDE, /* from all but these */
 };
 
-#define TOW_SOURCES_MAX 16 /* of one socket's filter */
+#define TOW_SOURCES_MAX 64 /* of one filter; RFC 3376 2: no fewer */
 
 TOW_BEGIN
 /*
@@ -48,7 +48,9 @@ TOW_BEGIN
  *
  * Returns: 0, TOW_EINVAL (not a multicast address, no such interface, a source
  *          of the other family or that is none), TOW_ENOBUFS (all of
- *          tow_config.group_max are in use).
+ *          tow_config.group_max are in use, or all sockets of this group
+ *          together INCLUDE more than TOW_SOURCES_MAX sources); then nothing
+ *          has changed.
  * Cost:    O(sockets in the group * sources).
  * Example: examples/udp-group.c
  */

@@ -15,9 +15,9 @@
  * 7.2.1, RFC 4541 3). Such groups need no socket, and have room of their own.
  *
  * Both tables are bounded by tow_config.group_max, and for those groups as many
- * more as there may be addresses. A union of more sources than a record can hold
- * becomes "all but none": routers send more than is wanted then, and the
- * sockets' own filters keep it out. The IP layer takes what is to a group that
+ * more as there may be addresses. Who would make the union of sources longer
+ * than a record can hold is refused, and would be while others EXCLUDE, too:
+ * these may leave, and that cannot fail (3.2). The IP layer takes what is to a group that
  * somebody listens to; which sockets get it their filters say.
  */
 #include "net/group.h"
@@ -57,20 +57,20 @@ bool group_filter_passes(const struct group_filter *filter,
 /* ----------------------------------------------------------------- merging
  */
 
-static void unite(const struct net_group *g, struct group_filter *to)
+/* Of those that INCLUDE. Returns: there is room. */
+static bool unite(const struct net_group *g, struct group_sources *to)
 {
 	const struct net_member *m;
 	uint32_t i;
 
 	for (m = g->members; m; m = m->next) {
-		for (i = 0; i < m->filter.sources.count; i++) {
-			if (sources_add(&to->sources, &m->filter.sources.at[i]))
-				continue;
-			to->mode = TOW_FILTER_EXCLUDE;
-			to->sources.count = 0;
-			return;
-		}
+		if (m->filter.mode == TOW_FILTER_EXCLUDE)
+			continue;
+		for (i = 0; i < m->filter.sources.count; i++)
+			if (!sources_add(to, &m->filter.sources.at[i]))
+				return false;
 	}
+	return true;
 }
 
 /* Does each socket keep it out? */
@@ -112,7 +112,7 @@ static void merge(struct net *net, struct net_group *g)
 	else if (m)
 		intersect(g, &m->filter.sources, &g->filter);
 	else
-		unite(g, &g->filter);
+		ASSERT(unite(g, &g->filter.sources)); /* net_listen() looked */
 	group_changed(net, g, &before);
 }
 
@@ -239,6 +239,8 @@ static struct net_member *member_take(struct net *net, const void *owner,
 	net->private->member_count++;
 	m->owner = owner;
 	m->group = g;
+	m->filter.mode = TOW_FILTER_INCLUDE;
+	m->filter.sources.count = 0;
 	m->next = g->members;
 	g->members = m;
 	return m;
@@ -261,12 +263,30 @@ static bool are_sources(const struct net *net, const struct tow_addr *group,
 	return true;
 }
 
+/* Returns: what all want together still fits. */
+static bool set_filter(struct net_member *m, enum tow_filter mode,
+		       const struct tow_addr *sources, unsigned count)
+{
+	struct group_filter before = m->filter;
+	struct group_sources all = { .count = 0 };
+	unsigned i;
+
+	m->filter.mode = mode;
+	m->filter.sources.count = 0;
+	for (i = 0; i < count; i++)
+		sources_add(&m->filter.sources, &sources[i]);
+	if (unite(m->group, &all))
+		return true;
+	m->filter = before;
+	return false;
+}
+
 int net_listen(struct net *net, const void *owner, unsigned link,
 	       const struct tow_addr *group, enum tow_filter mode,
 	       const struct tow_addr *sources, unsigned count)
 {
 	struct net_member *m;
-	unsigned i;
+	bool known;
 
 	if (!net_link_at(net, link) || !net_is_multicast(group) ||
 	    !are_sources(net, group, sources, count))
@@ -277,14 +297,16 @@ int net_listen(struct net *net, const void *owner, unsigned link,
 			member_free(net, m);
 		return 0;
 	}
+	known = m;
 	if (!m)
 		m = member_take(net, owner, link, group);
 	if (!m)
 		return TOW_ENOBUFS;
-	m->filter.mode = mode;
-	m->filter.sources.count = 0;
-	for (i = 0; i < count; i++)
-		sources_add(&m->filter.sources, &sources[i]);
+	if (!set_filter(m, mode, sources, count)) {
+		if (!known)
+			member_free(net, m);
+		return TOW_ENOBUFS;
+	}
 	merge(net, m->group);
 	return 0;
 }

@@ -20,7 +20,7 @@
 #include "net/net_private.h"
 #include "wire/wire_igmp.h"
 
-#define GROUP_SOURCES 32 /* of all sockets together, and of a query */
+#define GROUP_SOURCES TOW_SOURCES_MAX /* of all sockets, and of a query */
 
 struct group_sources {
 	uint32_t count;

@@ -495,6 +495,62 @@ TEST(bad_queries_are_dropped)
 	close_all();
 }
 
+/* RFC 3376 4.1.10, RFC 3810 5.1.12: in the sum, and else of no meaning */
+TEST(bytes_behind_a_query_are_ignored)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		open_all();
+		listen_to(udp, v6, groups[v6], TOW_FILTER_EXCLUDE, "a");
+		stack_host_run(&s, 3000000);
+		make_query(v6, groups[v6], 3, "ab", groups[v6]);
+		frame_add(&f, "whatever", 8);
+		if (v6)
+			frame_end(&f);
+		else
+			end_igmp();
+		f.data[f.bytes - 1] ^= 1;
+		stack_host_receive(&s, &f);
+		CHECK_EQ(stack_host_drops(&s, TOW_DROP_GROUP_BAD) +
+				 stack_host_drops(&s, TOW_DROP_ICMP_BAD),
+			 1);
+		CHECK_TEXT(told(v6), "");
+		f.data[f.bytes - 1] ^= 1;
+		stack_host_receive(&s, &f);
+		CHECK_TEXT(told(v6), "IS_IN(b)");
+		close_all();
+	}
+}
+
+/* RFC 3376 4.1.6, 8.1, RFC 3810 5.1.8, 9.1: and never zero */
+TEST(robustness_of_the_querier_is_followed)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		open_all();
+		make_query(v6, "::", 3, "", everybody[v6]);
+		frame_transport(&f)[v6 ? 24 : 8] = 4;
+		if (v6)
+			frame_end(&f);
+		else
+			end_igmp();
+		stack_host_receive(&s, &f);
+		stack_host_run(&s, 3000000);
+		join(udp, v6);
+		CHECK_TEXT(told_of(v6, groups[v6], 5000000),
+			   "TO_EX() TO_EX() TO_EX() TO_EX()");
+		make_query(v6, "::", 3, "", everybody[v6]);
+		frame_transport(&f)[v6 ? 24 : 8] = 0;
+		if (v6)
+			frame_end(&f);
+		else
+			end_igmp();
+		stack_host_receive(&s, &f);
+		stack_host_run(&s, 3000000);
+		leave(udp, v6);
+		CHECK_TEXT(told_of(v6, groups[v6], 5000000), "TO_IN() TO_IN()");
+		close_all();
+	}
+}
+
 /* RFC 3376 4, RFC 3810 5: MUST silently ignore */
 TEST(other_messages_are_ignored)
 {
@@ -890,10 +946,10 @@ TEST(interface_for_multicast_can_be_chosen)
 
 TEST(what_makes_no_sense_is_refused)
 {
-	struct tow_addr g = address(groups[0]), src[17];
+	struct tow_addr g = address(groups[0]), src[TOW_SOURCES_MAX + 1];
 
 	open_all();
-	for (int i = 0; i < 17; i++)
+	for (int i = 0; i <= TOW_SOURCES_MAX; i++)
 		src[i] = tow_addr_v4(198, 51, 100, (uint8_t)(1 + i));
 	CHECK_EQ(tow_udp_listen(udp, 1, &g, TOW_FILTER_EXCLUDE, src, 0),
 		 TOW_EINVAL);
@@ -901,7 +957,8 @@ TEST(what_makes_no_sense_is_refused)
 		 TOW_EINVAL);
 	CHECK_EQ(tow_udp_listen(udp, 0, &src[0], TOW_FILTER_EXCLUDE, src, 0),
 		 TOW_EINVAL);
-	CHECK_EQ(tow_udp_listen(udp, 0, &g, TOW_FILTER_INCLUDE, src, 17),
+	CHECK_EQ(tow_udp_listen(udp, 0, &g, TOW_FILTER_INCLUDE, src,
+				TOW_SOURCES_MAX + 1),
 		 TOW_EINVAL);
 	src[0] = address(sources[1][0]);
 	CHECK_EQ(tow_udp_listen(udp, 0, &g, TOW_FILTER_INCLUDE, src, 1),
@@ -962,34 +1019,47 @@ TEST(reports_are_no_larger_than_the_mtu)
 	close_all();
 }
 
-/* More than a record holds: all sources are asked for, sockets still filter */
-TEST(union_of_too_many_sources_is_all)
+/*
+ * RFC 3376 3.2: never an EXCLUDE record where all INCLUDE; who asks for too much
+ * is told so, also while another one wants everything, and nothing changes.
+ */
+TEST(union_of_too_many_sources_is_refused)
 {
-	struct tow_addr g = address(groups[0]), src[16];
-	struct tow_udp *sockets[3];
+	struct tow_addr g = address(groups[0]), src[TOW_SOURCES_MAX];
+	struct tow_addr one = tow_addr_v4(198, 51, 102, 1);
 
 	open_all();
-	sockets[0] = udp;
-	sockets[1] = second;
-	sockets[2] = third;
-	for (int k = 0; k < 3; k++) {
-		for (int i = 0; i < 16; i++)
-			src[i] = tow_addr_v4(198, 51, (uint8_t)(101 + k),
-					     (uint8_t)(1 + i));
-		CHECK_EQ(tow_udp_listen(sockets[k], 0, &g, TOW_FILTER_INCLUDE,
-					src, 16),
-			 0);
-	}
-	CHECK_TEXT(told(0), "TO_EX() TO_EX()");
-	arrive(sources[0][0], groups[0]);
-	CHECK_EQ(stack_host_drops(&s, TOW_DROP_UDP_GROUP), 1);
-	arrive("198.51.102.3", groups[0]);
-	CHECK(got(second) && !got(udp) && !got(third));
-	leave(third, 0);
+	for (int i = 0; i < TOW_SOURCES_MAX; i++)
+		src[i] = tow_addr_v4(198, 51, 101, (uint8_t)(1 + i));
+	CHECK_EQ(tow_udp_listen(udp, 0, &g, TOW_FILTER_INCLUDE, src,
+				TOW_SOURCES_MAX),
+		 0);
+	CHECK_EQ(tow_udp_listen(second, 0, &g, TOW_FILTER_INCLUDE, src + 3, 5),
+		 0);
+	CHECK_EQ(tow_udp_listen(third, 0, &g, TOW_FILTER_INCLUDE, &one, 1),
+		 TOW_ENOBUFS);
+	CHECK_EQ(tow_udp_listen(second, 0, &g, TOW_FILTER_INCLUDE, &one, 1),
+		 TOW_ENOBUFS);
 	forget();
 	stack_host_run(&s, 3000000);
 	CHECK(next_sent());
-	CHECK_EQ(frame_transport(&sent)[8], GROUP_TO_INCLUDE);
-	CHECK_EQ(wire_get16(frame_transport(&sent) + 10), 32);
+	CHECK_EQ(frame_transport(&sent)[8], GROUP_ALLOW_NEW);
+	CHECK_EQ(wire_get16(frame_transport(&sent) + 10), TOW_SOURCES_MAX);
+	arrive("198.51.101.5", groups[0]);
+	CHECK(got(udp) && got(second) && !got(third));
+	arrive("198.51.102.1", groups[0]);
+	CHECK(!got(udp) && !got(second) && !got(third));
+	/* It would not fit when the third one has gone */
+	join(third, 0);
+	CHECK_EQ(tow_udp_listen(second, 0, &g, TOW_FILTER_INCLUDE, &one, 1),
+		 TOW_ENOBUFS);
+	leave(third, 0);
+	/* When there is room it is taken */
+	CHECK_EQ(tow_udp_listen(udp, 0, &g, TOW_FILTER_INCLUDE, src,
+				TOW_SOURCES_MAX - 1),
+		 0);
+	CHECK_EQ(tow_udp_listen(second, 0, &g, TOW_FILTER_INCLUDE, &one, 1), 0);
+	arrive("198.51.102.1", groups[0]);
+	CHECK(got(second) && !got(udp));
 	close_all();
 }
