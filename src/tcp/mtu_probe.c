@@ -6,7 +6,8 @@
  * packets is also found by what arrives: a probe is a segment of new data in
  * one packet larger than the others. When it is acknowledged, all may be as
  * large; when it alone is lost, its size is the upper bound from then on, its
- * data goes again in pieces, and the loss is no congestion (RFC 4821 7.6.2).
+ * data goes again in pieces, and the loss is no congestion (RFC 4821 7.6.2);
+ * so the next one has to wait.
  *
  *	            a larger size may work: ask by probes
  *	          +---------------------------------------+
@@ -34,6 +35,7 @@
 #define RAISE_S	      600 /* RFC 8201 4, RFC 8899 5.1.1 PMTU_RAISE_TIMER */
 #define BLACK_HOLE    2	  /* timeouts before this one; as Linux */
 #define SEGMENTS_LESS 11  /* a window of fewer is not risked; as Linux */
+#define TIMED_OUT     5	  /* times as patient: RFC 4821 7.6.3 */
 
 uint32_t mtu_floor(const struct tow_tcp *t)
 {
@@ -85,6 +87,7 @@ static void search(struct tow_tcp *t, uint32_t high)
 {
 	t->mtu.high = (uint16_t)high;
 	t->mtu.state = MTU_SEARCHING;
+	t->mtu.raise_s = tcp_now_s(t);
 }
 
 /* The handshake is complete: with TOW_TCP_MTU_PROBE 2, begin at the base. */
@@ -141,10 +144,10 @@ static bool is_quiet(const struct tow_tcp *t)
 
 static bool is_searching(struct tow_tcp *t)
 {
-	if (t->mtu.state == MTU_WAITING && tcp_now_s(t) >= t->mtu.raise_s)
-		search(t, ceiling(t));
-	if (t->mtu.state != MTU_SEARCHING)
+	if (t->mtu.state == MTU_SETTLED || tcp_now_s(t) < t->mtu.raise_s)
 		return false;
+	if (t->mtu.state == MTU_WAITING)
+		search(t, ceiling(t));
 	if (t->mtu.high >= t->snd.mtu + CLOSE_ENOUGH)
 		return true;
 	wait_before_raising(t);
@@ -180,10 +183,19 @@ void mtu_probe_sent(struct tow_tcp *t, const struct sent *s)
 	tcp_count(t, TOW_COUNTER_TCP_MTU_PROBES);
 }
 
-static void fail(struct tow_tcp *t, uint32_t high)
+/*
+ * A probe that is lost alone reduces no window, so it must not happen more often
+ * than other losses do: the next one has to wait for as many round trips as
+ * there are packets in the @window (RFC 4821 4, 7.6.2).
+ */
+static void fail(struct tow_tcp *t, uint32_t high, uint64_t window)
 {
+	uint64_t rounds = window / t->snd.mss;
+	uint64_t next_us = tcp_now(t) + rounds * t->rtt.srtt_us;
+
 	t->mtu.high = (uint16_t)MAX(high, t->snd.mtu);
 	t->mtu.probe = 0;
+	t->mtu.raise_s = (uint32_t)(next_us / 1000000) + 1;
 }
 
 /*
@@ -227,7 +239,7 @@ bool mtu_probe_lost(struct tow_tcp *t)
 	if (!t->mtu.probe || !s || !seq_eq(s->seq, t->mtu.probe_seq) ||
 	    others_are_lost(t, s))
 		return false;
-	fail(t, t->mtu.probe - 1u);
+	fail(t, t->mtu.probe - 1u, t->cc.cwnd);
 	flight_mark(t, s, SENT_LOST, SENT_RETRANS);
 	t->recovery.state = RECOVERY_LOSS; /* of data, not of the window */
 	t->recovery.point = t->snd.nxt;
@@ -249,7 +261,7 @@ bool mtu_probe_refused(struct tow_tcp *t, struct seq seq, uint32_t mtu)
 		return false;
 	if (s->flags & SENT_SACKED)
 		return true; /* a lie: the peer has it */
-	fail(t, mtu);
+	fail(t, mtu, t->cc.cwnd);
 	flight_mark(t, s, SENT_LOST, SENT_RETRANS);
 	tcp_want_output(t);
 	return true;
@@ -280,7 +292,8 @@ void mtu_on_timeout(struct tow_tcp *t)
 	uint32_t before = packet_of(t, t->snd.mss), to = t->mtu.claimed;
 
 	if (t->mtu.probe)
-		fail(t, t->mtu.probe - 1u);
+		fail(t, t->mtu.probe - 1u,
+		     (uint64_t)TIMED_OUT * t->cc.ssthresh);
 	if (to) { /* RFC 5927 7.2: so it is true */
 		t->mtu.claimed = 0;
 		if (to < before)

@@ -786,7 +786,7 @@ struct mtu {
 	uint16_t probe;	      /* IP bytes of the probe that is out; 0: none */
 	uint16_t acked_bytes; /* payload of the largest packet acknowledged */
 	uint16_t claimed;     /* by ICMP, and not believed yet; 0: nothing */
-	uint32_t raise_s;
+	uint32_t raise_s;     /* no probe before */
 	struct seq probe_seq, probe_end, claimed_seq;
 };
 

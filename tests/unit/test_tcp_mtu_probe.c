@@ -21,12 +21,12 @@ struct hole {
 };
 
 /* Deliver what was sent: cumulative ACKs, SACK for what is beyond a gap. */
-static void deliver(struct rig *r, struct hole *h)
+static void deliver_some(struct rig *r, struct hole *h, unsigned most)
 {
 	uint32_t got[64][2];
 	unsigned n = 0;
 
-	while (waiting(r)) {
+	while (waiting(r) && most--) {
 		const struct segment *s = next(r);
 
 		if (s->bytes > h->most) {
@@ -51,6 +51,12 @@ static void deliver(struct rig *r, struct hole *h)
 	}
 }
 
+/* Also what is sent for those ACKs: the round trip takes no time. */
+static void deliver(struct rig *r, struct hole *h)
+{
+	deliver_some(r, h, UINT32_MAX);
+}
+
 static void run(struct rig *r, struct hole *h, unsigned ms)
 {
 	for (unsigned i = 0; i < ms && loan_status(r, 1) == 1; i++) {
@@ -67,6 +73,18 @@ static void open_wide(struct rig *r)
 	r->options.offer.window = 8u << 20;
 	handshake_passive(r);
 	forget(r);
+}
+
+/* So many seconds, with something to send in each. */
+static void run_for(struct rig *r, struct hole *h, unsigned s)
+{
+	for (unsigned i = 0; i < s; i++) {
+		CHECK_EQ(app_lend(r, 60000, 2, 0), 0);
+		for (unsigned ms = 0; ms < 1000; ms++) {
+			deliver(r, h);
+			advance_ms(r, 1);
+		}
+	}
 }
 
 /* RFC 4821 7.7, RFC 8899 4.3: large segments vanish, no ICMP comes */
@@ -124,6 +142,7 @@ TCP_TEST(probes_find_how_large_packets_may_be)
 	CHECK_EQ(app_lend(r, 2000000, 1, 0), 0);
 	run(r, &h, 30000);
 	CHECK_EQ(loan_status(r, 1), 0);
+	run_for(r, &h, 30); /* after each loss the next one waits */
 	CHECK_GE(counter(r, TOW_COUNTER_TCP_MTU_PROBES), 2u);
 	CHECK_LE(info_of(r).mss, h.most);
 	CHECK_GE(info_of(r).mss + 8, h.most);
@@ -170,6 +189,39 @@ TCP_TEST(lost_probe_is_no_congestion)
 	CHECK_EQ(info_of(r).mss, base_mss(r));
 }
 
+/*
+ * RFC 4821 4, 7.6.2: the reduction that a lost probe was spared would not have
+ * come again before as many round trips as there are packets in the window
+ */
+TCP_TEST(probe_after_a_lost_one_waits_as_long_as_a_window_has_packets)
+{
+	struct hole h = { .most = base_mss(r), .una = 1 };
+	uint64_t lost_us = 0, wait_us = 0, next_us = 0;
+
+	listen_here(r, 4);
+	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_MTU_PROBE, 2), 0);
+	open_wide(r);
+	for (unsigned i = 0; i < 1000 && next_us == 0; i++) {
+		struct tow_tcp_info info = info_of(r);
+
+		if (i % 20 == 0)
+			CHECK_EQ(app_lend(r, 60000, 1, 0), 0);
+		if (h.dropped && lost_us == 0) {
+			lost_us = r->now_us;
+			wait_us = info.cwnd_bytes / info.mss *
+				  (uint64_t)info.srtt_us;
+		}
+		if (counter(r, TOW_COUNTER_TCP_MTU_PROBES) > 1)
+			next_us = r->now_us;
+		deliver_some(r, &h, waiting(r));
+		advance_ms(r, 10);
+	}
+	CHECK_GT(wait_us, 100000u);
+	CHECK_GE(next_us, lost_us + wait_us);
+	CHECK_LE(next_us, lost_us + wait_us + 1100000);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_FAST_RECOVERY), 0u);
+}
+
 /* A search from the base: what is out up to the first probe is acknowledged. */
 static struct segment wait_for_probe(struct rig *r)
 {
@@ -194,6 +246,36 @@ static void lose_probe(struct rig *r, const struct segment *probe,
 	forget(r);
 	inject(r, .flags = ACK, .seq = 1, .ack = probe->seq, .sacks = 1,
 	       .sack = { { from, from + 3 * base_mss(r) } });
+}
+
+/* RFC 4821 7.6.3: five times as long after a timeout */
+TCP_TEST(probe_after_one_that_timed_out_waits_longer)
+{
+	struct tow_tcp_info info;
+	uint64_t timed_out_us, wait_us;
+
+	wait_for_probe(r);
+	forget(r);
+	while (counter(r, TOW_COUNTER_TCP_RTO) == 0)
+		advance_ms(r, 1);
+	info = info_of(r);
+	timed_out_us = r->now_us;
+	wait_us = 5ull * (info.ssthresh_bytes / info.mss) * info.srtt_us;
+	CHECK_GT(wait_us, 100000u);
+	for (unsigned i = 0; i < 100; i++) {
+		if (counter(r, TOW_COUNTER_TCP_MTU_PROBES) > 1)
+			break;
+		info = info_of(r);
+		inject(r, .flags = ACK, .seq = 1,
+		       .ack = 1 + (uint32_t)info.acked_bytes +
+			      info.in_flight_bytes);
+		forget(r);
+		if (i % 5 == 0)
+			CHECK_EQ(app_lend(r, 50000, 2, 0), 0);
+		advance_ms(r, 100);
+	}
+	CHECK_GT(counter(r, TOW_COUNTER_TCP_MTU_PROBES), 1u);
+	CHECK_GE(r->now_us, timed_out_us + wait_us);
 }
 
 /* RFC 4821 7.6.4: what is lost with it may be, and then the window shrinks */
@@ -355,7 +437,7 @@ TCP_TEST(packet_too_big_about_a_probe_that_arrived_is_a_lie)
 {
 	struct hole h = { .most = 1500, .una = 1 };
 	const struct segment *s;
-	uint32_t probe, end, lost;
+	uint32_t probe, end, lost, cwnd;
 
 	listen_here(r, 4);
 	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_MTU_PROBE, 2), 0);
@@ -375,8 +457,11 @@ TCP_TEST(packet_too_big_about_a_probe_that_arrived_is_a_lie)
 	inject_icmp(r, ICMP_TOO_BIG, base_mss(r) + headers(r), probe, 0);
 	CHECK_EQ(info_of(r).sacked_bytes, end - probe);
 	CHECK_EQ(info_of(r).lost_bytes, lost);
+	cwnd = info_of(r).cwnd_bytes;
 	inject(r, .flags = ACK, .seq = 1, .ack = end);
 	CHECK_EQ(counter(r, TOW_COUNTER_TCP_MTU_RAISED), 1u);
+	/* RFC 4821 4: which is a window of as many bytes, but for what grew it */
+	CHECK_LE(info_of(r).cwnd_bytes, cwnd + end - h.una);
 	forget(r);
 }
 
