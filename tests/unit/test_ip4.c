@@ -269,6 +269,11 @@ TEST(packet_at_the_end_of_its_time_is_delivered)
 		frame_udp(&f, 1000, 7);
 		frame_end(&f);
 		net_host_accepts(&h, &f);
+		frame_begin(&f, "2001:db8::2", "2001:db8::1", NET_UDP);
+		frame_ip(&f)[7] = ttl; /* RFC 8200 3 */
+		frame_udp(&f, 1000, 7);
+		frame_end(&f);
+		net_host_accepts(&h, &f);
 	}
 	net_host_close(&h);
 }
