@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "dev/drivers.h"
 #include "dev/shm.h"
@@ -157,12 +158,14 @@ static int new_socket(void)
 static int fail_path(struct spec *spec, const char *what, const char *path)
 {
 	switch (errno) {
-	case ENOENT:
 	case ECONNREFUSED:
 		return spec_fail(spec, TOW_ENOENT,
 				 "nobody listens at %s: start the other end "
 				 "first, with role=listen",
 				 path);
+	case ENOENT:
+		return spec_fail(spec, TOW_ENOENT, "%s %s: %s", what, path,
+				 strerror(errno));
 	case EACCES:
 	case EPERM:
 		return spec_fail(spec, TOW_EACCES, "%s %s: permission denied",
@@ -170,7 +173,7 @@ static int fail_path(struct spec *spec, const char *what, const char *path)
 	case EADDRINUSE:
 		return spec_fail(spec, TOW_EADDRINUSE,
 				 "%s exists, and is in use by another end, or "
-				 "no socket",
+				 "no socket; choose another path",
 				 path);
 	case EAGAIN:
 		return spec_fail(spec, TOW_EBUSY, "too many wait already at %s",
@@ -205,11 +208,16 @@ static bool nobody_is_there(void)
 	return errno == ENOENT || errno == ECONNREFUSED;
 }
 
+/* Of a file that is no socket, connect(2) says ECONNREFUSED as well. */
 static bool is_dead_socket(struct shm *s)
 {
-	int fd = new_socket();
+	struct stat st;
 	bool dead;
+	int fd;
 
+	if (lstat(s->link.name.sun_path, &st) || !S_ISSOCK(st.st_mode))
+		return false;
+	fd = new_socket();
 	if (fd < 0)
 		return false;
 	dead = connect(fd, (const void *)&s->link.name, sizeof(s->link.name)) &&
@@ -218,17 +226,29 @@ static bool is_dead_socket(struct shm *s)
 	return dead;
 }
 
-static bool listen_at(struct shm *s)
+/* A name that is left of an end that was killed is taken over. */
+static int take_name(struct shm *s, int fd)
 {
 	const struct sockaddr *name = (const void *)&s->link.name;
+
+	if (!bind(fd, name, sizeof(s->link.name)))
+		return 0;
+	if (errno != EADDRINUSE)
+		return -1;
+	if (!is_dead_socket(s) || unlink(s->link.name.sun_path)) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	return bind(fd, name, sizeof(s->link.name));
+}
+
+static bool listen_at(struct shm *s)
+{
 	int fd = new_socket(), error;
 
 	if (fd < 0)
 		return false;
-	error = bind(fd, name, sizeof(s->link.name));
-	if (error && errno == EADDRINUSE && is_dead_socket(s) &&
-	    !unlink(s->link.name.sun_path))
-		error = bind(fd, name, sizeof(s->link.name));
+	error = take_name(s, fd);
 	if (!error && !listen(fd, BACKLOG)) {
 		s->link.listen_fd = fd;
 		return true;
@@ -269,6 +289,8 @@ static int find_way(struct shm *s, enum role role, struct spec *spec)
 	if (role != ROLE_LISTEN) {
 		if (connect_to(s))
 			return 0;
+		if (role == ROLE_CONNECT && errno == ENOENT)
+			errno = ECONNREFUSED; /* no socket, nobody's either */
 		if (role == ROLE_CONNECT || !nobody_is_there())
 			return fail_path(spec, "connecting to", name.sun_path);
 	}

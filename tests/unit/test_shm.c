@@ -711,6 +711,29 @@ TEST(a_name_that_a_dead_end_left_is_taken_over)
 	end_texts();
 }
 
+/* connect(2) says ECONNREFUSED of such a file, too */
+TEST(a_file_that_is_no_socket_is_left_alone)
+{
+	static const char *const roles[] = { ",role=listen", ",role=either" };
+	char name[128], got[32];
+	struct tow_dev *dev;
+	FILE *file;
+
+	CHECK(mkdtemp(folder) != NULL);
+	snprintf(name, sizeof(name), "%s/s", folder);
+	file = fopen(name, "w");
+	CHECK(file && fputs("keep me", file) >= 0 && fclose(file) == 0);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(open_text(&dev, roles[i]), TOW_EADDRINUSE);
+		CHECK(strstr(message, "choose another path") != NULL);
+		file = fopen(name, "r");
+		CHECK(file && fgets(got, sizeof(got), file));
+		fclose(file);
+		CHECK_STR(got, "keep me");
+	}
+	end_texts();
+}
+
 TEST(an_end_that_stays_meets_the_next_peer)
 {
 	struct tow_buf *none;
