@@ -173,13 +173,12 @@ static void add_sockaddr(struct get *g, const struct sockaddr *sa)
 	add_addr(g, &addr);
 }
 
-static void resolve(struct get *g)
+static void look_up(struct get *g)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list, *at;
 	struct tow_addr addr;
 	int error;
 
-	g->addr_count = g->addr_next = 0;
 	if (tow_addr_parse(&addr, g->url.host) == 0) {
 		add_addr(g, &addr);
 		return;
@@ -195,6 +194,17 @@ static void resolve(struct get *g)
 	freeaddrinfo(list);
 	if (g->addr_count == 0)
 		fail(g, GET_CONNECT, "%s has no address", g->url.host);
+}
+
+static void resolve(struct get *g)
+{
+	char text[TOW_ADDR_TEXT_MAX];
+
+	g->addr_count = g->addr_next = 0;
+	look_up(g);
+	if (g->addr_count && net_is_loopback(&g->addrs[0].addr))
+		fail(g, GET_CONNECT, "%s is " NET_LOOPBACK_HINT,
+		     tow_addr_format(&g->addrs[0].addr, text, sizeof(text)));
 }
 
 /* --- connecting
@@ -229,7 +239,7 @@ static void drop_connection(struct get *g, bool hard)
 static void connect_next(struct get *g, const char *why)
 {
 	char text[URL_HOST_MAX + 16];
-	int error;
+	int error = 0;
 
 	drop_connection(g, true);
 	while (g->addr_next < g->addr_count) {
@@ -250,7 +260,8 @@ static void connect_next(struct get *g, const char *why)
 		why = tow_strerror(error);
 	}
 	url_authority(&g->url, text, sizeof(text));
-	fail(g, GET_CONNECT, "connecting to %s: %s", text, why);
+	fail(g, GET_CONNECT, "connecting to %s: %s%s", text, why,
+	     error == TOW_ENETUNREACH ? "; --gw tells the way" : "");
 }
 
 static void send_request(struct get *g)

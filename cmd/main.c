@@ -110,6 +110,10 @@ static int cmd_help(int argc, char **argv)
 		print_overview(stdout);
 		return EXIT_OK;
 	}
+	if (argc > 2) {
+		fprintf(stderr, "tow help: one word too many: '%s'\n", argv[2]);
+		return EXIT_USAGE;
+	}
 	c = find_command(argv[1]);
 	if (!c)
 		return unknown_command(argv[1]);

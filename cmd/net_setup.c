@@ -61,6 +61,16 @@ unsigned net_lists_split(const struct net_lists *lists, struct net_options *out,
 	return count;
 }
 
+/* RFC 1122 3.2.1.3 (g), RFC 4291 2.5.3 */
+bool net_is_loopback(const struct tow_addr *addr)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	if (tow_addr_is_v4(addr))
+		return addr->b[12] == 127;
+	return memcmp(addr->b, one, sizeof(one)) == 0;
+}
+
 const char *net_device(const struct net_options *options)
 {
 	return options->dev ? options->dev : "tap";
@@ -108,21 +118,35 @@ static int choose_subnet(const char *interface)
 	return -1;
 }
 
+/* Without its length a prefix is the address alone, and nothing beside it. */
+static int check_prefix(const char *command, const char *option,
+			const char *cidr)
+{
+	if (strchr(cidr, '/'))
+		return 0;
+	fprintf(stderr,
+		"tow %s: %s wants the length of the prefix too, as in "
+		"%.64s/%d\n",
+		command, option, cidr, strchr(cidr, ':') ? 64 : 24);
+	return -1;
+}
+
+static int complain_about(const char *command, const char *option,
+			  const char *what)
+{
+	fprintf(stderr, "tow %s: %s: %s\n", command, option, what);
+	return -1;
+}
+
 static int add_addr(struct tow_host *host, int link, const char *command,
 		    const char *cidr, struct net_addrs *out)
 {
 	unsigned prefix_bits;
-	char message[160];
 
-	if (!strchr(cidr, '/')) {
-		snprintf(message, sizeof(message),
-			 "--addr wants the length of the prefix too, as in "
-			 "%.64s/%d",
-			 cidr, strchr(cidr, ':') ? 64 : 24);
-		return complain(command, message);
-	}
+	if (check_prefix(command, "--addr", cidr) != 0)
+		return -1;
 	if (tow_host_addr(host, link, cidr) != 0)
-		return complain(command, tow_host_error(host));
+		return complain_about(command, "--addr", tow_host_error(host));
 	if (tow_cidr_parse(&out->addrs[out->count], &prefix_bits, cidr) == 0)
 		out->count++;
 	return 0;
@@ -131,8 +155,10 @@ static int add_addr(struct tow_host *host, int link, const char *command,
 static int add_peer(struct tow_host *host, int link, const char *command,
 		    const char *cidr)
 {
+	if (check_prefix(command, "--peer", cidr) != 0)
+		return -1;
 	if (tow_host_peer(host, link, cidr) != 0)
-		return complain(command, tow_host_error(host));
+		return complain_about(command, "--peer", tow_host_error(host));
 	return 0;
 }
 

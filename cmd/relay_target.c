@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "net_setup.h"
 
 int target_parse(struct relay *relay, const char *text)
 {
@@ -24,6 +25,11 @@ int target_parse(struct relay *relay, const char *text)
 		return -1;
 	}
 	tow_endpoint_format(to, target->text, sizeof(target->text));
+	if (net_is_loopback(&to->addr)) {
+		fprintf(stderr, "tow relay: %s is " NET_LOOPBACK_HINT "\n",
+			target->text);
+		return -1;
+	}
 	relay->target_count++;
 	return 0;
 }

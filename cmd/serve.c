@@ -290,8 +290,12 @@ static int start_listening(struct service *service)
 	int error = service->listen(service);
 
 	if (error)
-		fprintf(stderr, "tow serve: listening on port %u: %s\n",
-			service->port, tow_strerror(error));
+		fprintf(stderr,
+			"tow serve: listening on port %u for %s: %s%s\n",
+			service->port, service->scheme, tow_strerror(error),
+			error == TOW_EADDRINUSE
+				? "; --port, --ftp and --tftp choose others"
+				: "");
 	return error ? EXIT_FAILED : EXIT_OK;
 }
 
@@ -321,10 +325,10 @@ static int prepare_ftp(struct serve *s)
 			s->options.ftp_ports);
 		return EXIT_USAGE;
 	}
-	if (ftp->users && !ftp->port) {
-		fputs("tow serve: --ftp-users is about --ftp, which is not "
-		      "there\n",
-		      stderr);
+	if (!ftp->port && (ftp->users || s->options.ftp_ports)) {
+		fprintf(stderr,
+			"tow serve: %s is about --ftp, which is not there\n",
+			ftp->users ? "--ftp-users" : "--ftp-ports");
 		return EXIT_USAGE;
 	}
 	if (ftp->port &&

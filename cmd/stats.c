@@ -190,13 +190,16 @@ int stats_check(const char *path, const char *command)
 	char folder[PATH_MAX];
 	const char *slash = strrchr(path, '/');
 	int length = slash ? (int)(slash - path) : 0;
+	struct stat st;
 
 	snprintf(folder, sizeof(folder), "%.*s", length, path);
 	if (slash == path)
 		snprintf(folder, sizeof(folder), "/");
 	else if (!slash)
 		snprintf(folder, sizeof(folder), ".");
-	if (access(folder, W_OK | X_OK) == 0 || access(path, W_OK) == 0)
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		errno = EISDIR;
+	else if (access(path, W_OK) == 0 || access(folder, W_OK | X_OK) == 0)
 		return 0;
 	fprintf(stderr, "tow %s: --stats %s: %s\n", command, path,
 		strerror(errno));

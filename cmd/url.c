@@ -88,7 +88,7 @@ const char *url_parse(const char *given, struct url *out)
 		return "is too long";
 	http_parser_url_init(&u);
 	if (http_parser_parse_url(text, strlen(text), 0, &u) != 0)
-		return "is not a URL";
+		return "is not a URL like http://192.0.2.1:8000/file";
 	copy_field(text, &u, UF_SCHEMA, scheme, sizeof(scheme));
 	if (strcasecmp(scheme, "http") != 0)
 		return "is not an http:// URL, and others are not spoken here";
