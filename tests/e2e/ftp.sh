@@ -603,8 +603,8 @@ test_clients_that_vanish_leave_nothing()
 	make_file "$work/www/f" 60M
 	serve_ftp --stats "$work/stats.json"
 	for i in 1 2 3; do
-		curl -s -m 60 --limit-rate 4M -o /dev/null "$ftp4/f" &
-		sleep 0.3
+		curl -s -m 60 --limit-rate 4M -o "$work/part$i" "$ftp4/f" &
+		wait_for 10 test -s "$work/part$i"
 		kill -KILL $!
 		wait $! 2>/dev/null || true
 	done
