@@ -46,10 +46,10 @@
 #define ACE_ROUND 8
 #define ACE_CWR	  2
 
-/* What ACKs are for on average: a packet is 64, and so many ACKs' share. */
-#define AVERAGE_ONE 64
-#define AVERAGE_MAX (UINT16_MAX / AVERAGE_ONE)
-#define THIN_ACKS   4 /* packets: well below ACE_ROUND */
+/* The share of packets without a mark is a moving average; see likely_marks(). */
+#define SHARE_ALL    UINT16_MAX
+#define SHARE_WEIGHT 64 /* packets: what was before counts for half */
+#define SAFELY	     4	/* times as many marks as lately */
 
 /* So many marks ask for an ACK: RFC 9768 3.2.2.5.1. */
 #define MARKS_WITH_DATA	   2u
@@ -311,51 +311,41 @@ static uint32_t rounds(uint32_t missing, uint32_t packets)
 	return MIN((missing + ACE_ROUND - 1) / ACE_ROUND, packets / ACE_ROUND);
 }
 
-/* How many packets an ACK is for, as a rule. */
-static void note_packets(struct ecn *e, uint32_t packets)
+/* Of @packets so many had a mark, by what is likely. */
+static void note_marks(struct ecn *e, uint32_t packets, uint32_t marks)
 {
-	int32_t now = (int32_t)MIN(packets, AVERAGE_MAX);
+	int64_t clean = MAX((int64_t)packets - marks, 0) * SHARE_ALL;
+	int64_t more = clean - (int64_t)e->clean * packets;
 
-	if (e->per_ack)
-		e->per_ack += now - e->per_ack / AVERAGE_ONE;
-	else
-		e->per_ack = (uint16_t)(now * AVERAGE_ONE);
+	e->clean = (uint16_t)(e->clean + more / (SHARE_WEIGHT + packets));
 }
 
 /*
- * RFC 9768 3.2.2.5.2, A.2.1: the safest likely case, without the option. Where
- * most ACKs are for few packets, one for eight and more is what several that
- * were lost left over: they may have told of as many marks as there were
- * packets. Unless there was no mark for a round trip: then most likely there is
- * none now. Where ACKs are thin anyway, by the peer's device or on their way,
- * none was lost; and who receives tells of a few marks at the latest (3.2.2.5.1).
+ * RFC 9768 3.2.2.5.2, A.2.1: how many marks @packets may have had, without the
+ * option, that an ACK is for: it may be what is left of several. The prevailing
+ * conditions are the share that was marked lately, all of them at first; to be
+ * on the safe side it is some times as many. And if there was no mark for a
+ * round trip, most likely there is none now.
  */
-static bool count_cycled(const struct ecn *e, const struct wire_tcp *seg,
-			 uint32_t more)
+static uint32_t likely_marks(const struct ecn *e, const struct wire_tcp *seg,
+			     uint32_t packets, uint32_t more)
 {
-	if (e->per_ack > THIN_ACKS * AVERAGE_ONE)
-		return false;
-	return more || !seq_after(seq_of(seg->acknowledgement), e->reacted);
+	uint64_t share = SAFELY * (uint64_t)(SHARE_ALL - e->clean);
+
+	if (more == 0 && seq_after(seq_of(seg->acknowledgement), e->reacted))
+		return 0;
+	return (uint32_t)(packets * MIN(share, SHARE_ALL) / SHARE_ALL);
 }
 
-/*
- * How many marks the flags tell of, if they may have gone round. The bytes that
- * were marked say how often, if the option is there; if not, it is as often as
- * it can be, or not at all.
- */
-static uint32_t count_marks(struct tow_tcp *t, const struct wire_tcp *seg,
-			    const struct ack_news *news)
+/* The same where the bytes that were marked say how often the count went round. */
+static uint32_t marks_by_bytes(struct tow_tcp *t, uint32_t packets,
+			       uint32_t more)
 {
 	struct ecn *e = &t->ecn;
-	uint32_t more = (uint8_t)(ace_of(seg) - ace_out(e)) & ACE_BITS;
-	uint32_t left = news->packets > more ? news->packets - more : 0;
-	uint64_t known = e->marks_out + (uint64_t)more, by_bytes;
+	uint64_t known = e->marks_out + (uint64_t)more;
+	uint64_t by_bytes = ecn_option_marks(t);
+	uint32_t left = packets > more ? packets - more : 0;
 
-	if (!e->record || !ecn_option_read(t, seg)) {
-		left = count_cycled(e, seg, more) ? left : 0;
-		return more + left / ACE_ROUND * ACE_ROUND;
-	}
-	by_bytes = ecn_option_marks(t);
 	if (by_bytes > known)
 		more += rounds((uint32_t)MIN(by_bytes - known, UINT32_MAX),
 			       left) *
@@ -364,6 +354,20 @@ static uint32_t count_marks(struct tow_tcp *t, const struct wire_tcp *seg,
 	if (by_bytes > 0 && e->marks_out + more == 0 && left < ACE_ROUND)
 		e->no_ect = true;
 	return more;
+}
+
+/* How many marks the flags tell of: they may have gone round. */
+static uint32_t count_marks(struct tow_tcp *t, const struct wire_tcp *seg,
+			    const struct ack_news *news)
+{
+	struct ecn *e = &t->ecn;
+	uint32_t more = (uint8_t)(ace_of(seg) - ace_out(e)) & ACE_BITS;
+	uint32_t most;
+
+	if (e->record && ecn_option_read(t, seg))
+		return marks_by_bytes(t, news->packets, more);
+	most = likely_marks(e, seg, news->packets, more);
+	return most > more ? most - (most - more) % ACE_ROUND : more;
 }
 
 /* An ACK that says something new, not one that comes late: RFC 9768 3.2.2.2. */
@@ -378,8 +382,8 @@ static void on_ace(struct tow_tcp *t, const struct wire_tcp *seg,
 		e->skip_ack = false;
 		return;
 	}
-	note_packets(e, news->packets);
 	more = count_marks(t, seg, news);
+	note_marks(e, news->packets, more);
 	e->marks_out += more;
 	if (more && seq_after(seq_of(seg->acknowledgement), e->reacted))
 		react(t, news);

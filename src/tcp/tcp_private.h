@@ -548,7 +548,7 @@ struct ecn {
 	bool after_ce : 1;    /* the packet before was marked */
 	bool ack_of_acks : 1; /* is owed, for the marks that they had */
 	uint16_t record;      /* of host->ecn_bytes, from 1; 0: none */
-	uint16_t per_ack; /* packets of an ACK, on average; of AVERAGE_ONE */
+	uint16_t clean;	      /* packets without a mark, of SHARE_ALL, lately */
 };
 
 void ecn_offer(struct tow_tcp *t, struct wire_tcp *h, bool answers, bool again);
