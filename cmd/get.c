@@ -815,6 +815,12 @@ int cmd_get(int argc, char **argv)
 			problem);
 		return EXIT_USAGE;
 	}
+	if (g->options.resume && g->options.output &&
+	    strcmp(g->options.output, "-") == 0) {
+		fputs("tow get: -C continues a file, and stdout is none\n",
+		      stderr);
+		return EXIT_USAGE;
+	}
 	g->node.command = "get";
 	g->node.stats = g->options.stats;
 	tow_config_default(&config);

@@ -444,9 +444,9 @@ int cmd_relay(int argc, char **argv)
 				    &arguments);
 	if (status != OPTIONS_RUN)
 		return status;
+	choose_settings(c);
 	if (!parse_arguments(c, &arguments))
 		return EXIT_USAGE;
-	choose_settings(c);
 	c->node.stats = c->options.stats;
 	return node_main(&c->node);
 }

@@ -11,6 +11,30 @@
 #include <string.h>
 #include "net_setup.h"
 
+static bool is_group(const struct tow_addr *addr)
+{
+	return tow_addr_is_v4(addr) ? addr->b[12] >= 224 : addr->b[0] == 0xff;
+}
+
+/* Returns: false when a complaint was printed. */
+static bool can_be_target(const struct relay *relay,
+			  const struct target *target)
+{
+	const struct tow_endpoint *to = &target->endpoint;
+
+	if (net_is_loopback(&to->addr))
+		fprintf(stderr, "tow relay: %s is " NET_LOOPBACK_HINT "\n",
+			target->text);
+	else if (!relay->settings.udp && is_group(&to->addr))
+		fprintf(stderr,
+			"tow relay: connections have one host as their target, "
+			"not '%s'\n",
+			target->text);
+	else
+		return true;
+	return false;
+}
+
 int target_parse(struct relay *relay, const char *text)
 {
 	struct target *target = &relay->targets[relay->target_count];
@@ -25,11 +49,8 @@ int target_parse(struct relay *relay, const char *text)
 		return -1;
 	}
 	tow_endpoint_format(to, target->text, sizeof(target->text));
-	if (net_is_loopback(&to->addr)) {
-		fprintf(stderr, "tow relay: %s is " NET_LOOPBACK_HINT "\n",
-			target->text);
+	if (!can_be_target(relay, target))
 		return -1;
-	}
 	relay->target_count++;
 	return 0;
 }

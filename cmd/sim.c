@@ -9,10 +9,12 @@
  * one command that repeats it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +26,7 @@
 #define HANG_S	     60 /* a scenario takes some milliseconds */
 #define FAILURES_MAX 10 /* then it is enough */
 #define LOOK_MS	     50
+#define NAMES_MAX    32 /* of profiles, to choose what was meant */
 
 struct sim_options {
 	const char *seeds;
@@ -337,36 +340,68 @@ static int run_jobs(struct session *session)
 	return sum_up(session, seconds() - began_s);
 }
 
-static bool options_make_sense(struct session *session)
+static int complain_of_profile(const char *name)
+{
+	const char *names[NAMES_MAX], *nearest;
+	unsigned i;
+
+	for (i = 0; i < NAMES_MAX && profile_at(i); i++)
+		names[i] = profile_at(i)->name;
+	nearest = nearest_word(name, names, i);
+	if (nearest)
+		fprintf(stderr,
+			"tow sim: no profile '%s'; did you mean '%s'?\n", name,
+			nearest);
+	else
+		fprintf(stderr,
+			"tow sim: no profile '%s'; see `tow help sim`\n", name);
+	return EXIT_USAGE;
+}
+
+/* The scenario itself opens it late, and a failure there is a scenario's. */
+static int check_capture(const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+		return EXIT_OK; /* its reader takes a close for the end */
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	if (fd < 0) {
+		fprintf(stderr, "tow sim: --pcap %s: %s\n", path,
+			strerror(errno));
+		return EXIT_FAILED;
+	}
+	close(fd);
+	return EXIT_OK;
+}
+
+/* Returns: an exit status, after a complaint if it is not EXIT_OK. */
+static int check_options(struct session *session)
 {
 	const struct sim_options *options = &session->options;
 	uint64_t seeds;
 
 	session->profile = profile_find(options->profile);
-	if (!session->profile) {
-		fprintf(stderr,
-			"tow sim: no profile '%s'; see `tow help "
-			"sim`\n",
-			options->profile);
-		return false;
-	}
+	if (!session->profile)
+		return complain_of_profile(options->profile);
 	if (!parse_range(options->seeds, &session->range)) {
 		fprintf(stderr,
 			"tow sim: --seeds wants A..B, as in 1..1000, "
 			"not '%s'\n",
 			options->seeds);
-		return false;
+		return EXIT_USAGE;
 	}
 	seeds = session->range.last - session->range.first;
 	if (options->pcap && seeds) {
 		fprintf(stderr, "tow sim: --pcap wants a single seed, as in "
 				"--seeds 7..7\n");
-		return false;
+		return EXIT_USAGE;
 	}
 	session->job_count = (unsigned)options->jobs;
 	if (seeds < session->job_count)
 		session->job_count = (unsigned)seeds + 1;
-	return true;
+	return options->pcap ? check_capture(options->pcap) : EXIT_OK;
 }
 
 static uint64_t processors(void)
@@ -394,7 +429,6 @@ int cmd_sim(int argc, char **argv)
 				    &arguments);
 	if (status != OPTIONS_RUN)
 		return status;
-	if (!options_make_sense(&session))
-		return EXIT_USAGE;
-	return run_jobs(&session);
+	status = check_options(&session);
+	return status == EXIT_OK ? run_jobs(&session) : status;
 }

@@ -116,8 +116,32 @@ test_devices()
 		--dev "shm:path=$work/file,role=listen" --addr 10.0.0.2/24
 }
 
+test_simulations()
+{
+	says 2 "wants A..B, as in 1..1000, not '5..1'" sim --seeds 5..1
+	says 2 "no profile 'lossi'; did you mean 'lossy'?" sim --profile lossi
+	says 2 "no profile 'nothing'; see" sim --profile nothing
+	says 2 '--pcap wants a single seed' sim --seeds 1..2 --pcap "$work/p"
+	says 1 "--pcap $work/none/p: No such file" \
+		sim --seeds 1..1 --pcap "$work/none/p"
+}
+
+test_targets_of_a_relay()
+{
+	local target
+	for target in nowhere:80 192.0.2.1 192.0.2.1:0 0.0.0.0:80; do
+		says 2 "not '$target'" relay 8080 "$target"
+	done
+	for target in 224.0.0.1:80 255.255.255.255:80 '[ff02::1]:80'; do
+		says 2 "connections have one host as their target, not '$target'" \
+			relay 8080 "$target"
+	done
+}
+
 test_downloads_from_nowhere()
 {
+	says 2 '-C continues a file, and stdout is none' \
+		get -C -o - http://192.0.2.1/f
 	says 2 'like http://192.0.2.1:8000/file' get http://
 	says 2 'like http://192.0.2.1:8000/file' get http://192.0.2.1:99999/f
 	says 2 'is not an http:// URL' get ftp://192.0.2.1/f
