@@ -11,22 +11,16 @@
 #include <tow/sim.h>
 #include <tow/stack.h>
 #include <tow/tcp.h>
+#include "sim_end.h"
 #include "test.h"
 
 #define BYTES 2000000u
 #define PORT  179
 
-struct end {
-	struct tow_stack *stack;
-	struct tow_dev *dev;
-	struct tow_addr addr[2]; /* IPv4, IPv6 */
-	void *memory;
-};
-
 struct network {
 	struct tow_sim *sim;
 	struct tow_crypto crypto;
-	struct end a, b;
+	struct sim_end a, b;
 	struct tow_listener *listener;
 	struct tow_tcp *sender, *receiver;
 	size_t received;
@@ -35,39 +29,18 @@ struct network {
 
 static uint8_t data[BYTES];
 
-static void open_end(struct network *net, struct end *end, int segment,
-		     uint8_t number, const struct tow_sim_port *port)
+static void network_open(struct network *net, uint64_t seed)
 {
-	uint8_t v6[16] = { 0xfd };
+	struct tow_sim_port port;
 	struct tow_config cfg;
-	size_t need;
+	int segment;
 
+	memset(net, 0, sizeof(*net));
 	tow_config_default(&cfg);
 	cfg.tcp_max = 8;
 	cfg.rx_chunks = 512;
 	cfg.rx_bufs = 600;
 	cfg.crypto = &net->crypto;
-	memset(cfg.secret, number, sizeof(cfg.secret));
-	need = (tow_need(&cfg) + 63) / 64 * 64;
-	end->memory = aligned_alloc(64, need);
-	CHECK(end->memory);
-	CHECK_EQ(tow_open(&end->stack, &cfg, end->memory, need), 0);
-	CHECK_EQ(tow_sim_port_open(net->sim, segment, port, &end->dev), 0);
-	CHECK_EQ(tow_attach(end->stack, end->dev), 0);
-	v6[15] = number;
-	end->addr[0] = tow_addr_v4(10, 0, 0, number);
-	end->addr[1] = tow_addr_v6(v6);
-	CHECK_EQ(tow_addr_add(end->stack, 0, &end->addr[0], 24), 0);
-	CHECK_EQ(tow_addr_add(end->stack, 0, &end->addr[1], 64), 0);
-	CHECK_EQ(tow_sim_add(net->sim, end->stack), 0);
-}
-
-static void network_open(struct network *net, uint64_t seed)
-{
-	struct tow_sim_port port;
-	int segment;
-
-	memset(net, 0, sizeof(*net));
 	for (size_t i = 0; i < BYTES; i++)
 		data[i] = (uint8_t)(i * 13 + (i >> 8));
 	CHECK_EQ(tow_host_crypto_open(&net->crypto), 0);
@@ -79,8 +52,8 @@ static void network_open(struct network *net, uint64_t seed)
 	port.up.loss_ppm = 10000;
 	port.up.reorder_ppm = 10000;
 	port.up.reorder_us = 3000;
-	open_end(net, &net->a, segment, 1, &port);
-	open_end(net, &net->b, segment, 2, &port);
+	sim_end_open(&net->a, net->sim, segment, 1, &port, &cfg);
+	sim_end_open(&net->b, net->sim, segment, 2, &port, &cfg);
 }
 
 /* Both ends' numbers are the same, as many routers have it. */
@@ -150,7 +123,7 @@ static void run_until(struct network *net, size_t bytes)
 	}
 }
 
-static void check_end(const struct end *end)
+static void check_end(const struct sim_end *end)
 {
 	const struct tow_stats *stats = tow_stats(end->stack);
 
@@ -166,14 +139,10 @@ static void network_close(struct network *net)
 {
 	check_end(&net->a);
 	check_end(&net->b);
-	tow_sim_remove(net->sim, net->a.stack);
-	tow_sim_remove(net->sim, net->b.stack);
-	tow_close(net->a.stack);
-	tow_close(net->b.stack);
+	sim_end_close(&net->a, net->sim);
+	sim_end_close(&net->b, net->sim);
 	tow_sim_close(net->sim);
 	tow_host_crypto_close(&net->crypto);
-	free(net->a.memory);
-	free(net->b.memory);
 }
 
 static void transfer(enum tow_auth_algorithm algorithm, int family)

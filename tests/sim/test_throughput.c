@@ -10,18 +10,12 @@
 #include <tow/sim.h>
 #include <tow/stack.h>
 #include <tow/tcp.h>
+#include "sim_end.h"
 #include "test.h"
 
 #define PORT	9
 #define MEGABIT 1000000u
 #define HOUR_US 3600000000u
-
-struct end {
-	struct tow_stack *stack;
-	struct tow_dev *dev;
-	struct tow_addr addr;
-	void *memory;
-};
 
 struct way {
 	uint64_t bits_per_s;
@@ -33,41 +27,23 @@ struct way {
 };
 
 static struct tow_sim *sim;
-static struct end client, server;
+static struct sim_end client, server;
 static uint64_t timeouts;
 
-static void open_end(struct end *end, int segment, uint8_t number,
+static void open_end(struct sim_end *end, int segment, uint8_t number,
 		     const struct way *way)
 {
 	struct tow_sim_port port;
 	struct tow_config cfg;
-	size_t need;
 
 	tow_config_default(&cfg);
-	memset(cfg.secret, number, sizeof(cfg.secret));
-	need = (tow_need(&cfg) + 63) / 64 * 64;
-	end->memory = aligned_alloc(64, need);
-	CHECK(end->memory);
-	CHECK_EQ(tow_open(&end->stack, &cfg, end->memory, need), 0);
 	tow_sim_port_default(&port);
 	port.caps &= ~way->caps_not;
 	port.up.delay_us = way->delay_us;
 	port.up.bits_per_s = way->bits_per_s;
 	port.up.queue_bytes = way->queue_bytes;
 	port.up.loss_ppm = way->loss_ppm;
-	CHECK_EQ(tow_sim_port_open(sim, segment, &port, &end->dev), 0);
-	CHECK_EQ(tow_attach(end->stack, end->dev), 0);
-	end->addr = tow_addr_v4(10, 0, 0, number);
-	CHECK_EQ(tow_addr_add(end->stack, 0, &end->addr, 24), 0);
-	CHECK_EQ(tow_sim_add(sim, end->stack), 0);
-}
-
-static void close_end(struct end *end)
-{
-	CHECK(!tow_sim_stats(end->dev)->violation);
-	tow_sim_remove(sim, end->stack);
-	tow_close(end->stack);
-	free(end->memory);
+	sim_end_open(end, sim, segment, number, &port, &cfg);
 }
 
 static size_t take(struct tow_tcp *tcp)
@@ -84,7 +60,7 @@ static size_t take(struct tow_tcp *tcp)
 	return bytes;
 }
 
-static void take_events(struct end *end)
+static void take_events(struct sim_end *end)
 {
 	struct tow_event events[16];
 
@@ -109,7 +85,7 @@ static uint64_t transfer(const struct way *way)
 	open_end(&client, segment, 1, way);
 	open_end(&server, segment, 2, way);
 	CHECK_EQ(tow_tcp_listen(server.stack, &at, 1, &listener), 0);
-	at.addr = server.addr;
+	at.addr = server.addr[0];
 	CHECK_EQ(tow_tcp_connect(client.stack, NULL, &at, &sender), 0);
 	CHECK_EQ(tow_tcp_set(sender, TOW_TCP_CONGESTION, way->congestion), 0);
 	CHECK_EQ(tow_tcp_lend(sender, &loan, 1, 1, 0), 0);
@@ -122,8 +98,8 @@ static uint64_t transfer(const struct way *way)
 	}
 	took_us = tow_sim_now(sim);
 	timeouts = tow_stats(client.stack)->counters[TOW_COUNTER_TCP_RTO];
-	close_end(&client);
-	close_end(&server);
+	sim_end_close(&client, sim);
+	sim_end_close(&server, sim);
 	tow_sim_close(sim);
 	free((void *)(uintptr_t)loan.ptr);
 	return took_us;

@@ -11,22 +11,16 @@
 #include <tow/stack.h>
 #include <tow/tcp.h>
 #include <tow/udp.h>
+#include "sim_end.h"
 #include "test.h"
 
 #define BYTES 200000u
 #define PORT  9
 
-struct end {
-	struct tow_stack *stack;
-	struct tow_dev *dev;
-	struct tow_addr addr[3]; /* IPv4, IPv6, link-local */
-	void *memory;
-};
-
 /* A network of two, with a transfer from one to the other. */
 struct network {
 	struct tow_sim *sim;
-	struct end a, b;
+	struct sim_end a, b;
 	struct tow_listener *listener;
 	struct tow_tcp *sender, *receiver;
 	size_t received;
@@ -35,50 +29,17 @@ struct network {
 
 static uint8_t data[BYTES];
 
-/* RFC 4291 2.5.1 and 2.5.6: made from the MAC address */
-static struct tow_addr link_local(const uint8_t mac[6])
+static void network_open(struct network *net, uint64_t seed,
+			 const char *capture)
 {
-	const uint8_t b[16] = { 0xfe, 0x80,   0,	  0,	  0,	  0,
-				0,    0,      mac[0] ^ 2, mac[1], mac[2], 0xff,
-				0xfe, mac[3], mac[4],	  mac[5] };
-
-	return tow_addr_v6(b);
-}
-
-static void open_end(struct network *net, struct end *end, int segment,
-		     uint8_t number, const struct tow_sim_port *port)
-{
-	uint8_t v6[16] = { 0xfd };
+	struct tow_sim_port port;
 	struct tow_config cfg;
-	size_t need;
+	int segment;
 
 	tow_config_default(&cfg);
 	cfg.tcp_max = 8;
 	cfg.rx_chunks = 512;
 	cfg.rx_bufs = 600;
-	memset(cfg.secret, number, sizeof(cfg.secret));
-	need = (tow_need(&cfg) + 63) / 64 * 64;
-	end->memory = aligned_alloc(64, need);
-	CHECK(end->memory);
-	memset(end->memory, 0xa5, need);
-	CHECK_EQ(tow_open(&end->stack, &cfg, end->memory, need), 0);
-	CHECK_EQ(tow_sim_port_open(net->sim, segment, port, &end->dev), 0);
-	CHECK_EQ(tow_attach(end->stack, end->dev), 0);
-	v6[15] = number;
-	end->addr[0] = tow_addr_v4(10, 0, 0, number);
-	end->addr[1] = tow_addr_v6(v6);
-	end->addr[2] = link_local(end->dev->mac);
-	CHECK_EQ(tow_addr_add(end->stack, 0, &end->addr[0], 24), 0);
-	CHECK_EQ(tow_addr_add(end->stack, 0, &end->addr[1], 64), 0);
-	CHECK_EQ(tow_sim_add(net->sim, end->stack), 0);
-}
-
-static void network_open(struct network *net, uint64_t seed,
-			 const char *capture)
-{
-	struct tow_sim_port port;
-	int segment;
-
 	memset(net, 0, sizeof(*net));
 	for (size_t i = 0; i < BYTES; i++)
 		data[i] = (uint8_t)(i * 13 + (i >> 8));
@@ -92,8 +53,8 @@ static void network_open(struct network *net, uint64_t seed,
 	port.up.loss_ppm = 20000;
 	port.up.reorder_ppm = 20000;
 	port.up.reorder_us = 3000;
-	open_end(net, &net->a, segment, 1, &port);
-	open_end(net, &net->b, segment, 2, &port);
+	sim_end_open(&net->a, net->sim, segment, 1, &port, &cfg);
+	sim_end_open(&net->b, net->sim, segment, 2, &port, &cfg);
 }
 
 static void begin(struct network *net, int family)
@@ -145,15 +106,9 @@ static bool step(struct network *net)
 
 static void network_close(struct network *net)
 {
-	CHECK(!tow_sim_stats(net->a.dev)->violation);
-	CHECK(!tow_sim_stats(net->b.dev)->violation);
-	tow_sim_remove(net->sim, net->a.stack);
-	tow_sim_remove(net->sim, net->b.stack);
-	tow_close(net->a.stack);
-	tow_close(net->b.stack);
+	sim_end_close(&net->a, net->sim);
+	sim_end_close(&net->b, net->sim);
 	tow_sim_close(net->sim);
-	free(net->a.memory);
-	free(net->b.memory);
 }
 
 static void transfer(int family)
