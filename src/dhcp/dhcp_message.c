@@ -10,7 +10,9 @@
  *	          if option 52 says so
  *
  * Each area is walked once; option 52 means something in the last one only, so
- * no overload leads to another. Of an option that comes twice the first counts.
+ * no overload leads to another. An option that comes in pieces is put together
+ * (RFC 3396), so a value of four bytes may be split; when it comes twice the
+ * first counts.
  * What is not an answer to our question, by its xid and our station, is nobody
  * else's either: it is dropped.
  */
@@ -177,83 +179,90 @@ void dhcp_send(struct dhcp_host *dhcp, unsigned link, enum dhcp_type type)
  * Reading.
  */
 
-/* What the options said, before any of it is believed. */
-struct said {
-	uint8_t type, overload;
-	bool mask_given;
-	uint32_t mask, lease_s, t1_s, t2_s;
-	struct tow_addr server, router;
-	struct tow_addr dns[TOW_DHCP_DNS_MAX];
-	uint8_t dns_count;
-};
-
 #define VALUE_MAX (4 * TOW_DHCP_DNS_MAX) /* bytes of an option looked at */
 
-static void take_addr(struct tow_addr *out, const uint8_t *value)
-{
-	if (tow_addr_is_any(out))
-		*out = wire_get_addr4(value);
-}
+/* What an option says in all of its pieces; the rest is counted only. */
+struct value {
+	uint32_t bytes;
+	uint8_t at[VALUE_MAX];
+};
 
-static void take_number(uint32_t *out, const uint8_t *value)
-{
-	if (*out == 0)
-		*out = wire_get32(value);
-}
+/* What the options said, before any of it is believed. */
+struct said {
+	struct value type, overload, mask, server, lease, t1, t2, router, dns;
+};
 
-static void take_dns(struct said *s, const uint8_t *value, uint32_t bytes)
+static struct value *value_of(struct said *s, uint8_t option)
 {
-	if (s->dns_count > 0)
-		return;
-	for (; bytes >= 4 && s->dns_count < TOW_DHCP_DNS_MAX;
-	     value += 4, bytes -= 4)
-		s->dns[s->dns_count++] = wire_get_addr4(value);
-}
-
-/* RFC 2132: of a length that is not the option's, it says nothing. */
-static void take_option(struct said *s, uint8_t option, uint32_t length,
-			const uint8_t *value)
-{
-	if (option == DHCP_OPTION_TYPE && length == 1 && s->type == 0)
-		s->type = value[0];
-	else if (option == DHCP_OPTION_OVERLOAD && length == 1 &&
-		 s->overload == 0)
-		s->overload = value[0];
-	else if (option == DHCP_OPTION_ROUTER && length >= 4)
-		take_addr(&s->router, value); /* the first: the preferred */
-	else if (option == DHCP_OPTION_DNS)
-		take_dns(s, value, MIN(length, VALUE_MAX));
-	if (length != 4)
-		return;
 	switch (option) {
+	case DHCP_OPTION_TYPE:
+		return &s->type;
+	case DHCP_OPTION_OVERLOAD:
+		return &s->overload;
 	case DHCP_OPTION_MASK:
-		if (!s->mask_given)
-			s->mask = wire_get32(value);
-		s->mask_given = true;
-		break;
+		return &s->mask;
 	case DHCP_OPTION_SERVER:
-		take_addr(&s->server, value);
-		break;
+		return &s->server;
 	case DHCP_OPTION_LEASE:
-		take_number(&s->lease_s, value);
-		break;
+		return &s->lease;
 	case DHCP_OPTION_T1:
-		take_number(&s->t1_s, value);
-		break;
+		return &s->t1;
 	case DHCP_OPTION_T2:
-		take_number(&s->t2_s, value);
-		break;
+		return &s->t2;
+	case DHCP_OPTION_ROUTER:
+		return &s->router;
+	case DHCP_OPTION_DNS:
+		return &s->dns;
 	default:
-		break;
+		return NULL;
 	}
+}
+
+/* RFC 3396 7: each piece behind those that came before it. */
+static void append(struct value *v, const struct tow_buf *buf, uint32_t at,
+		   uint32_t bytes)
+{
+	uint32_t have = MIN(v->bytes, VALUE_MAX);
+
+	tow_buf_read(buf, at, v->at + have, MIN(bytes, VALUE_MAX - have));
+	v->bytes += bytes;
+}
+
+/*
+ * The first of so many values of @size, or nothing at all: an option of a
+ * length that is not its own says nothing (RFC 2132).
+ */
+static const uint8_t *first_of(const struct value *v, uint32_t size)
+{
+	return v->bytes > 0 && v->bytes % size == 0 ? v->at : NULL;
+}
+
+static uint8_t byte_of(const struct value *v)
+{
+	return v->bytes > 0 ? v->at[0] : 0;
+}
+
+static uint32_t number_of(const struct value *v)
+{
+	const uint8_t *at = first_of(v, 4);
+
+	return at ? wire_get32(at) : 0;
+}
+
+static struct tow_addr addr_of(const struct value *v)
+{
+	const uint8_t *at = first_of(v, 4);
+
+	return at ? wire_get_addr4(at) : tow_addr_any();
 }
 
 /* The options in [@at, @end) of the packet. Returns: false past its end. */
 static bool walk_area(const struct tow_buf *buf, uint32_t at, uint32_t end,
 		      struct said *s)
 {
-	uint8_t head[2], value[VALUE_MAX] = { 0 };
-	uint32_t length, step;
+	uint8_t head[2];
+	struct value *v;
+	uint32_t step;
 
 	for (; at < end; at += step) {
 		step = 1;
@@ -265,12 +274,12 @@ static bool walk_area(const struct tow_buf *buf, uint32_t at, uint32_t end,
 		if (end - at < 2)
 			return false;
 		tow_buf_read(buf, at, head, sizeof(head));
-		length = head[1];
-		step = 2 + length;
+		step = 2u + head[1];
 		if (step > end - at)
 			return false;
-		tow_buf_read(buf, at + 2, value, MIN(length, VALUE_MAX));
-		take_option(s, head[0], length, value);
+		v = value_of(s, head[0]);
+		if (v)
+			append(v, buf, at + 2, head[1]);
 	}
 	return true; /* RFC 2131 4.1 wants an end option; some have none */
 }
@@ -287,7 +296,7 @@ static bool walk_all(const struct tow_buf *buf, uint32_t bytes, struct said *s)
 
 	if (!walk_area(buf, UDP_BYTES + DHCP_BYTES, bytes, s))
 		return false;
-	overload = s->overload;
+	overload = byte_of(&s->overload);
 	if (overload & DHCP_OVERLOAD_FILE && !walk_area(buf, AREA(file), s))
 		return false;
 	return !(overload & DHCP_OVERLOAD_SNAME) ||
@@ -321,15 +330,26 @@ static int mask_bits(uint32_t mask)
  */
 static void take_times(const struct said *s, struct dhcp_lease *out)
 {
-	uint32_t half_s = s->lease_s / 2, least_s = MIN(T1_S_MIN, half_s);
+	uint32_t lease_s = number_of(&s->lease);
+	uint32_t t1_s = number_of(&s->t1), t2_s = number_of(&s->t2);
+	uint32_t half_s = lease_s / 2, least_s = MIN(T1_S_MIN, half_s);
 
-	out->lease_s = s->lease_s;
-	out->t2_s = MAX(s->t2_s, least_s);
-	if (s->t2_s == 0 || s->t2_s >= s->lease_s)
-		out->t2_s = s->lease_s - s->lease_s / 8;
-	out->t1_s = MAX(s->t1_s, least_s);
-	if (s->t1_s == 0 || s->t1_s >= out->t2_s)
+	out->lease_s = lease_s;
+	out->t2_s = MAX(t2_s, least_s);
+	if (t2_s == 0 || t2_s >= lease_s)
+		out->t2_s = lease_s - lease_s / 8;
+	out->t1_s = MAX(t1_s, least_s);
+	if (t1_s == 0 || t1_s >= out->t2_s)
 		out->t1_s = MIN(half_s, out->t2_s);
+}
+
+static void take_dns(const struct said *s, struct dhcp_lease *out)
+{
+	uint32_t i, count = MIN(s->dns.bytes / 4, TOW_DHCP_DNS_MAX);
+
+	for (i = 0; i < count; i++)
+		out->dns[i] = wire_get_addr4(s->dns.at + 4 * i);
+	out->dns_count = (uint8_t)count;
 }
 
 static bool make_lease(const struct net *net, const struct wire_dhcp *m,
@@ -339,16 +359,16 @@ static bool make_lease(const struct net *net, const struct wire_dhcp *m,
 
 	*out = (struct dhcp_lease){
 		.addr = wire_get_addr4(m->yiaddr),
-		.server = s->server,
-		.router = s->router,
-		.dns_count = s->dns_count,
+		.server = addr_of(&s->server),
+		.router = addr_of(&s->router),
 	};
-	memcpy(out->dns, s->dns, sizeof(out->dns));
-	bits = s->mask_given ? mask_bits(s->mask) : class_bits(&out->addr);
-	if (s->type == DHCP_NAK)
+	take_dns(s, out);
+	bits = first_of(&s->mask, 4) ? mask_bits(number_of(&s->mask))
+				     : class_bits(&out->addr);
+	if (byte_of(&s->type) == DHCP_NAK)
 		return true;
 	if (bits <= 0 || !net_is_unicast(net, &out->addr) ||
-	    s->lease_s < LEASE_S_MIN)
+	    number_of(&s->lease) < LEASE_S_MIN)
 		return false;
 	out->mask_bits = (uint8_t)bits;
 	take_times(s, out);
@@ -384,7 +404,7 @@ bool dhcp_read(struct dhcp_host *dhcp, const struct net_packet *packet,
 {
 	const uint8_t *mac = packet->link->dev->mac;
 	struct tow_buf *buf = packet->buf;
-	struct said s = { .type = 0 };
+	struct said s = { .type = { .bytes = 0 } };
 	struct wire_udp udp;
 	struct wire_dhcp m;
 	uint32_t bytes;
@@ -400,7 +420,7 @@ bool dhcp_read(struct dhcp_host *dhcp, const struct net_packet *packet,
 	tow_buf_read(buf, UDP_BYTES, &m, sizeof(m));
 	if (!is_answer(&m, c, mac) || !walk_all(buf, bytes, &s))
 		return false;
-	out->type = s.type;
+	out->type = byte_of(&s.type);
 	return make_lease(dhcp->net, &m, &s, &out->lease) &&
-	       net_is_unicast(dhcp->net, &s.server);
+	       net_is_unicast(dhcp->net, &out->lease.server);
 }

@@ -522,8 +522,9 @@ TEST(other_name_servers_in_a_renewed_lease_are_told)
 	add_usual(DHCP_ACK, SERVER, 1000);
 	answer_end();
 	CHECK_EQ(address_events(), 1);
-	CHECK_EQ(tow_dns_servers(s.stack, 0, all, 8), 1);
+	CHECK_EQ(tow_dns_servers(s.stack, 0, all, 8), 3);
 	CHECK_MEM(all[0].addr.b, address("10.0.0.3").b, 16);
+	CHECK_MEM(all[2].addr.b, address("10.0.0.2").b, 16);
 	stack_host_close(&s);
 }
 
@@ -906,19 +907,95 @@ TEST(dhcp_and_name_parsing_overloaded_area_is_not_left)
 /* RFC 2132: an option of a length that is not its own says nothing */
 TEST(dhcp_options_of_a_wrong_length_are_skipped)
 {
+	uint8_t offer = DHCP_OFFER, ack = DHCP_ACK;
+
+	start();
+	discover();
+	for (unsigned i = 0; i < 2; i++) {
+		answer_begin(SERVER, OFFER);
+		add_option(DHCP_OPTION_TYPE, i ? &ack : &offer, 1);
+		add_option(DHCP_OPTION_SERVER, "\12\0\0\1", 4);
+		add_option(DHCP_OPTION_LEASE, "\0\0\16\20", 4);
+		add_option(DHCP_OPTION_MASK, "\377\377", 2);
+		add_option(DHCP_OPTION_ROUTER, "\12\0\0", 3);
+		add_option(DHCP_OPTION_DNS, "\12\0\0", 3);
+		add_option(DHCP_OPTION_T1, "", 0);
+		answer_end();
+		messages();
+	}
+	stack_host_run(&s, 8 * S);
+	CHECK(info().bound);
+	CHECK_EQ(info().prefix_bits, 8); /* of its class */
+	CHECK_MEM(info().router.b, address("::").b, 16);
+	CHECK_EQ(info().dns_count, 0);
+	stack_host_close(&s);
+
 	start();
 	discover();
 	answer_begin(SERVER, OFFER);
-	add_option(DHCP_OPTION_MASK, "\377\377", 2);
-	add_option(DHCP_OPTION_ROUTER, "\12\0\0", 3);
-	add_option(DHCP_OPTION_DNS, "\12\0\0", 3);
-	add_option(DHCP_OPTION_T1, "", 0);
 	add_option(DHCP_OPTION_LEASE, "\0\0\0\0\1", 5);
-	add_option(DHCP_OPTION_TYPE, "\2\2", 2);
 	add_usual(DHCP_OFFER, SERVER, 3600);
-	answer_end();
-	CHECK_EQ(messages(), 1);
-	CHECK_EQ(asked_type(), DHCP_REQUEST);
+	ignored();
+	stack_host_close(&s);
+}
+
+/* RFC 3396 4, 7: pieces are put together, over the areas of the message, too */
+TEST(dhcp_options_in_pieces_are_put_together)
+{
+	static const uint8_t in_file[] = { DHCP_OPTION_LEASE,
+					   2,
+					   14,
+					   16,
+					   DHCP_OPTION_DNS,
+					   3,
+					   0,
+					   0,
+					   9,
+					   DHCP_OPTION_DNS,
+					   8,
+					   10,
+					   0,
+					   0,
+					   8,
+					   10,
+					   0,
+					   0,
+					   7,
+					   DHCP_OPTION_DNS,
+					   4,
+					   10,
+					   0,
+					   0,
+					   6,
+					   DHCP_OPTION_END };
+	uint8_t offer = DHCP_OFFER, ack = DHCP_ACK;
+
+	start();
+	discover();
+	for (unsigned i = 0; i < 2; i++) {
+		answer_begin(SERVER, OFFER);
+		memcpy(frame_transport(&f) + 8 + 108, in_file, sizeof(in_file));
+		add_option(DHCP_OPTION_OVERLOAD, "\1", 1);
+		add_option(DHCP_OPTION_TYPE, i ? &ack : &offer, 1);
+		add_option(DHCP_OPTION_SERVER, "\12\0", 2);
+		add_option(DHCP_OPTION_SERVER, "", 0);
+		add_option(DHCP_OPTION_SERVER, "\0\1", 2);
+		add_option(DHCP_OPTION_LEASE, "\0\0", 2);
+		add_option(DHCP_OPTION_DNS, "\12", 1);
+		add_option(DHCP_OPTION_MASK, "\377\377\0\0", 4);
+		add_option(DHCP_OPTION_MASK, "\377\0\0\0", 4); /* again */
+		answer_end();
+		messages();
+	}
+	stack_host_run(&s, 8 * S);
+	CHECK(info().bound);
+	CHECK_MEM(info().server.b, address("10.0.0.1").b, 16);
+	CHECK_EQ(info().prefix_bits, 16);
+	CHECK_GT(info().left_us, 3580 * S);
+	CHECK_EQ(info().dns_count, 3); /* there is no room for the fourth */
+	CHECK_MEM(info().dns[0].b, address("10.0.0.9").b, 16);
+	CHECK_MEM(info().dns[1].b, address("10.0.0.8").b, 16);
+	CHECK_MEM(info().dns[2].b, address("10.0.0.7").b, 16);
 	stack_host_close(&s);
 }
 
