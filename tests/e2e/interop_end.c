@@ -14,6 +14,7 @@
  *	--next                  asks for the second key on the way
  *	--bytes N               the server's FIN goes behind so many bytes, and
  *	                        not behind its peer's
+ *	--when FILE             connects when the file is there
  *
  * For each connection it prints what tow_tcp_info() and tow_tcp_auth_info() say
  * at its end, and what the stack has dropped for its signature so far. The
@@ -28,6 +29,7 @@
 #include <tow/host.h>
 #include <tow/ledger.h>
 #include <tow/tcp.h>
+#include <unistd.h>
 
 #define BYTES_MAX (16 << 20)
 #define ADDRS_MAX 4
@@ -35,7 +37,7 @@
 #define NEXT_AT	  (1 << 20) /* bytes received */
 
 struct options {
-	const char *dev, *addrs[ADDRS_MAX], *peers[ADDRS_MAX];
+	const char *dev, *addrs[ADDRS_MAX], *peers[ADDRS_MAX], *when;
 	int addr_count, peer_count;
 	int times;
 	enum tow_tcp_ecn ecn;
@@ -245,6 +247,8 @@ static void call(struct tow_host *host, const struct options *options,
 	size_t bytes = read_file(words[3]);
 
 	must(tow_addr_parse(&peer.addr, words[1]), words[1]);
+	while (options->when && access(options->when, F_OK) != 0)
+		usleep(1000);
 	for (int i = 0; i < options->times; i++) {
 		struct end e = { .options = options,
 				 .data = out,
@@ -335,6 +339,8 @@ static void take(struct options *options, int option)
 		options->fast_open = true;
 	else if (option == 'k' && options->key_count < KEYS_MAX)
 		options->keys[options->key_count++] = parse_key(optarg);
+	else if (option == 'w')
+		options->when = optarg;
 	else if (option == 'n')
 		options->next = true;
 	else if (option == 'b')
@@ -357,6 +363,7 @@ int main(int argc, char **argv)
 		{ "times", required_argument, NULL, 't' },
 		{ "fast-open", no_argument, NULL, 'f' },
 		{ "key", required_argument, NULL, 'k' },
+		{ "when", required_argument, NULL, 'w' },
 		{ "next", no_argument, NULL, 'n' },
 		{ "bytes", required_argument, NULL, 'b' },
 		{ NULL, 0, NULL, 0 },
