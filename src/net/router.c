@@ -283,6 +283,7 @@ struct advert {
 	unsigned link;
 	struct dns_places dns;
 	struct wire_router_advert header;
+	struct learned router; /* the default one that it comes from */
 };
 
 /* 4.6.2, 6.3.4; the other half of it is slaac.c's. */
@@ -316,12 +317,13 @@ static void read_prefix(const struct advert *a, const void *option)
 		     valid_us == NEVER ? NEVER : valid_us - net->now_us);
 }
 
-/* RFC 4191 2.3. */
-static void read_route(const struct advert *a, const void *option,
-		       uint32_t bytes)
+/* RFC 4191 2.3. Returns: it makes sense. */
+static bool take_route(const struct advert *a, const void *option,
+		       uint32_t bytes, struct learned *out)
 {
 	const struct wire_nd_route *o = option;
-	struct learned route = {
+
+	*out = (struct learned){
 		.gateway = a->packet->src,
 		.link = (uint16_t)a->link,
 		.bits = o->bits,
@@ -331,13 +333,20 @@ static void read_route(const struct advert *a, const void *option,
 
 	if (bytes > sizeof(*o) || o->bits > (bytes - 8) * 8 ||
 	    (o->flags >> 3 & 3) == 2)
-		return; /* 2.3: the reserved preference: ignore the option */
-	memcpy(route.dest.b, o->prefix, sizeof(o->prefix));
-	route_mask(&route.dest, o->bits);
-	if (net_is_v4(&route.dest) || ip6_is_multicast(&route.dest) ||
-	    addr_is_link_local(&route.dest))
-		return;
-	learn(a->net, &route);
+		return false; /* the reserved preference: ignore the option */
+	memcpy(out->dest.b, o->prefix, sizeof(o->prefix));
+	route_mask(&out->dest, o->bits);
+	return !net_is_v4(&out->dest) && !ip6_is_multicast(&out->dest) &&
+	       !addr_is_link_local(&out->dest);
+}
+
+static void read_route(const struct advert *a, const void *option,
+		       uint32_t bytes)
+{
+	struct learned route;
+
+	if (take_route(a, option, bytes, &route) && !is_default(&route))
+		learn(a->net, &route);
 }
 
 static void read_mtu(const struct advert *a, const void *option)
@@ -364,6 +373,25 @@ static void read_mac(const struct advert *a, const void *option)
  * One option of @bytes, at @at in the message. As much of it as most have is
  * in @option.
  */
+typedef void read_option_fn(struct advert *a, const uint8_t *option,
+			    uint32_t at, uint32_t bytes);
+
+/*
+ * RFC 4191 3.1: a route to ::/0 overrides what the header says of the router.
+ * It is looked for first: followed one after the other, the two would be news
+ * each time that they differ.
+ */
+static void find_default(struct advert *a, const uint8_t *option, uint32_t at,
+			 uint32_t bytes)
+{
+	struct learned route;
+
+	(void)at;
+	if (option[0] == ND_ROUTE && take_route(a, option, bytes, &route) &&
+	    is_default(&route))
+		a->router = route;
+}
+
 static void read_option(struct advert *a, const uint8_t *option, uint32_t at,
 			uint32_t bytes)
 {
@@ -393,10 +421,10 @@ static void read_option(struct advert *a, const uint8_t *option, uint32_t at,
 }
 
 /*
- * All options are looked at twice: one without a length spoils the whole
- * message (6.1.2), which must not be followed by halves. Returns: it is well.
+ * @read: NULL to find out only whether all is well: one without a length spoils
+ * the whole message (6.1.2), which must not be followed by halves.
  */
-static bool walk_options(struct advert *a, bool follow)
+static bool walk_options(struct advert *a, read_option_fn *read)
 {
 	const struct tow_buf *buf = a->packet->buf;
 	uint32_t at = sizeof(a->header), bytes;
@@ -410,8 +438,8 @@ static bool walk_options(struct advert *a, bool follow)
 		if (bytes == 0 || bytes > buf->bytes - at ||
 		    count == OPTIONS_MAX)
 			return false;
-		if (follow)
-			read_option(a, option, at, bytes);
+		if (read)
+			read(a, option, at, bytes);
 	}
 	return true;
 }
@@ -423,12 +451,25 @@ static bool is_valid(struct advert *a)
 	       addr_is_link_local(&a->packet->src) &&
 	       tow_buf_read(a->packet->buf, 0, &a->header, sizeof(a->header)) ==
 		       sizeof(a->header) &&
-	       a->header.code == 0 && walk_options(a, false);
+	       a->header.code == 0 && walk_options(a, NULL);
 }
 
 static uint32_t clamp(uint32_t n, uint32_t least, uint32_t most)
 {
 	return MIN(MAX(n, least), most);
+}
+
+static void take_router(struct advert *a)
+{
+	uint16_t lifetime_s = wire_get16(a->header.lifetime_s);
+
+	a->router = (struct learned){
+		.gateway = a->packet->src,
+		.link = (uint16_t)a->link,
+		.preference = nd_preference(a->header.flags),
+		.until_us = auto_until_us(a->net, lifetime_s),
+	};
+	walk_options(a, find_default);
 }
 
 /* 6.3.4: zero means that the router does not say. */
@@ -438,13 +479,6 @@ static void follow_header(const struct advert *a)
 	struct auto_link *l = state_of(a->net, a->link);
 	uint32_t reachable_ms = wire_get32(h->reachable_ms);
 	uint32_t retrans_ms = wire_get32(h->retrans_ms);
-	uint16_t lifetime_s = wire_get16(h->lifetime_s);
-	struct learned router = {
-		.gateway = a->packet->src,
-		.link = (uint16_t)a->link,
-		.preference = nd_preference(h->flags),
-		.until_us = auto_until_us(a->net, lifetime_s),
-	};
 
 	if (h->hop_limit >= a->net->ttl)
 		a->packet->link->hop_limit = h->hop_limit;
@@ -454,9 +488,9 @@ static void follow_header(const struct advert *a)
 	if (retrans_ms > 0)
 		l->retrans_us = 1000 * clamp(retrans_ms, RETRANS_MS_MIN,
 					     RETRANS_MS_MAX);
-	learn(a->net, &router);
+	learn(a->net, &a->router);
 	/* RFC 7559 2.1; one is asked for all the same: RFC 4861 6.3.7 last */
-	if (lifetime_s > 0 && l->interval_us > 0)
+	if (a->router.until_us > a->net->now_us && l->interval_us > 0)
 		l->solicits = false;
 }
 
@@ -473,8 +507,9 @@ enum net_verdict router_input(struct net *net, struct net_packet *packet)
 	if (!is_valid(&a))
 		return net_refuse(net, packet->buf, TOW_DROP_ND_BAD);
 	net_count(net, TOW_COUNTER_ROUTER_ADVERTS);
+	take_router(&a);
 	follow_header(&a);
-	walk_options(&a, true);
+	walk_options(&a, read_option);
 	auto_schedule(net);
 	tow_buf_give(packet->buf);
 	return NET_DONE;

@@ -505,6 +505,35 @@ TEST(preferences_of_routers_are_read_as_they_are_meant)
 	net_host_close(&h);
 }
 
+/*
+ * RFC 4191 3.1: a router that is one by its option only, or with another
+ * preference, is there all the time: nobody is asked for, and paths stay.
+ */
+TEST(option_that_overrides_the_header_is_no_news_each_time)
+{
+	uint32_t generation = 0;
+
+	start();
+	net_host_run(&h, 6 * S);
+	count_solicits();
+	for (unsigned i = 0; i < 40; i++) {
+		advert_begin(&f, ROUTER, i < 20 ? 0 : 600);
+		advert_mac(&f, peer_mac);
+		advert_route(&f, "::", 0, -1, 1800);
+		receive();
+		if (i == 0)
+			generation = h.net.generation;
+		net_host_run(&h, 10 * S);
+		CHECK_EQ(count_solicits(), 0);
+		CHECK_EQ(h.net.generation, generation);
+	}
+	advert_begin(&f, ROUTER, 600);
+	advert_route(&f, "::", 0, 0, 0);
+	receive();
+	CHECK_EQ(way_to(FAR), 0);
+	net_host_close(&h);
+}
+
 /* RFC 4191 2.3: lengths that do not fit the prefix, the reserved preference */
 TEST(malformed_route_options_are_skipped)
 {
