@@ -91,21 +91,39 @@ const struct net_route *route_lookup(const struct net *net,
 	return NULL;
 }
 
+/*
+ * Its next turn is a minute from now, whatever becomes of the question: the
+ * neighbour cache may have to forget it.
+ */
+static void probe(struct net *net, unsigned link,
+		  const struct tow_addr *gateway)
+{
+	struct net_route *end = net->routes + net->route_count, *at;
+
+	for (at = net->routes; at < end; at++)
+		if (at->failed_us && at->link == link &&
+		    net_same(&at->gateway, gateway))
+			at->failed_us = net->now_us;
+	neighbour_probe(net, link, gateway);
+}
+
 /* RFC 4191 3.5: @chosen is taken; what would be if it answered? */
 static void probe_better(struct net *net, const struct net_route *chosen,
 			 const struct tow_addr *dst)
 {
 	const struct net_route *end = net->routes + net->route_count, *at;
 	struct timer *timer = &net->private->route_timer;
+	uint64_t due_us;
 
 	for (at = net->routes; at < end; at++) {
 		if (!at->failed_us || at == chosen || !leads_to(net, at, dst) ||
 		    (at > chosen && !chosen->failed_us))
 			continue;
 		if (net->now_us - at->failed_us >= PROBE_US)
-			neighbour_probe(net, at->link, &at->gateway);
-		else if (!timer->armed)
-			timer_arm(&net->wheel, timer, at->failed_us + PROBE_US);
+			probe(net, at->link, &at->gateway);
+		due_us = at->failed_us + PROBE_US;
+		if (!timer->armed || timer->deadline_us > due_us)
+			timer_arm(&net->wheel, timer, due_us);
 	}
 }
 
@@ -113,7 +131,7 @@ static void mark_gateway(struct net *net, unsigned link,
 			 const struct tow_addr *gateway, uint64_t failed_us)
 {
 	struct net_route *at = net->routes;
-	uint32_t failed = 0;
+	uint32_t failed = 0, before = net->generation;
 
 	for (; at < net->routes + net->route_count; at++) {
 		if (at->link == link && net_same(&at->gateway, gateway) &&
@@ -124,6 +142,9 @@ static void mark_gateway(struct net *net, unsigned link,
 		failed += at->failed_us != 0;
 	}
 	net->private->gateways_failed = failed;
+	/* Paths are made anew now, and say which question is the next one */
+	if (net->generation != before)
+		timer_disarm(&net->wheel, &net->private->route_timer);
 }
 
 void route_gateway_failed(struct net *net, unsigned link,

@@ -479,6 +479,93 @@ TEST(kept_path_goes_back_to_the_router_that_is_preferred)
 	net_host_close(&h);
 }
 
+/* Others' solicitations, more than the cache has room for. */
+static void flood_neighbours(void)
+{
+	char name[40];
+
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "2001:db8::%x", 0x100 + i);
+		frame_solicit(&f, name, "ff02::1:ff00:1", "2001:db8::1",
+			      second_mac);
+		receive();
+	}
+	net_host_sent(&h);
+}
+
+static bool asks_once_for(const char *router)
+{
+	if (net_host_sent(&h) != 1)
+		return false;
+	net_host_read(&h, 0, &sent);
+	return asks_for(router);
+}
+
+/*
+ * RFC 4191 3.5: who fills the neighbour cache neither keeps a router from being
+ * asked nor has it asked more often.
+ */
+TEST(question_to_a_dead_router_that_was_forgotten_is_asked_again_in_time)
+{
+	struct tow_addr any = tow_addr_any(), far = address(FAR);
+	struct tow_addr second = address(SECOND);
+	struct net_path path, other;
+
+	prefer_second();
+	talk(FAR, 20);
+	CHECK_EQ(net_path_find(&h.net, &any, &far, 0, &path), 0);
+	for (unsigned minute = 0; minute < 3; minute++) {
+		net_host_run(&h, 60 * S);
+		net_host_sent(&h);
+		CHECK(path.generation != h.net.generation);
+		CHECK_EQ(net_path_refresh(&h.net, &path), 0);
+		CHECK(asks_once_for(SECOND));
+		flood_neighbours();
+		CHECK(!neighbour_find(&h.net, 0, &second));
+		CHECK_EQ(net_path_find(&h.net, &any, &far, 0, &other), 0);
+		CHECK_EQ(net_host_sent(&h), 0);
+	}
+	net_host_close(&h);
+}
+
+static void advertise_route(const char *router, uint8_t bits)
+{
+	advert_begin(&f, router, 0);
+	advert_route(&f, "2001:db8:ffff::", bits, 0, 9000);
+	receive();
+}
+
+/* Each a minute after it failed, whichever is the better one */
+TEST(several_dead_routers_are_probed_when_each_is_due)
+{
+	struct tow_addr any = tow_addr_any(), far = address(FAR);
+	struct tow_addr second = address(SECOND), third = address("fe80::4");
+	struct net_path path;
+
+	start();
+	net_host_run(&h, 5 * S);
+	advertise_route(ROUTER, 0);
+	advertise_route(SECOND, 48);
+	advertise_route("fe80::4", 40);
+	route_gateway_failed(&h.net, 0, &third);
+	net_host_run(&h, 50 * S);
+	route_gateway_failed(&h.net, 0, &second);
+	net_host_sent(&h);
+	CHECK_EQ(net_path_find(&h.net, &any, &far, 0, &path), 0);
+	CHECK_EQ(path.next_hop.b[15], 2);
+	net_host_run(&h, 11 * S);
+	CHECK(path.generation != h.net.generation);
+	CHECK_EQ(net_path_refresh(&h.net, &path), 0);
+	CHECK(asks_once_for("fe80::4"));
+	net_host_run(&h, 2 * S); /* no answer */
+	CHECK_EQ(net_path_refresh(&h.net, &path), 0);
+	net_host_run(&h, 47 * S + S / 2);
+	CHECK(path.generation != h.net.generation);
+	CHECK_EQ(net_path_refresh(&h.net, &path), 0);
+	CHECK(asks_once_for(SECOND));
+	net_host_close(&h);
+}
+
 /* RFC 4191 2.2: reserved is medium; 3.1: ::/0 overrides the header */
 TEST(preferences_of_routers_are_read_as_they_are_meant)
 {
