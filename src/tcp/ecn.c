@@ -291,10 +291,15 @@ void ecn_reduced(struct tow_tcp *t)
 	t->ecn.say_cwr |= t->ecn.on && !t->ecn.accurate;
 }
 
-/* The ACK tells of marks, so the window does not grow by it: RFC 3168 6.1.2. */
+/*
+ * The ACK tells of marks, so the window does not grow by it: RFC 3168 6.1.2. But
+ * after a timeout they are old: what is sent again can have none (6.1.5), nor
+ * CWR, which would end the echo. One segment a round trip would be sent again.
+ */
 bool ecn_is_echo(const struct tow_tcp *t, const struct wire_tcp *seg)
 {
-	return t->ecn.on && !t->ecn.accurate && seg->flags & TH_ECE;
+	return t->ecn.on && !t->ecn.accurate && seg->flags & TH_ECE &&
+	       t->recovery.state != RECOVERY_LOSS;
 }
 
 /* At most once in a round trip; a loss in the same one did it already. */

@@ -13,7 +13,7 @@
  *	| last period | this period |     min_us is of both, young_min_us of
  *	              ^ began             the younger; then that one is the last
  *
- * So it is of between one period and two.
+ * So it is of between one period and two; after a pause it begins anew.
  *
  * The clock granularity G of the RFC is that of the timers, TCP_TICK_US: on a
  * path whose round trip never varies, RTTVAR goes to nothing, and a timeout of
@@ -72,7 +72,9 @@ static void note_min(struct tow_tcp *t, uint32_t r)
 		rtt->min_us = rtt->young_min_us = r;
 		t->rack.min_period = period;
 	} else if (period != t->rack.min_period) {
-		rtt->min_us = rtt->young_min_us;
+		bool next = period == (uint8_t)(t->rack.min_period + 1);
+
+		rtt->min_us = next ? rtt->young_min_us : r;
 		rtt->young_min_us = r;
 		t->rack.min_period = period;
 	}

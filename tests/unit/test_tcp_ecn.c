@@ -234,6 +234,32 @@ TCP_TEST(reduction_for_a_loss_is_told_with_the_next_new_data)
 		CHECK_EQ(next(r)->flags & CWR, 0); /* once */
 }
 
+/*
+ * RFC 3168 6.1.5: what goes again after a timeout has no CWR, so the peer has to
+ * say ECE until new data comes; that is old news, and slow start goes on
+ */
+TCP_TEST(echo_does_not_stop_slow_start_after_a_timeout)
+{
+	uint32_t una = 1, sent = FULL;
+
+	accept_with_ecn(r);
+	CHECK_EQ(app_lend(r, 10 * FULL, 1, 0), 0);
+	forget(r);
+	CHECK_NE(advance_to_segment(r, 2000000), UINT64_MAX);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 1u);
+	CHECK_EQ(bytes_sent(r), FULL);
+	for (unsigned rounds = 0; sent > 0; rounds++) {
+		CHECK_LT(rounds, 5u); /* of 1, 2, 4 and the rest */
+		advance_ms(r, RTT_MS);
+		for (; sent > 0; sent -= FULL, una += FULL)
+			inject(r, .flags = ACK | ECE, .seq = 1,
+			       .ack = una + FULL);
+		sent = bytes_sent(r);
+	}
+	CHECK_EQ(una, 1 + 10 * FULL);
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 1u);
+}
+
 /* RFC 3168 6.1.1: who has sent a SYN without does not want it any more */
 TCP_TEST(syn_that_comes_again_without_ecn_takes_it_back)
 {

@@ -118,6 +118,29 @@ TCP_TEST(duplicates_beyond_the_flight_deliver_nothing)
 }
 
 /*
+ * RFC 9937 6.2, RFC 6582 3.2 step 3: when all of RecoverFS was delivered, each
+ * partial ACK still sends the next hole, and what arrives is answered
+ */
+TCP_TEST(partial_acks_send_holes_after_all_of_the_flight_was_told)
+{
+	fly_without_sack(r, 300);
+	advance_ms(r, RTT_MS);
+	/* 0, 2, 4, 6 and 8 are lost; each round trip repairs one */
+	for (unsigned i = 0; i < 5; i++)
+		ack(r, 1);
+	CHECK_EQ(times_sent(r, AT(0)), 1u);
+	for (uint32_t n = 2; n <= 8; n += 2) {
+		advance_ms(r, RTT_MS);
+		ack(r, AT(n));
+		CHECK_EQ(times_sent(r, AT(n)), 1u);
+		for (unsigned i = 0; i < 4; i++)
+			ack(r, AT(n));
+		forget(r);
+	}
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RTO), 0u);
+}
+
+/*
  * RFC 5681 3.1, RFC 3042: two that were overtaken are not counted again by the
  * ACK that covers them, so it is one segment by which the window grows
  */

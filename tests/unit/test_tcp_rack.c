@@ -207,6 +207,18 @@ TCP_TEST(shortest_round_trip_is_forgotten_after_five_minutes)
 	CHECK_EQ(info_of(r).min_rtt_us, RTT_MS * 1000 / 2);
 }
 
+/* RFC 8985 6.2 step 1: "recent" is by the clock, not by what was sent */
+TCP_TEST(shortest_round_trip_is_forgotten_in_a_pause)
+{
+	uint32_t una = 1;
+
+	handshake_passive(r);
+	go_on(r, &una, 1, RTT_MS);
+	advance_ms(r, 10 * 60000);
+	go_on(r, &una, 1, 2 * RTT_MS);
+	CHECK_EQ(info_of(r).min_rtt_us, 2 * RTT_MS * 1000);
+}
+
 /* RFC 8985 6.2: what was sent after a retransmission shows that it is lost */
 TCP_TEST(lost_retransmission_is_found_without_the_timer)
 {
