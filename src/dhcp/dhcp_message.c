@@ -19,6 +19,7 @@
 #include "base/csum.h"
 #include "dhcp/dhcp_private.h"
 #include "wire/wire_eth.h"
+#include "wire/wire_ip4.h"
 #include "wire/wire_udp.h"
 
 #define LEASE_S_MIN 10 /* an offer of less is none */
@@ -50,25 +51,37 @@ static bool has_address(const struct dhcp_client *c)
 	       c->state == DHCP_RELEASING;
 }
 
-static void write_fixed(struct wire_dhcp *m, const struct net *net,
-			const struct dhcp_client *c, const uint8_t *mac)
+/* RFC 2131 3.1 (3): a REQUEST says the same as its DISCOVER. */
+static uint16_t seconds(const struct net *net, const struct dhcp_client *c)
 {
-	/* RFC 2131 3.1 (3): a REQUEST says the same as its DISCOVER */
 	uint64_t at_us =
 		c->state == DHCP_REQUESTING ? c->discovered_us : net->now_us;
-	uint64_t secs = (at_us - c->started_us) / DHCP_S;
 
+	return (uint16_t)MIN((at_us - c->started_us) / DHCP_S, UINT16_MAX);
+}
+
+/* RFC 2131 table 5: of DECLINE and RELEASE nobody waits for an answer. */
+static bool wants_answer(enum dhcp_type type)
+{
+	return type == DHCP_DISCOVER || type == DHCP_REQUEST;
+}
+
+static void write_fixed(struct wire_dhcp *m, const struct net *net,
+			const struct dhcp_client *c, enum dhcp_type type,
+			const uint8_t *mac)
+{
 	memset(m, 0, sizeof(*m));
 	m->op = DHCP_BOOTREQUEST;
 	m->htype = 1;
 	m->hlen = ETH_MAC_BYTES;
 	wire_put32(m->xid, c->xid);
-	wire_put16(m->secs, (uint32_t)MIN(secs, UINT16_MAX));
+	if (wants_answer(type))
+		wire_put16(m->secs, seconds(net, c));
 	memcpy(m->chaddr, mac, ETH_MAC_BYTES);
 	wire_put32(m->cookie, DHCP_COOKIE);
 	if (has_address(c))
 		wire_put_addr4(m->ciaddr, &c->lease.addr);
-	else /* 4.1: we could not receive a unicast packet yet */
+	else if (wants_answer(type)) /* 4.1: unicast we could not receive yet */
 		wire_put16(m->flags, DHCP_BROADCAST);
 }
 
@@ -88,7 +101,7 @@ static uint8_t *write_options(uint8_t *at, const struct dhcp_client *c,
 	if (type != DHCP_DISCOVER && c->state != DHCP_RENEWING &&
 	    c->state != DHCP_REBINDING)
 		at = put_addr(at, DHCP_OPTION_SERVER, &c->lease.server);
-	if (type == DHCP_DISCOVER || type == DHCP_REQUEST) {
+	if (wants_answer(type)) {
 		at = put_option(at, DHCP_OPTION_SIZE_MAX, 2);
 		wire_put16(at, MIN(mtu, 1500));
 		at = put_option(at + 2, DHCP_OPTION_PARAMETERS, 5);
@@ -120,7 +133,7 @@ static struct tow_buf *build(struct dhcp_host *dhcp, unsigned link,
 		return NULL; /* it is sent again in time */
 	}
 	memset(chunk, 0, DHCP_BYTES_MIN);
-	write_fixed((void *)chunk, dhcp->net, c, device->dev->mac);
+	write_fixed((void *)chunk, dhcp->net, c, type, device->dev->mac);
 	end = write_options(chunk + DHCP_BYTES, c, type, device->dev->mac,
 			    device->mtu);
 	bytes = MAX((uint32_t)(end - chunk), DHCP_BYTES_MIN);
@@ -343,13 +356,19 @@ static void take_times(const struct said *s, struct dhcp_lease *out)
 		out->t1_s = MIN(half_s, out->t2_s);
 }
 
-static void take_dns(const struct said *s, struct dhcp_lease *out)
+/* Those that may be asked at all. */
+static void take_dns(const struct net *net, const struct said *s,
+		     struct dhcp_lease *out)
 {
+	const uint8_t *at = first_of(&s->dns, 4);
 	uint32_t i, count = MIN(s->dns.bytes / 4, TOW_DHCP_DNS_MAX);
+	struct tow_addr addr;
 
-	for (i = 0; i < count; i++)
-		out->dns[i] = wire_get_addr4(s->dns.at + 4 * i);
-	out->dns_count = (uint8_t)count;
+	for (i = 0; at && i < count; i++) {
+		addr = wire_get_addr4(at + 4 * i);
+		if (net_is_unicast(net, &addr) && !ip4_is_loopback(&addr))
+			out->dns[out->dns_count++] = addr;
+	}
 }
 
 static bool make_lease(const struct net *net, const struct wire_dhcp *m,
@@ -362,7 +381,7 @@ static bool make_lease(const struct net *net, const struct wire_dhcp *m,
 		.server = addr_of(&s->server),
 		.router = addr_of(&s->router),
 	};
-	take_dns(s, out);
+	take_dns(net, s, out);
 	bits = first_of(&s->mask, 4) ? mask_bits(number_of(&s->mask))
 				     : class_bits(&out->addr);
 	if (byte_of(&s->type) == DHCP_NAK)

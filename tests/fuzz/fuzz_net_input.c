@@ -13,7 +13,8 @@
  * What must hold, besides that nothing is read or written where it must not
  * be: nobody gets more bytes than were sent to us, an answer is never longer
  * than 1280 bytes of IP or the packet that caused it, the neighbour cache keeps
- * its bounds, domains are told that can be printed, and in the end every buffer and chunk is back in its pool.
+ * its bounds, domains are told that can be printed, and in the end every buffer
+ * and chunk is back in its pool.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,8 +98,8 @@ static void check_names(const struct tow_stack *stack)
 	n = tow_dns_servers(stack, 0, servers, TOW_DHCP_DNS_MAX + TOW_DNS_MAX);
 	CHECK_LE(n, TOW_DHCP_DNS_MAX + TOW_DNS_MAX);
 	for (i = 0; i < n; i++)
-		CHECK(servers[i].by_dhcp ||
-		      net_is_unicast(&stack->net, &servers[i].addr));
+		CHECK(!tow_addr_is_any(&servers[i].addr) &&
+		      !net_is_multicast(&servers[i].addr));
 	n = tow_dns_domains(stack, 0, domains, TOW_DNS_MAX);
 	CHECK_LE(n, TOW_DNS_MAX);
 	for (i = 0; i < n; i++) {

@@ -265,6 +265,8 @@ TEST(address_in_use_is_declined)
 	stack_host_receive(&s, &f);
 	CHECK_EQ(messages(), 1);
 	CHECK_EQ(asked_type(), DHCP_DECLINE);
+	CHECK_EQ(wire_get16(asked.secs), 0); /* table 5 */
+	CHECK_EQ(wire_get16(asked.flags), 0);
 	CHECK_MEM(sent.src.b, address("0.0.0.0").b, 16);
 	CHECK_EQ(wire_get32(asked.ciaddr), 0);
 	CHECK_MEM(option(DHCP_OPTION_REQUESTED), address(OFFER).b + 12, 4);
@@ -720,6 +722,8 @@ TEST(stopping_releases_the_address)
 	CHECK(!tow_idle(s.stack));
 	CHECK_EQ(messages(), 1);
 	CHECK_EQ(asked_type(), DHCP_RELEASE);
+	CHECK_EQ(wire_get16(asked.secs), 0); /* table 5 */
+	CHECK_EQ(wire_get16(asked.flags), 0);
 	CHECK_MEM(sent.src.b, address(OFFER).b, 16);
 	CHECK_MEM(sent.dst.b, address(SERVER).b, 16);
 	CHECK_MEM(asked.ciaddr, address(OFFER).b + 12, 4);
@@ -937,6 +941,38 @@ TEST(dhcp_options_of_a_wrong_length_are_skipped)
 	add_usual(DHCP_OFFER, SERVER, 3600);
 	ignored();
 	stack_host_close(&s);
+}
+
+/* Who cannot be asked is no server of names; a part of an address is none */
+TEST(dhcp_and_name_parsing_servers_that_are_no_hosts_are_skipped)
+{
+	static const char *const names[] = {
+		"\0\0\0\0\177\0\0\1\12\0\0\11",
+		"\340\0\0\373\377\377\377\377\12\0\0\11",
+		"\12\0\0\11\12\0\0",
+	};
+	static const uint8_t bytes[] = { 12, 12, 7 }, expected[] = { 1, 1, 0 };
+	uint8_t types[] = { DHCP_OFFER, DHCP_ACK };
+
+	for (unsigned i = 0; i < 3; i++) {
+		start();
+		discover();
+		for (unsigned k = 0; k < 2; k++) {
+			answer_begin(SERVER, OFFER);
+			add_option(DHCP_OPTION_TYPE, &types[k], 1);
+			add_option(DHCP_OPTION_SERVER, "\12\0\0\1", 4);
+			add_option(DHCP_OPTION_LEASE, "\0\0\16\20", 4);
+			add_option(DHCP_OPTION_DNS, names[i], bytes[i]);
+			answer_end();
+			messages();
+		}
+		stack_host_run(&s, 8 * S);
+		CHECK(info().bound);
+		CHECK_EQ(info().dns_count, expected[i]);
+		if (expected[i])
+			CHECK_MEM(info().dns[0].b, address("10.0.0.9").b, 16);
+		stack_host_close(&s);
+	}
 }
 
 /* RFC 3396 4, 7: pieces are put together, over the areas of the message, too */
