@@ -302,7 +302,7 @@ TEST(stable_addresses_differ_by_link)
 {
 	struct tow_autoconf_config config = { .stable_key = "this is a key" };
 	struct tow_addr_info first, second;
-	struct fake_dev other;
+	static struct fake_dev other; /* as long as the network is */
 
 	start_with(&config);
 	fake_dev_init(&other, 0);
