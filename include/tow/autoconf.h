@@ -74,8 +74,9 @@ struct tow_autoconf_config {
 	bool temporary;
 	/*
 	 * RFC 8981 3.8: for how long it is preferred, at most, and valid; 0: a
-	 * day, two days. It takes ten seconds at least to have another one in
-	 * time, and preferred has to be less than valid.
+	 * day, two days. To have another one in time takes ten seconds, or with
+	 * n dad_transmits 4 + 6 n if that is more: preferred must not be less,
+	 * and has to be less than valid.
 	 */
 	uint32_t temporary_preferred_s, temporary_valid_s;
 	/* RFC 8981 3.7: the first rule that covers a prefix is what counts */

@@ -26,7 +26,8 @@
 #define RETRANS_US	     (1 * AUTO_S) /* RFC 4861 10 */
 #define TEMP_VALID_S	     (48 * 3600)  /* RFC 8981 3.8, and below */
 #define TEMP_PREFERRED_S     (24 * 3600)
-#define TEMP_PREFERRED_S_MIN 10
+#define TEMP_PREFERRED_S_MIN 10		      /* or twice REGEN_ADVANCE */
+#define DESYNC_MS_MAX	     (UINT32_MAX - 1) /* as many as can be drawn */
 #define PREFIX_BITS	     64
 #define PREFIXES_MAX	     8 /* of a link, that we make addresses of */
 
@@ -146,31 +147,44 @@ static uint64_t temp_preferred_us(const struct tow_autoconf_config *config)
 	return (uint64_t)AUTO_S * (told_s ? told_s : TEMP_PREFERRED_S);
 }
 
+/* 2 s + TEMP_IDGEN_RETRIES * DupAddrDetectTransmits * RetransTimer. */
+static uint64_t regen_advance_after_us(const struct tow_autoconf_config *config,
+				       uint32_t retrans_us)
+{
+	if (config->dad_transmits == TOW_DAD_NONE)
+		return 2 * AUTO_S;
+	return 2 * AUTO_S + (uint64_t)IDGEN_RETRIES *
+				    MAX(config->dad_transmits, 1) * retrans_us;
+}
+
+/* As routers have it now. */
+static uint64_t regen_advance_us(const struct net *net, unsigned link)
+{
+	const struct auto_link *l = &net->private->automatic.links[link];
+
+	return regen_advance_after_us(&l->config, l->retrans_us ? l->retrans_us
+								: RETRANS_US);
+}
+
+static uint64_t temp_preferred_us_min(const struct tow_autoconf_config *config)
+{
+	return MAX(TEMP_PREFERRED_S_MIN * AUTO_S,
+		   2 * regen_advance_after_us(config, RETRANS_US));
+}
+
 /* "MUST be smaller than TEMP_VALID_LIFETIME". */
 int slaac_check(const struct tow_autoconf_config *config)
 {
 	unsigned i;
 
 	if (temp_preferred_us(config) >= temp_valid_us(config) ||
-	    temp_preferred_us(config) < TEMP_PREFERRED_S_MIN * AUTO_S ||
+	    temp_preferred_us(config) < temp_preferred_us_min(config) ||
 	    config->rule_count > TOW_TEMPORARY_RULES_MAX)
 		return TOW_EINVAL;
 	for (i = 0; i < config->rule_count; i++)
 		if (config->rules[i].prefix_bits > 128)
 			return TOW_EINVAL;
 	return 0;
-}
-
-/* 2 s + TEMP_IDGEN_RETRIES * DupAddrDetectTransmits * RetransTimer. */
-static uint64_t regen_advance_us(const struct net *net, unsigned link)
-{
-	const struct auto_link *l = &net->private->automatic.links[link];
-	uint64_t retrans_us = l->retrans_us ? l->retrans_us : RETRANS_US;
-	unsigned transmits = l->config.dad_transmits;
-
-	if (transmits == TOW_DAD_NONE)
-		return 2 * AUTO_S;
-	return 2 * AUTO_S + IDGEN_RETRIES * MAX(transmits, 1) * retrans_us;
 }
 
 /* Up to 0.4 * TEMP_PREFERRED_LIFETIME, and a successor has its time. */
@@ -182,7 +196,8 @@ static uint64_t draw_desync_us(struct net *net, unsigned link)
 
 	if (preferred_us <= advance_us)
 		return 0;
-	most_us = MIN(most_us, preferred_us - advance_us);
+	most_us = MIN(most_us, preferred_us - advance_us - 1);
+	most_us = MIN(most_us, DESYNC_MS_MAX * 1000ull);
 	return random_below(&net->random, (uint32_t)(most_us / 1000) + 1) *
 	       1000ull;
 }

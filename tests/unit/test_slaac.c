@@ -602,6 +602,48 @@ TEST(lifetimes_of_temporary_addresses_can_be_told)
 	net_host_close(&h);
 }
 
+/* RFC 8981 3.8: DESYNC_FACTOR, also of what lasts for longer than a season */
+TEST(temporary_addresses_of_any_lifetime_are_spread)
+{
+	struct tow_autoconf_config config = {
+		.temporary = true,
+		.temporary_preferred_s = 21474837,
+		.temporary_valid_s = 30000000,
+	};
+
+	start_with(&config);
+	advertise(PREFIX, UINT32_MAX, UINT32_MAX);
+	CHECK_LE(nth(TOW_ADDR_TEMPORARY, 0).preferred_us, 21474000 * S);
+	CHECK_GE(nth(TOW_ADDR_TEMPORARY, 0).preferred_us, 12884902 * S);
+	net_host_close(&h);
+}
+
+/* RFC 8981 3.8, REGEN_ADVANCE: who asks for long needs as much time */
+TEST(temporary_addresses_last_for_longer_than_their_check)
+{
+	struct tow_autoconf_config config = {
+		.temporary = true,
+		.temporary_preferred_s = 600,
+		.temporary_valid_s = 900,
+		.dad_transmits = 100,
+	};
+
+	net_host_open(&h);
+	CHECK_EQ(net_autoconf_start(&h.net, 0, &config), TOW_EINVAL);
+	net_host_close(&h);
+	config.temporary_preferred_s = 604; /* two times 2 s + 3 * 100 s */
+	start_with(&config);
+	advertise(PREFIX, 86400, 86400);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 1);
+	net_host_close(&h);
+	config.temporary_preferred_s = 10;
+	config.dad_transmits = TOW_DAD_NONE;
+	start_with(&config);
+	advertise(PREFIX, 86400, 86400);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 1);
+	net_host_close(&h);
+}
+
 TEST(lifetimes_and_rules_that_make_no_sense_are_refused)
 {
 	struct tow_autoconf_config config = {
