@@ -229,8 +229,8 @@ TOW_API int tow_dns_servers(const struct tow_stack *stack, int link,
  * tow_dns_domains() - domains to look names up in, as routers told them
  * @out: room for @max
  *
- * In small letters, without a dot at the end; of letters, digits, hyphens and
- * underscores, whatever the router sent.
+ * In small letters, without a dot at the end; of letters, digits, underscores,
+ * and hyphens between them, whatever the router sent.
  *
  * Returns: as tow_dns_servers().
  */

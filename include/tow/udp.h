@@ -90,9 +90,9 @@ enum tow_udp_option {
 	TOW_UDP_GROUP_LOOP,    /* 0, 1: multicast is heard here, too: 1 */
 	TOW_UDP_GROUP_LINK,    /* interface for multicast; -1: routes decide */
 	/*
-	 * 1: TOW_EMSGSIZE for what is larger than the path takes. 2: for what is
-	 * larger than the link takes; what ICMP says of the path is told, but
-	 * does not bind a program that finds out by itself (RFC 8899 4.5).
+	 * 1: TOW_EMSGSIZE for what is larger than the path takes. 2: for what
+	 * is larger than the link takes; what ICMP says of the path is told,
+	 * but does not bind a program that finds out by itself (RFC 8899 4.5).
 	 */
 	TOW_UDP_DONT_FRAGMENT,
 	TOW_UDP_TRAINS, /* 0, 1: a train that arrived together is read as one */

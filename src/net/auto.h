@@ -72,9 +72,15 @@ struct dns_list {
 	uint8_t count;
 };
 
-/* Where what one message says next belongs in the lists. */
+/* What one message has said of a list. */
+struct dns_place {
+	uint8_t next; /* where what it says next belongs */
+	uint8_t said; /* a bit for each entry */
+};
+_Static_assert(TOW_DNS_MAX <= 8, "bits of dns_place.said");
+
 struct dns_places {
-	uint8_t server, domain;
+	struct dns_place server, domain;
 };
 
 /* What runs on one link. */
@@ -157,6 +163,6 @@ uint64_t dns_next(const struct net *net);
 void dns_due(struct net *net);
 void dns_forget(struct net *net, unsigned link);
 void dns_option(struct net *net, unsigned link, const struct tow_buf *buf,
-		uint32_t at, uint32_t bytes, struct dns_places *next);
+		uint32_t at, uint32_t bytes, struct dns_places *places);
 
 #endif

@@ -13,9 +13,10 @@
  * IPv6 sends one solicitation for the address from nowhere, or as many as
  * autoconfiguration of the link was told, and waits RETRANS_TIMER for an answer
  * (RFC 4862 5.4). Each carries a nonce, so that one that the network sends back
- * to us is not taken for another node's (RFC 7527); then it asks again, until a question has not come back. That we are in
- * the address's solicited-node group is told in front of the first (RFC 4862
- * 5.4.2): switches would keep the others' questions from us.
+ * to us is not taken for another node's (RFC 7527); then it asks again, until a
+ * question has not come back. That we are in the address's solicited-node group
+ * is told in front of the first (RFC 4862 5.4.2): switches would keep the
+ * others' questions from us.
  *
  * IPv4 sends three ARP probes, and when it has the address two announcements
  * (RFC 5227 2.1 to 2.3), which are what people call gratuitous ARP.

@@ -18,8 +18,9 @@
  * has said. So whoever can advertise can put others' servers out of the list;
  * that is no more than what a router can do anyhow (7.1).
  *
- * A domain ends in resolvers, files and terminals, so it has to be made of
- * letters, digits, hyphens and underscores, and comes out in small letters.
+ * A domain ends in resolvers, files, commands and terminals, so it has to be
+ * made of letters, digits, underscores, and hyphens between them (RFC 952), and
+ * comes out in small letters.
  */
 #include "net/net_private.h"
 
@@ -47,59 +48,71 @@ static unsigned find(const struct dns_list *list, const uint8_t *key)
 	return i;
 }
 
-/* 6.2 (d), of those from @first on. Returns: there is room. */
-static bool make_room(struct dns_list *list, unsigned first)
+static void forget(struct dns_list *list, struct dns_place *place, unsigned i)
 {
-	unsigned i, victim = first;
+	unsigned before = (1u << i) - 1;
+
+	remove_at(list, i);
+	place->next -= i < place->next;
+	place->said = (uint8_t)((place->said & before) |
+				(place->said >> 1 & ~before));
+}
+
+/* 6.2 (d), of those that the message has not said. Returns: there is room. */
+static bool make_room(struct dns_list *list, struct dns_place *place)
+{
+	const struct dns_entry *entries = list->entries;
+	unsigned i, victim = TOW_DNS_MAX;
 
 	if (list->count < TOW_DNS_MAX)
 		return true;
-	for (i = first; i < list->count; i++)
-		if (list->entries[i].until_us < list->entries[victim].until_us)
+	for (i = 0; i < list->count; i++)
+		if (!(place->said >> i & 1) &&
+		    (victim == TOW_DNS_MAX ||
+		     entries[i].until_us < entries[victim].until_us))
 			victim = i;
 	if (victim == TOW_DNS_MAX)
 		return false;
-	remove_at(list, victim);
+	forget(list, place, victim);
 	return true;
 }
 
-static void insert_at(struct dns_list *list, unsigned at,
-		      const struct dns_entry *entry)
+static void insert(struct dns_list *list, struct dns_place *place,
+		   const struct dns_entry *entry)
 {
-	unsigned i;
+	unsigned i, at = place->next++, before = (1u << at) - 1;
 
 	for (i = list->count++; i > at; i--)
 		list->entries[i] = list->entries[i - 1];
 	list->entries[at] = *entry;
+	place->said = (uint8_t)((place->said & before) | 1u << at |
+				(place->said & ~before) << 1);
 }
 
-/*
- * 6.2 (b) to (d). @next is the place of what the message has not said yet.
- * Returns: the list is another one.
- */
-static bool learn(struct net *net, struct dns_list *list, uint8_t *next,
-		  const struct dns_entry *said)
+/* 6.2 (b) to (d). Returns: the list is another one. */
+static bool learn(struct net *net, struct dns_list *list,
+		  struct dns_place *place, const struct dns_entry *said)
 {
 	bool over = said->until_us <= net->now_us;
 	unsigned i = find(list, said->key);
 
 	if (i < list->count && over) {
-		remove_at(list, i);
-		*next -= i < *next;
+		forget(list, place, i);
 		return true;
 	}
 	if (i < list->count) {
 		list->entries[i].until_us = said->until_us;
-		*next = (uint8_t)MAX(*next, i + 1);
+		place->next = (uint8_t)MAX(place->next, i + 1);
+		place->said |= (uint8_t)(1u << i);
 		return false;
 	}
 	if (over)
 		return false;
-	if (!make_room(list, *next)) {
+	if (!make_room(list, place)) {
 		net_count(net, TOW_COUNTER_ROUTER_FULL);
 		return false;
 	}
-	insert_at(list, (*next)++, said);
+	insert(list, place, said);
 	return true;
 }
 
@@ -214,7 +227,7 @@ static bool read_label(struct reader *r, uint8_t *text, unsigned at,
 		if (!is_for_names(text[i]))
 			return false;
 	}
-	return true;
+	return text[at] != '-' && text[at + bytes - 1] != '-';
 }
 
 /*
@@ -258,7 +271,7 @@ static unsigned count_keys(struct reader r, read_key_fn *read_key)
 
 /* Returns: the list is another one. */
 static bool follow(struct net *net, struct reader *r, read_key_fn *read_key,
-		   struct dns_list *list, uint8_t *next)
+		   struct dns_list *list, struct dns_place *place)
 {
 	unsigned left = count_keys(*r, read_key);
 	struct wire_nd_dns header;
@@ -272,14 +285,14 @@ static bool follow(struct net *net, struct reader *r, read_key_fn *read_key,
 				net, wire_get32(header.lifetime_s)),
 		};
 		read_key(r, said.key);
-		changed |= learn(net, list, next, &said);
+		changed |= learn(net, list, place, &said);
 	}
 	return changed;
 }
 
 /* The option of @bytes at @at; the message is within the buffer. */
 void dns_option(struct net *net, unsigned link, const struct tow_buf *buf,
-		uint32_t at, uint32_t bytes, struct dns_places *next)
+		uint32_t at, uint32_t bytes, struct dns_places *places)
 {
 	struct auto_link *l = &net->private->automatic.links[link];
 	struct reader r = {
@@ -294,10 +307,10 @@ void dns_option(struct net *net, unsigned link, const struct tow_buf *buf,
 	tow_buf_read(buf, at, &type, 1);
 	if (type == ND_RDNSS)
 		changed = follow(net, &r, read_server, &l->dns_servers,
-				 &next->server);
+				 &places->server);
 	else
 		changed = follow(net, &r, read_domain, &l->dns_domains,
-				 &next->domain);
+				 &places->domain);
 	if (changed)
 		auto_changed(net, link);
 }

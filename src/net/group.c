@@ -17,8 +17,8 @@
  * Both tables are bounded by tow_config.group_max, and for those groups as many
  * more as there may be addresses. Who would make the union of sources longer
  * than a record can hold is refused, and would be while others EXCLUDE, too:
- * these may leave, and that cannot fail (3.2). The IP layer takes what is to a group that
- * somebody listens to; which sockets get it their filters say.
+ * these may leave, and that cannot fail (3.2). The IP layer takes what is to a
+ * group that somebody listens to; which sockets get it their filters say.
  */
 #include "net/group.h"
 

@@ -201,6 +201,22 @@ TEST(full_list_of_name_servers_loses_what_ends_first)
 	net_host_close(&h);
 }
 
+/* Whatever the message has not said makes room, wherever it stands */
+TEST(full_list_of_name_servers_loses_what_is_in_front_of_known_ones)
+{
+	start();
+	say_servers(900, LIST("2001:db8::1", "2001:db8::2"));
+	say_servers(800, LIST("2001:db8::3", "2001:db8::4"));
+	say_servers(100, LIST("2001:db8::3"));
+	say_servers(900, LIST("2001:db8::1", "2001:db8::2", "2001:db8::5"));
+	servers_are(LIST("2001:db8::4", "2001:db8::1", "2001:db8::2",
+			 "2001:db8::5"));
+	say_servers(900, LIST("2001:db8::6", "2001:db8::5", "2001:db8::7"));
+	servers_are(LIST("2001:db8::6", "2001:db8::2", "2001:db8::5",
+			 "2001:db8::7"));
+	net_host_close(&h);
+}
+
 /* RFC 8106 5.3.1: "the host MUST discard the options" */
 TEST(bad_options_about_name_servers_are_discarded)
 {
@@ -240,6 +256,8 @@ TEST(dhcp_and_name_parsing_bad_domains_are_discarded)
 		{ "\7example\3com\0\7exa ple", 22 },  /* to a file */
 		{ "\7exa.ple", 9 },
 		{ "\7exampl\377", 9 },
+		{ "\7-xample\3com", 13 }, /* an option of some command */
+		{ "\7example\3co-", 13 },
 		{ "\7example\3com\0\300\0", 15 }, /* compressed */
 		{ "\7example\77com", 13 },	  /* beyond the end */
 		{ "\7example\3com\3exa", 16 },	  /* without an end */
