@@ -123,7 +123,7 @@ struct tow_dns_server {
 /* Where names of one word may be found. */
 struct tow_dns_domain {
 	char name[TOW_DNS_NAME_MAX]; /* "example.com" */
-	uint64_t valid_us;
+	uint64_t valid_us;	     /* from now on; or TOW_FOREVER */
 };
 
 TOW_BEGIN
@@ -132,9 +132,10 @@ TOW_BEGIN
  * @link, @prefix_bits: as for tow_addr_add()
  *
  * IPv6: duplicate address detection (RFC 4862 5.4, RFC 7527), one to two
- * seconds. IPv4: probes, and then announcements (RFC 5227 2), four to seven
- * seconds. TOW_EVENT_ADDRESS tells when it is over. On a link without
- * Ethernet there is nobody to ask: the address is ours at once.
+ * seconds, or as dad_transmits of the link's autoconfiguration has it. IPv4:
+ * probes, and then announcements (RFC 5227 2), four to seven seconds.
+ * TOW_EVENT_ADDRESS tells when it is over. On a link without Ethernet there is
+ * nobody to ask: the address is ours at once.
  *
  * Returns: 0, TOW_EINVAL, TOW_EEXIST, TOW_ENOBUFS; as tow_addr_add().
  */
@@ -184,7 +185,7 @@ TOW_API int
 tow_autoconf_start(struct tow_stack *stack, int link,
 		   const struct tow_autoconf_config *config) TOW_MUST_USE;
 
-/* Routes and addresses that came from it go away. */
+/* Routes, addresses and servers of names that came from it go away. */
 TOW_API void tow_autoconf_stop(struct tow_stack *stack, int link);
 
 /*

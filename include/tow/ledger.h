@@ -201,7 +201,7 @@
 	X(DHCP_NAKS, "dhcp_naks", "addresses that a DHCP server refused us")  \
 	X(ROUTER_ADVERTS, "router_adverts", "router advertisements followed") \
 	X(ROUTER_FULL, "router_full",                                         \
-	  "routers, routes and prefixes advertised beyond our limits")        \
+	  "routers, routes, prefixes, names advertised beyond our limits")    \
 	X(GROUP_QUERIES, "group_queries", "IGMP and MLD queries heeded")      \
 	X(GROUP_REPORTS, "group_reports", "IGMP and MLD messages sent")       \
 	X(ICMP_IN, "icmp_in", "ICMP messages understood")                     \

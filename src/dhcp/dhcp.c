@@ -43,6 +43,12 @@ static unsigned link_of(const struct dhcp_host *dhcp,
 	return (unsigned)(c - dhcp->clients);
 }
 
+static bool holds_address(const struct dhcp_client *c)
+{
+	return c->state == DHCP_BOUND || c->state == DHCP_RENEWING ||
+	       c->state == DHCP_REBINDING;
+}
+
 static void wake_at(struct dhcp_host *dhcp, struct dhcp_client *c,
 		    uint64_t at_us)
 {
@@ -121,6 +127,9 @@ static void enter_init(struct dhcp_host *dhcp, struct dhcp_client *c,
 		       uint64_t wait_us)
 {
 	remove_all(dhcp, c);
+	/* The address may have gone before, and that been told */
+	if (holds_address(c))
+		net_dns_changed(dhcp->net, link_of(dhcp, c));
 	c->state = DHCP_INIT;
 	c->lease = (struct dhcp_lease){ .lease_s = 0 };
 	wake_at(dhcp, c, dhcp->net->now_us + wait_us);
@@ -285,12 +294,6 @@ void dhcp_timer(struct dhcp_host *dhcp, struct timer *timer)
 
 /* --- what became of the address -------------------------------------------
  */
-
-static bool holds_address(const struct dhcp_client *c)
-{
-	return c->state == DHCP_BOUND || c->state == DHCP_RENEWING ||
-	       c->state == DHCP_REBINDING;
-}
 
 static void look_at_address(struct dhcp_host *dhcp, struct dhcp_client *c)
 {

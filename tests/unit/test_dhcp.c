@@ -530,6 +530,22 @@ TEST(other_name_servers_in_a_renewed_lease_are_told)
 	stack_host_close(&s);
 }
 
+/* Also when the program was told of the address alone, which it took itself */
+TEST(name_servers_that_go_with_their_lease_are_told)
+{
+	struct tow_addr addr = address(OFFER);
+
+	start();
+	bind_for(1000);
+	CHECK_EQ(tow_addr_remove(s.stack, 0, &addr), 0);
+	address_events();
+	CHECK_EQ(tow_dns_servers(s.stack, 0, NULL, 0), 2);
+	stack_host_run(&s, S / 10);
+	CHECK_EQ(tow_dns_servers(s.stack, 0, NULL, 0), 0);
+	CHECK_EQ(address_events(), 1);
+	stack_host_close(&s);
+}
+
 /* A server that says T1 and T2 of a second is asked once a minute all the same */
 TEST(renewal_times_have_a_floor)
 {
