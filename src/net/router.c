@@ -153,16 +153,22 @@ static void learn(struct net *net, const struct learned *wanted)
 		*r = *wanted;
 }
 
-/* RFC 4861 7.2.5: it says of itself that it is no router any more. */
+/* RFC 4861 7.2.5: it says of itself that it is no router any more, to nowhere */
 void router_is_host(struct net *net, unsigned link, const struct tow_addr *addr)
 {
-	struct learned wanted = { .gateway = *addr, .link = (uint16_t)link };
-	struct learned *r = find(net, &wanted);
+	struct net_auto *a = &net->private->automatic;
+	struct learned *r;
+	bool any = false;
 
-	if (!r)
-		return;
-	lose(net, r);
-	auto_schedule(net);
+	for (r = a->learned; r < a->learned + a->learned_max; r++) {
+		if (r->until_us == 0 || r->link != link ||
+		    !net_same(&r->gateway, addr))
+			continue;
+		lose(net, r);
+		any = true;
+	}
+	if (any)
+		auto_schedule(net);
 }
 
 /*

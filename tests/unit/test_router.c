@@ -248,6 +248,28 @@ TEST(router_that_becomes_a_host_is_no_router)
 	net_host_close(&h);
 }
 
+/* It forwards nothing, whatever it was a router to; RFC 4191 3.1 */
+TEST(router_that_becomes_a_host_has_no_routes_either)
+{
+	start();
+	advertise(SECOND, 1800);
+	advert_begin(&f, ROUTER, 0);
+	advert_mac(&f, peer_mac);
+	advert_route(&f, "2001:db8:ffff::", 48, 0, 1800);
+	advert_route(&f, "2001:db8:fffe::", 48, 0, 1800);
+	advert_prefix(&f, "2001:db8:7::", 64, ND_PREFIX_ON_LINK, 600, 600);
+	receive();
+	CHECK_EQ(way_to(FAR), peer_mac[5]);
+	frame_advert(&f, ROUTER, "ff02::1", 0, ROUTER, peer_mac);
+	receive();
+	CHECK_EQ(way_to(FAR), second_mac[5]);
+	CHECK_EQ(way_to("2001:db8:fffe::1"), second_mac[5]);
+	/* That is a neighbour, whoever said so */
+	CHECK_EQ(way_to("2001:db8:7::1"), 0);
+	CHECK_EQ(net_host_send(&h, "2001:db8:7::1", 0), 0);
+	net_host_close(&h);
+}
+
 /* RFC 4191 3.1: high before medium before low, and changes are followed */
 TEST(preferred_router_is_used)
 {
