@@ -390,6 +390,8 @@ static void on_ace(struct tow_tcp *t, const struct wire_tcp *seg,
 	more = count_marks(t, seg, news);
 	note_marks(e, news->packets, more);
 	e->marks_out += more;
+	if (more)
+		undo_keep_reduction(t);
 	if (more && seq_after(seq_of(seg->acknowledgement), e->reacted))
 		react(t, news);
 }
@@ -408,8 +410,10 @@ void ecn_on_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		on_ace(t, seg, news);
 		return;
 	}
-	if (!(seg->flags & TH_ECE) || seg->flags & TH_SYN ||
-	    !seq_after(seq_of(seg->acknowledgement), e->reacted))
+	if (!(seg->flags & TH_ECE) || seg->flags & TH_SYN)
+		return;
+	undo_keep_reduction(t);
+	if (!seq_after(seq_of(seg->acknowledgement), e->reacted))
 		return;
 	e->marks_out++;
 	e->say_cwr = true;

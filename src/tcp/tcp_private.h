@@ -444,6 +444,7 @@ bool undo_is_due(const struct tow_tcp *t, const struct ack_news *news);
 bool undo_all_were_duplicates(const struct tow_tcp *t);
 bool undo_is_proven(const struct tow_tcp *t, const struct ack_news *news);
 void undo_reduction(struct tow_tcp *t);
+void undo_keep_reduction(struct tow_tcp *t);
 void undo_note_timeout(struct tow_tcp *t);
 void undo_timeout(struct tow_tcp *t);
 void undo_adapt_timeout(struct tow_tcp *t, uint64_t us);

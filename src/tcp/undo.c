@@ -11,8 +11,9 @@
  *	nothing resent    all arrived before anything could be sent again
  *
  * F-RTO (frto.c) is the fourth, for timeouts. The answer is that of RFC 4015:
- * cwnd and ssthresh are what they were, but not less than they are now. It does
- * not make a burst: pipe counts what is on its way.
+ * cwnd and ssthresh are what they were, but not less than they are now, unless
+ * there were marks, too (ecn.c). It does not make a burst: pipe counts what is on
+ * its way.
  *
  * After a timeout that was not needed, the timeout is adapted, too. The samples
  * of what was late say how slow the path was for a moment, not how slow it is,
@@ -95,6 +96,15 @@ void undo_reduction(struct tow_tcp *t)
 			MAX(t->cc.ssthresh, t->recovery.undo.ssthresh));
 	t->recovery.may_undo = false;
 	tcp_count(t, TOW_COUNTER_TCP_UNDONE);
+}
+
+/*
+ * The peer tells of marks: whatever becomes of the loss, the window was reduced
+ * for those as well, and stays so (RFC 4015 3.2 step 9, MUST).
+ */
+void undo_keep_reduction(struct tow_tcp *t)
+{
+	t->recovery.undo.cwnd = t->recovery.undo.ssthresh = 0;
 }
 
 /* The first of a row of timeouts: what the estimates were before, RFC 4015 3.2. */

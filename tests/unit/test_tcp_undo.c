@@ -11,10 +11,8 @@ static uint64_t undone(struct rig *r)
 	return counter(r, TOW_COUNTER_TCP_UNDONE);
 }
 
-/* In fast recovery, of ten segments in flight. @first_ts: of all of them. */
-static void begin_recovery(struct rig *r, uint32_t segments, uint32_t *first_ts)
+static void lose_the_first(struct rig *r, uint32_t segments, uint32_t *first_ts)
 {
-	handshake_passive(r);
 	CHECK_EQ(app_lend(r, segments * FULL, 1, 0), 0);
 	*first_ts = peek(r)->tsval;
 	forget(r);
@@ -22,6 +20,13 @@ static void begin_recovery(struct rig *r, uint32_t segments, uint32_t *first_ts)
 	sack(r, 1, 1, 4);
 	CHECK_EQ(times_sent(r, 1), 1u);
 	CHECK_EQ(info_of(r).ssthresh_bytes, 7 * FULL);
+}
+
+/* In fast recovery, of ten segments in flight. @first_ts: of all of them. */
+static void begin_recovery(struct rig *r, uint32_t segments, uint32_t *first_ts)
+{
+	handshake_passive(r);
+	lose_the_first(r, segments, first_ts);
 }
 
 /* RFC 3522 3.2, RFC 4015 3: the ACK echoes what was sent first */
@@ -49,6 +54,57 @@ TCP_TEST(recovery_is_undone_at_its_end)
 	ack_echoing(r, AT(10), first_ts);
 	CHECK_EQ(undone(r), 1u);
 	CHECK_GE(info_of(r).cwnd_bytes, 10 * FULL);
+}
+
+/* begin_recovery() with a peer that asked for ECN. */
+static void begin_recovery_with_ecn(struct rig *r, uint32_t *first_ts)
+{
+	const struct offer *o = &r->options.offer;
+
+	listen_here(r, 4);
+	inject(r, .flags = SYN | ECE | CWR, .mss = o->mss,
+	       .sack_ok = o->sack_ok, .ts = o->ts, .has_wscale = o->wscale >= 0,
+	       .wscale = (uint8_t)o->wscale);
+	CHECK(sends(r, SYN | ACK | ECE, 0, 1, 0));
+	advance_ms(r, RTT_MS);
+	inject(r, .flags = ACK, .seq = 1, .ack = 1);
+	CHECK_EQ(tow_tcp_accept(r->listener, &r->tcp), 0);
+	lose_the_first(r, 10, first_ts);
+}
+
+/* RFC 4015 3.2 (9): nothing was lost, but the same ACK tells of marks */
+TCP_TEST(recovery_that_ends_with_an_echo_of_marks_leaves_the_window_reduced)
+{
+	uint32_t first_ts;
+
+	begin_recovery_with_ecn(r, &first_ts);
+	advance_ms(r, 10);
+	inject(r, .flags = ACK | ECE, .seq = 1, .ack = AT(4), .ts = true,
+	       .tsval = r->peer_ts + (uint32_t)(r->now_us / 1000),
+	       .tsecr = first_ts);
+	CHECK(!info_of(r).recovering);
+	CHECK_LE(info_of(r).cwnd_bytes, 7 * FULL);
+	CHECK_EQ(info_of(r).ssthresh_bytes, 7 * FULL);
+	ack(r, AT(10));
+	CHECK_EQ(counter(r, TOW_COUNTER_TCP_RETRANS_SEGS), 1u);
+}
+
+/* RFC 3168 6.1.2: what marks have reduced since, a late D-SACK does not undo */
+TCP_TEST(late_dsack_undoes_no_reduction_for_marks)
+{
+	uint32_t first_ts, reduced;
+
+	begin_recovery_with_ecn(r, &first_ts);
+	advance_ms(r, RTT_MS);
+	ack(r, AT(10));
+	CHECK_EQ(app_lend(r, 5 * FULL, 2, 0), 0);
+	forget(r);
+	inject(r, .flags = ACK | ECE, .seq = 1, .ack = AT(15));
+	reduced = info_of(r).cwnd_bytes;
+	CHECK_LT(reduced, 7 * FULL);
+	inject(r, .flags = ACK, .seq = 1, .ack = AT(15), .sacks = 1,
+	       .sack = { { 1, AT(1) } });
+	CHECK_EQ(info_of(r).cwnd_bytes, reduced);
 }
 
 /* RFC 3522 3.2: the retransmission was needed */
