@@ -399,8 +399,10 @@ static void take_in_order(struct tow_tcp *t, struct tow_buf *buf, bool again)
 /*
  * What we sent to ourselves lies in a buffer that sending needs. Unread bytes
  * must leave some, because reading them may wait for what is to be sent. But
- * what comes next to a program that has nothing to read is taken: it may be
- * the queue of its sender that has all the others.
+ * what comes next to a program that has nothing to read is taken with half of
+ * those, since others have all that there are, and may wait for this one; and
+ * with the last one where it may be what is held behind its hole that has them.
+ * Not without a hole, or programs that do not read would silence the stack.
  */
 static bool starves_senders(const struct tow_tcp *t, const struct tow_buf *buf,
 			    struct seq seq)
@@ -410,7 +412,10 @@ static bool starves_senders(const struct tow_tcp *t, const struct tow_buf *buf,
 	if (pool == &tcp_net(t)->rx_pool || buf->bytes == 0 ||
 	    pool->bufs_left > pool->bufs_total / 8)
 		return false;
-	return t->receive.head || seq_after(seq, t->rcv.nxt);
+	if (t->receive.head || seq_after(seq, t->rcv.nxt))
+		return true;
+	return pool->bufs_left <= pool->bufs_total / 16 &&
+	       t->receive.holes.count == 0;
 }
 
 static void forget_held(struct tow_tcp *t, struct tow_buf *buf)

@@ -231,6 +231,33 @@ TCP_TEST(own_stack_is_reached_with_next_to_no_buffers)
 	tow_tcp_close(out);
 }
 
+/*
+ * Nor may what many programs of our own do not read: the stack would fall silent,
+ * to all others as well.
+ */
+TCP_TEST(unread_data_of_our_own_leaves_buffers_for_others)
+{
+	struct rig_options o = r->options;
+	struct tow_endpoint here = { r->us, r->our_port, 0 };
+	struct tow_tcp *out[24], *in[24];
+
+	o.cfg.tx_bufs = 16;
+	rig_reopen(r, &o);
+	listen_here(r, 32);
+	for (unsigned i = 0; i < 24; i++) {
+		CHECK_EQ(tow_tcp_connect(r->stack, NULL, &here, &out[i]), 0);
+		advance_ms(r, 10);
+		CHECK_EQ(tow_tcp_accept(r->listener, &in[i]), 0);
+		CHECK_EQ(tow_tcp_send(out[i], r->stream, 10, 0), 10);
+		advance_ms(r, 10);
+	}
+	await_syn_ack(r);
+	for (unsigned i = 0; i < 24; i++) {
+		tow_tcp_abort(out[i]);
+		tow_tcp_abort(in[i]);
+	}
+}
+
 /* RFC 5482: it counts from sending, however long the stack slept before */
 TCP_TEST(user_timeout_counts_from_the_poll_that_sends)
 {
