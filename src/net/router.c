@@ -550,8 +550,10 @@ int net_autoconf_start(struct net *net, unsigned link,
 	else
 		memcpy(&l->key, config->stable_key, sizeof(l->key));
 	error = slaac_link_local(net, link);
-	if (error)
+	if (error) {
+		l->config = none;
 		return error;
+	}
 	l->running = true;
 	router_start(net, link);
 	auto_schedule(net);

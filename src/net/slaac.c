@@ -238,7 +238,27 @@ static void start_temporary(struct net *net, unsigned link,
 	(void)claim_start(net, link, &wish); /* no room: then there is none */
 }
 
-/* RFC 4862 5.3, with RFC 7217; what the link had until now goes. */
+static bool is_link_local(const struct claim *c, unsigned link)
+{
+	return c->state != CLAIM_FREE && c->link == link &&
+	       c->origin == TOW_ADDR_LINK_LOCAL;
+}
+
+static bool has_room(const struct net *net, unsigned link)
+{
+	const struct net_auto *a = &net->private->automatic;
+	const struct claim *c;
+
+	for (c = a->claims; c < a->claims + a->claim_max; c++)
+		if (c->state == CLAIM_FREE || is_link_local(c, link))
+			return true;
+	return false;
+}
+
+/*
+ * RFC 4862 5.3, with RFC 7217; what the link had until now goes, but not for
+ * nothing.
+ */
 int slaac_link_local(struct net *net, unsigned link)
 {
 	struct tow_addr prefix = { { 0xfe, 0x80 } };
@@ -246,9 +266,10 @@ int slaac_link_local(struct net *net, unsigned link)
 	struct claim *c;
 	uint32_t i;
 
+	if (!has_room(net, link))
+		return TOW_ENOBUFS;
 	for (c = a->claims; c < a->claims + a->claim_max; c++)
-		if (c->state != CLAIM_FREE && c->link == link &&
-		    c->origin == TOW_ADDR_LINK_LOCAL)
+		if (is_link_local(c, link))
 			claim_drop(net, c);
 	for (i = net->addr_count; i-- > 0;)
 		if (net->addrs[i].link == link && !net->addrs[i].claimed &&

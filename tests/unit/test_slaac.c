@@ -297,6 +297,30 @@ TEST(dad_denial_ends_after_a_few_attempts)
 	net_host_close(&h);
 }
 
+/* No room for one more claim: nothing begins, and nothing is taken away */
+TEST(link_without_room_keeps_its_link_local_address)
+{
+	struct tow_addr addr = address("2001:db8:9::"), own, any, to;
+	struct net_path path;
+
+	net_host_open(&h);
+	any = tow_addr_any();
+	to = address("fe80::9");
+	CHECK_EQ(net_path_find(&h.net, &any, &to, 1, &path), 0);
+	own = path.src;
+	for (unsigned i = 1; i <= h.net.private->automatic.claim_max; i++) {
+		addr.b[15] = (uint8_t)i;
+		CHECK_EQ(net_addr_claim(&h.net, 0, &addr, 64), 0);
+		deny(&addr);
+	}
+	CHECK_EQ(net_autoconf_start(&h.net, 0, NULL), TOW_ENOBUFS);
+	CHECK(net_is_local(&h.net, &own));
+	CHECK_EQ(net_addr_remove(&h.net, 0, &addr), 0);
+	CHECK_EQ(net_autoconf_start(&h.net, 0, NULL), 0);
+	CHECK(!net_is_local(&h.net, &own));
+	net_host_close(&h);
+}
+
 /* RFC 7217 5: Net_Iface "MUST be different for each network interface" */
 TEST(stable_addresses_differ_by_link)
 {
