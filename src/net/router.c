@@ -543,7 +543,7 @@ int net_autoconf_start(struct net *net, unsigned link,
 	error = slaac_check(config);
 	if (error)
 		return error;
-	*l = (struct auto_link){ .config = *config };
+	*l = (struct auto_link){ .config = *config, .changed = l->changed };
 	if (memcmp(config->stable_key, none.stable_key,
 		   sizeof(none.stable_key)) == 0)
 		l->key = net->key;
