@@ -95,17 +95,23 @@ void congestion_after_idle(struct tow_tcp *t)
 	congestion_ops(t)->restart(t);
 }
 
+/* As many segments of the present size as @bytes were of the other. */
+static uint32_t as_many(const struct tow_tcp *t, uint32_t bytes, uint32_t mss)
+{
+	return (uint32_t)((uint64_t)bytes * t->snd.mss / mss);
+}
+
 /*
  * RFC 5681 3.1: packets were too big, so segments are smaller than @mss_before.
- * As many may be out as before, or what is sent again would be a burst.
+ * As many may be out as before, or what is sent again would be a burst; also
+ * when a reduction is undone.
  */
 void congestion_on_smaller_mss(struct tow_tcp *t, uint32_t mss_before)
 {
-	uint64_t cwnd = (uint64_t)t->cc.cwnd * t->snd.mss / mss_before;
-
 	if (congestion_ops(t)->on_ack)
 		return;
-	t->cc.cwnd = MAX((uint32_t)cwnd, t->snd.mss);
+	t->cc.cwnd = MAX(as_many(t, t->cc.cwnd, mss_before), t->snd.mss);
+	t->recovery.undo.cwnd = as_many(t, t->recovery.undo.cwnd, mss_before);
 	congestion_ops(t)->restart(t);
 }
 

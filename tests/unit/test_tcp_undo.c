@@ -321,6 +321,26 @@ TCP_TEST(late_ack_with_sack_undoes_the_timeout)
 		CHECK_GE(next(r)->seq, AT(10));
 }
 
+/* RFC 5681 3.1: the window that comes back is of as many segments, not bytes */
+TCP_TEST(undo_after_the_mtu_fell_returns_as_many_segments)
+{
+	uint32_t first_ts, mss;
+
+	r->options.offer.mss = 1460;
+	handshake_passive(r);
+	mss = info_of(r).mss;
+	CHECK_EQ(app_lend(r, 100000, 1, 0), 0);
+	first_ts = peek(r)->tsval;
+	time_goes_by(r);
+	inject_icmp(r, ICMP_TOO_BIG, 1300, 1, 0);
+	CHECK_LT(info_of(r).mss, mss);
+	ack_echoing(r, 1 + mss, first_ts);
+	CHECK_EQ(undone(r), 1u);
+	CHECK_GE(info_of(r).cwnd_bytes, 9 * info_of(r).mss);
+	CHECK_LE(info_of(r).cwnd_bytes, 10 * info_of(r).mss);
+	forget(r);
+}
+
 /* RFC 4015 3.2 step 8: a slow moment is not kept in mind, but that there was one */
 TCP_TEST(timeout_is_adapted_by_the_first_new_data_after_a_needless_one)
 {
