@@ -210,7 +210,8 @@ static bool wants_temporary(const struct net *net, unsigned link,
 	const struct tow_temporary_rule *rule = config->rules;
 
 	for (; rule < config->rules + config->rule_count; rule++)
-		if (addr_prefix_equal(&rule->prefix, prefix, rule->prefix_bits))
+		if (rule->prefix_bits <= PREFIX_BITS &&
+		    addr_prefix_equal(&rule->prefix, prefix, rule->prefix_bits))
 			return rule->temporary;
 	return config->temporary;
 }

@@ -711,6 +711,15 @@ TEST(prefixes_can_have_or_lack_temporary_addresses)
 	CHECK_MEM(nth(TOW_ADDR_TEMPORARY, 0).addr.b, address(PREFIX).b, 8);
 	net_host_close(&h);
 
+	/* A part of a prefix is not all of it */
+	config.rules[1].prefix = address(PREFIX);
+	config.rules[1].prefix_bits = 65;
+	config.rule_count = 2;
+	start_with(&config);
+	advertise(PREFIX, 86400, 86400);
+	CHECK_EQ(count(TOW_ADDR_TEMPORARY), 1);
+	net_host_close(&h);
+
 	config.temporary = false;
 	config.rules[0].temporary = true;
 	start_with(&config);
