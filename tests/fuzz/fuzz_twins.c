@@ -73,7 +73,7 @@ static void check_equal(void)
 	ASSERT(s->snd.mss == t->snd.mss); /* probes find it, RFC 8899 */
 	ASSERT(s->cc.cwnd == t->cc.cwnd && s->cc.ssthresh == t->cc.ssthresh);
 	ASSERT(s->rtt.srtt_us == t->rtt.srtt_us);
-	ASSERT(s->rtt.rto_us == t->rtt.rto_us);
+	ASSERT(rtt_timeout_us(s) == rtt_timeout_us(t));
 	ASSERT(s->ts.recent == t->ts.recent);
 	ASSERT(s->retransmits == t->retransmits);
 }
