@@ -126,9 +126,10 @@ test_nothing_is_copied_but_headers()
 	stop
 	(($(stat_of "$work/stats.json" ledger.tx.lent_bytes) >= 10 << 20)) ||
 		fail "not lent: $(<"$work/stats.json")"
-	(($(stat_of "$work/stats.json" ledger.rx.placed_bytes) >= 10 << 20)) ||
+	# 4 bytes of each block are copied, and what comes before the device is
+	# ready: at the beginning, and after the disk kept all buffers.
+	(($(stat_of "$work/stats.json" ledger.rx.placed_bytes) >= (10 << 20) - 100000)) ||
 		fail "not placed: $(<"$work/stats.json")"
-	# 4 bytes of each block, and what came before the device was ready.
 	(($(stat_of "$work/stats.json" ledger.rx.copied_bytes) < 100000)) ||
 		fail "copied: $(<"$work/stats.json")"
 }
