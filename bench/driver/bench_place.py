@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """place: payload straight into posted memory, beside lending and copying.
 
-The kernel's sendfile() sends 1, 4 or 16 flows, over a tap with several queues
+The kernel's sendfile(2) sends 1, 4 or 16 flows, over a tap with several queues
 to Towpath, over one queue of it to a bare loop that reads all flows into one
 buffer, over a veth to the kernel. Frames are of 64 KiB, and loss is of whole
 frames, as fault:large=on makes it in front of Towpath.

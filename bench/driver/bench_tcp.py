@@ -5,7 +5,7 @@ tx: the row's program sends out of 1 GiB of page cache that is never in the
 CPU's cache when its turn comes; the kernel reads at the other end. Stacks in
 user space send over a tap, the kernel's own senders over a veth.
 
-rx: the kernel's sendfile() sends; the row's program receives.
+rx: the kernel's sendfile(2) sends; the row's program receives.
 """
 import measure
 import sandbox
@@ -198,7 +198,7 @@ RX_BAD = (
 
 def rx(bench, result):
     rows = run_rows(bench, result, RX_ROWS, RX_BAD)
-    result.title = "one flow from the kernel's sendfile()"
+    result.title = "one flow from the kernel's sendfile(2)"
     result.targets = [
         compare(rows, "tow-lend", "raw-tap", 0.95),
     ]
