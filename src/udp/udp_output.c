@@ -60,8 +60,8 @@ static void fail(struct udp_loan *loan, int error)
 }
 
 /*
- * That net_send() took a frame did not mean much: it may have waited for its
- * neighbour in vain. buf->error knows.
+ * What net_send() said of a frame did not mean much: it may have waited for its
+ * neighbour in vain. buf->error knows, whatever became of it.
  */
 void udp_sent(struct udp_host *udp, struct tow_buf *buf)
 {
@@ -116,7 +116,6 @@ static void send_one(struct tow_udp *s, struct net_path *path)
 {
 	struct tow_buf *buf = udp_queue_take(&s->tx);
 	struct udp_loan *loan = buf->lender;
-	int error;
 
 	if (!loan)
 		s->tx_cost -= buf->loan_bytes;
@@ -130,11 +129,9 @@ static void send_one(struct tow_udp *s, struct net_path *path)
 		tow_buf_give(buf);
 		return;
 	}
-	error = net_send(s->host->net, path, buf, NET_UDP);
-	if (loan && error)
-		fail(loan, error);
-	else if (loan && !loan->status)
-		loan->sent_us = s->host->net->now_us;
+	if (loan && !loan->status)
+		loan->sent_us = s->host->net->now_us; /* unless udp_sent() */
+	(void)net_send(s->host->net, path, buf, NET_UDP);
 }
 
 static void drop_one(struct tow_udp *s, enum tow_drop why, int error)
