@@ -183,6 +183,8 @@ struct tree_node *tree_at_or_before(const struct tree *tree,
 
 void tree_mark(struct tree_node *node, bool marked)
 {
+	if (LIKELY(node->marked == marked))
+		return;
 	node->marked = marked;
 	for (; node && node->has_marked != is_marked_below(node);
 	     node = node->up)
