@@ -55,11 +55,13 @@ uint64_t auto_until_us(const struct net *net, uint32_t lifetime_s)
 	return net->now_us + (uint64_t)lifetime_s * AUTO_S;
 }
 
-/* And as programs read it. */
+_Static_assert(NEVER == TOW_FOREVER, "programs read the same");
+
+/* How long that is from now on. */
 uint64_t auto_left_us(const struct net *net, uint64_t until_us)
 {
 	if (until_us == NEVER)
-		return TOW_FOREVER;
+		return NEVER;
 	return until_us > net->now_us ? until_us - net->now_us : 0;
 }
 

@@ -102,6 +102,7 @@ static void merge(struct net *net, struct net_group *g)
 {
 	struct group_filter before = g->filter;
 	const struct net_member *m = g->members;
+	bool fits = true; /* net_listen() looked */
 
 	g->filter.mode = TOW_FILTER_INCLUDE;
 	g->filter.sources.count = 0;
@@ -112,7 +113,8 @@ static void merge(struct net *net, struct net_group *g)
 	else if (m)
 		intersect(g, &m->filter.sources, &g->filter);
 	else
-		ASSERT(unite(g, &g->filter.sources)); /* net_listen() looked */
+		fits = unite(g, &g->filter.sources);
+	ASSERT(fits);
 	group_changed(net, g, &before);
 }
 

@@ -103,13 +103,6 @@ static uint64_t after(const struct net *net, uint64_t us)
 	return us == NEVER ? NEVER : net->now_us + us;
 }
 
-static uint64_t left_us(const struct net *net, uint64_t until_us)
-{
-	if (until_us == NEVER)
-		return NEVER;
-	return until_us > net->now_us ? until_us - net->now_us : 0;
-}
-
 static int start_stable(struct net *net, unsigned link,
 			const struct tow_addr *prefix, uint64_t preferred_us,
 			uint64_t valid_us)
@@ -296,7 +289,7 @@ static void refresh(struct net *net, struct claim *c, uint64_t preferred_us,
 		    uint64_t valid_us)
 {
 	const struct tow_autoconf_config *config = config_of(net, c->link);
-	uint64_t valid_left_us = left_us(net, c->valid_until_us);
+	uint64_t valid_left_us = auto_left_us(net, c->valid_until_us);
 
 	if (valid_us > TWO_HOURS_US || valid_us > valid_left_us)
 		c->valid_until_us = after(net, valid_us);
@@ -421,6 +414,6 @@ void slaac_renew(struct net *net, struct claim *c)
 			break;
 	if (s < a->claims + a->claim_max)
 		start_temporary(net, c->link, &c->addr,
-				left_us(net, s->preferred_until_us),
-				left_us(net, s->valid_until_us));
+				auto_left_us(net, s->preferred_until_us),
+				auto_left_us(net, s->valid_until_us));
 }

@@ -96,8 +96,10 @@ void prr_on_ack(struct tow_tcp *t, uint32_t delivered_bytes, bool safe)
 	uint32_t believed = believable(t, delivered_bytes);
 	uint64_t sndcnt;
 
-	if (congestion_ops(t)->on_ack || believed < MIN(delivered_bytes, 1))
+	if (congestion_ops(t)->on_ack)
 		return;
+	if (believed == 0 && delivered_bytes > 0)
+		return; /* all of it was told before */
 	t->recovery.prr.delivered += believed;
 	if (pipe > ssthresh)
 		sndcnt = proportional(t);

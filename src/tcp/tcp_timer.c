@@ -173,8 +173,8 @@ static void on_probe(struct tow_tcp *t)
 
 /*
  * Who answered our SYN, or sent his, may think that there is a connection, and
- * is told, as BSD does. But not those in whose name a flood came: a cookie would
- * not tell them either.
+ * is told, as BSD does. But not those in whose name a flood came: a cookie
+ * would not tell them either.
  */
 static void on_handshake(struct tow_tcp *t)
 {
@@ -192,8 +192,7 @@ static bool pacing_holds_it(const struct tow_tcp *t)
 {
 	const struct sent *s = flight_first(t);
 
-	return t->paced && t->paced->timer.armed && s &&
-	       (s->flags & (SENT_LOST | SENT_RETRANS)) == SENT_LOST;
+	return t->paced && t->paced->timer.armed && s && flight_is_waiting(s);
 }
 
 static void on_retransmit(struct tow_tcp *t)
