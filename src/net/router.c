@@ -153,7 +153,9 @@ static void learn(struct net *net, const struct learned *wanted)
 		*r = *wanted;
 }
 
-/* RFC 4861 7.2.5: it says of itself that it is no router any more, to nowhere */
+/*
+ * RFC 4861 7.2.5: it says of itself that it is no router any more, to nowhere
+ */
 void router_is_host(struct net *net, unsigned link, const struct tow_addr *addr)
 {
 	struct net_auto *a = &net->private->automatic;

@@ -46,7 +46,9 @@
 #define ACE_ROUND 8
 #define ACE_CWR	  2
 
-/* The share of packets without a mark is a moving average; see likely_marks(). */
+/*
+ * The share of packets without a mark is a moving average; see likely_marks().
+ */
 #define SHARE_ALL    UINT16_MAX
 #define SHARE_WEIGHT 64 /* packets: what was before counts for half */
 #define SAFELY	     4	/* times as many marks as lately */
@@ -199,8 +201,8 @@ void ecn_learn_syn_ack_again(struct tow_tcp *t, const struct wire_tcp *seg)
 /*
  * RFC 9768 3.2.2.1, table 4: the ACK of our SYN-ACK, with nothing else, is no
  * count. 0 means that something on the path clears the flags: then marks would
- * not be heard of. Where two SYNs crossed, it may be a SYN-ACK, which is no count
- * either (3.2.2).
+ * not be heard of. Where two SYNs crossed, it may be a SYN-ACK, which is no
+ * count either (3.2.2).
  */
 void ecn_learn_ack(struct tow_tcp *t, const struct wire_tcp *seg,
 		   uint32_t bytes)
@@ -292,9 +294,10 @@ void ecn_reduced(struct tow_tcp *t)
 }
 
 /*
- * The ACK tells of marks, so the window does not grow by it: RFC 3168 6.1.2. But
- * after a timeout they are old: what is sent again can have none (6.1.5), nor
- * CWR, which would end the echo. One segment a round trip would be sent again.
+ * The ACK tells of marks, so the window does not grow by it: RFC 3168 6.1.2.
+ * But after a timeout they are old: what is sent again can have none (6.1.5),
+ * nor CWR, which would end the echo. One segment a round trip would be sent
+ * again.
  */
 bool ecn_is_echo(const struct tow_tcp *t, const struct wire_tcp *seg)
 {
@@ -342,7 +345,9 @@ static uint32_t likely_marks(const struct ecn *e, const struct wire_tcp *seg,
 	return (uint32_t)(packets * MIN(share, SHARE_ALL) / SHARE_ALL);
 }
 
-/* The same where the bytes that were marked say how often the count went round. */
+/*
+ * The same where the bytes that were marked say how often the count went round.
+ */
 static uint32_t marks_by_bytes(struct tow_tcp *t, uint32_t packets,
 			       uint32_t more)
 {

@@ -22,8 +22,8 @@
  * cleared on its way, and none is believed from then on (3.2.3.2.4).
  *
  * The counters are a record, taken when both ends have agreed, and kept until
- * the connection is over and its program has closed it; without one a connection
- * does with the flags, as it does where the path drops options.
+ * the connection is over and its program has closed it; without one a
+ * connection does with the flags, as it does where the path drops options.
  */
 #include "tcp/tcp_private.h"
 

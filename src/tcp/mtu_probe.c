@@ -184,9 +184,9 @@ void mtu_probe_sent(struct tow_tcp *t, const struct sent *s)
 }
 
 /*
- * A probe that is lost alone reduces no window, so it must not happen more often
- * than other losses do: the next one has to wait for as many round trips as
- * there are packets in the @window (RFC 4821 4, 7.6.2).
+ * A probe that is lost alone reduces no window, so it must not happen more
+ * often than other losses do: the next one has to wait for as many round trips
+ * as there are packets in the @window (RFC 4821 4, 7.6.2).
  */
 static void fail(struct tow_tcp *t, uint32_t high, uint64_t window)
 {

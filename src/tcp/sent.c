@@ -19,8 +19,9 @@
  * Beside the tree, in the order of sequence numbers, the records that may be on
  * their way are in a list in the order in which they were sent (by_time), which
  * is what RACK looks at. SACKed ones are not in it, nor lost ones until they
- * are sent again: those wait, and are marked in the tree. So the next to be sent
- * again is found in O(log n), whatever is SACKed and lost again in which order.
+ * are sent again: those wait, and are marked in the tree. So the next to be
+ * sent again is found in O(log n), whatever is SACKed and lost again in which
+ * order.
  */
 #include "tcp/tcp_private.h"
 

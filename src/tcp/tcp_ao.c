@@ -33,11 +33,11 @@
  * a loss, and in both directions apart.
  *
  * The MAC is computed before the segment's number is looked at, though a forged
- * one outside of the window would be cheaper to drop by that. But what is outside
- * is not all dropped in silence: a segment below RCV.NXT is one whose ACK was
- * lost, or a keepalive, and has to be answered (RFC 9293 3.10.7.4, first), if it
- * is the peer's. So it takes the MAC in any case (RFC 5925 11), and forgeries can
- * be made to stand in the window, too.
+ * one outside of the window would be cheaper to drop by that. But what is
+ * outside is not all dropped in silence: a segment below RCV.NXT is one whose
+ * ACK was lost, or a keepalive, and has to be answered (RFC 9293 3.10.7.4,
+ * first), if it is the peer's. So it takes the MAC in any case (RFC 5925 11),
+ * and forgeries can be made to stand in the window, too.
  *
  * RSTs are signed like all others, so a host that forgot a connection cannot
  * end it (7.7); ICMP cannot either (7.8): see auth_ignores().

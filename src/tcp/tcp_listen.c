@@ -3,13 +3,13 @@
  * Passive open: RFC 9293 3.10.7.2, and the backlog.
  *
  * A listener counts its half-open connections and those that wait for accept
- * together against the backlog, so that a handshake that completes always has
- * a place. When it is full, there are too many half-open ones: a new SYN is
+ * together against the backlog, so that a handshake that completes always has a
+ * place. When it is full, there are too many half-open ones: a new SYN is
  * answered by a cookie (syn_cookie.c), and who brings it back takes the place
  * of the oldest half-open connection. SYN-ACKs are hardly sent again then, and
  * who does not answer is not reset, so that we are no use for a flood of
- * somebody else. Only a backlog that is full of connections that wait for accept
- * drops a SYN.
+ * somebody else. Only a backlog that is full of connections that wait for
+ * accept drops a SYN.
  *
  * Without cookies (TOW_TCP_COOKIES_NEVER), and when the table of connections is
  * full, a new SYN takes the place of the oldest half-open connection, if that

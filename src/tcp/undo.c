@@ -12,8 +12,8 @@
  *
  * F-RTO (frto.c) is the fourth, for timeouts. The answer is that of RFC 4015:
  * cwnd and ssthresh are what they were, but not less than they are now, unless
- * there were marks, too (ecn.c). It does not make a burst: pipe counts what is on
- * its way.
+ * there were marks, too (ecn.c). It does not make a burst: pipe counts what is
+ * on its way.
  *
  * After a timeout that was not needed, the timeout is adapted, too. The samples
  * of what was late say how slow the path was for a moment, not how slow it is,

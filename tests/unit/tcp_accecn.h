@@ -19,13 +19,18 @@ static inline unsigned ace(const struct segment *s)
 /* The same on a segment that is injected. */
 #define ACE(n) .ae = (n)&4, .flags = ACK | ((n)&2 ? CWR : 0) | ((n)&1 ? ECE : 0)
 
-static inline void accept_accurate(struct rig *r, unsigned third)
+static inline void listen_for_accurate(struct rig *r)
 {
 	r->expects_ae = true;
 	listen_here(r, 4);
 	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
 				  TOW_TCP_ECN_ACCURATE),
 		 0);
+}
+
+static inline void accept_accurate(struct rig *r, unsigned third)
+{
+	listen_for_accurate(r);
 	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL);
 	CHECK_EQ(ace(peek(r)), 2u);
 	CHECK_EQ(next(r)->flags, SYN | ACK | CWR);

@@ -521,30 +521,29 @@ TEST(bytes_behind_a_query_are_ignored)
 	}
 }
 
+/* A general query of a router that says how robust it is, S and QRV. */
+static void query_with_robustness(int v6, uint8_t robustness)
+{
+	make_query(v6, "::", 3, "", everybody[v6]);
+	frame_transport(&f)[v6 ? 24 : 8] = robustness;
+	if (v6)
+		frame_end(&f);
+	else
+		end_igmp();
+	stack_host_receive(&s, &f);
+	stack_host_run(&s, 3000000);
+}
+
 /* RFC 3376 4.1.6, 8.1, RFC 3810 5.1.8, 9.1: and never zero */
 TEST(robustness_of_the_querier_is_followed)
 {
 	for (int v6 = 0; v6 < 2; v6++) {
 		open_all();
-		make_query(v6, "::", 3, "", everybody[v6]);
-		frame_transport(&f)[v6 ? 24 : 8] = 4;
-		if (v6)
-			frame_end(&f);
-		else
-			end_igmp();
-		stack_host_receive(&s, &f);
-		stack_host_run(&s, 3000000);
+		query_with_robustness(v6, 4);
 		join(udp, v6);
 		CHECK_TEXT(told_of(v6, groups[v6], 5000000),
 			   "TO_EX() TO_EX() TO_EX() TO_EX()");
-		make_query(v6, "::", 3, "", everybody[v6]);
-		frame_transport(&f)[v6 ? 24 : 8] = 0;
-		if (v6)
-			frame_end(&f);
-		else
-			end_igmp();
-		stack_host_receive(&s, &f);
-		stack_host_run(&s, 3000000);
+		query_with_robustness(v6, 0);
 		leave(udp, v6);
 		CHECK_TEXT(told_of(v6, groups[v6], 5000000), "TO_IN() TO_IN()");
 		close_all();
@@ -801,7 +800,9 @@ TEST(group_is_heard_between_join_and_leave)
 	}
 }
 
-/* RFC 7371: both fields of flags, whatever they say; the scope is one of ours */
+/*
+ * RFC 7371: both fields of flags, whatever they say; the scope is one of ours
+ */
 TEST(group_with_any_flags_is_heard)
 {
 	char group[40];
@@ -1020,8 +1021,9 @@ TEST(reports_are_no_larger_than_the_mtu)
 }
 
 /*
- * RFC 3376 3.2: never an EXCLUDE record where all INCLUDE; who asks for too much
- * is told so, also while another one wants everything, and nothing changes.
+ * RFC 3376 3.2: never an EXCLUDE record where all INCLUDE; who asks for too
+ * much is told so, also while another one wants everything, and nothing
+ * changes.
  */
 TEST(union_of_too_many_sources_is_refused)
 {

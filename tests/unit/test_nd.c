@@ -217,7 +217,9 @@ TEST(option_without_length_or_beyond_the_message_is_dropped)
 	net_host_close(&h);
 }
 
-/* 4.6, 4.6.1, 9: options that nobody knows, or of other messages, are skipped */
+/*
+ * 4.6, 4.6.1, 9: options that nobody knows, or of other messages, are skipped
+ */
 TEST(unknown_options_are_skipped)
 {
 	net_host_open(&h);

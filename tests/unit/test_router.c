@@ -432,11 +432,9 @@ TEST(dead_router_is_not_probed_without_traffic)
 	net_host_close(&h);
 }
 
-/* RFC 4191 3.2: "the next best route is consulted", also a shorter one */
-TEST(dead_router_of_a_more_specific_route_gives_way_to_a_default_one)
+/* ROUTER is for all, SECOND for the net of FAR alone. */
+static void start_with_second_for_far(void)
 {
-	struct talk t;
-
 	start();
 	net_host_run(&h, 5 * S);
 	advertise(ROUTER, 9000);
@@ -444,6 +442,14 @@ TEST(dead_router_of_a_more_specific_route_gives_way_to_a_default_one)
 	advert_mac(&f, second_mac);
 	advert_route(&f, "2001:db8:ffff::", 48, 0, 9000);
 	receive();
+}
+
+/* RFC 4191 3.2: "the next best route is consulted", also a shorter one */
+TEST(dead_router_of_a_more_specific_route_gives_way_to_a_default_one)
+{
+	struct talk t;
+
+	start_with_second_for_far();
 	router_lives = true;
 	second_lives = false;
 	t = talk(FAR, 10);
@@ -457,18 +463,14 @@ TEST(dead_router_of_a_more_specific_route_gives_way_to_a_default_one)
 	net_host_close(&h);
 }
 
-/* RFC 4191 3.2: where none lives each is tried, and the first that does taken */
+/*
+ * RFC 4191 3.2: where none lives each is tried, and the first that does taken
+ */
 TEST(routers_that_are_all_dead_are_all_probed)
 {
 	struct talk t;
 
-	start();
-	net_host_run(&h, 5 * S);
-	advertise(ROUTER, 9000);
-	advert_begin(&f, SECOND, 0);
-	advert_mac(&f, second_mac);
-	advert_route(&f, "2001:db8:ffff::", 48, 0, 9000);
-	receive();
+	start_with_second_for_far();
 	router_lives = second_lives = false;
 	talk(FAR, 20);
 	net_host_run(&h, 60 * S);
@@ -765,7 +767,7 @@ TEST(advertised_hop_limit_is_never_below_ours)
 		uint8_t said, becomes;
 	} limits[] = {
 		{ 1, 64 },    { 63, 64 }, { 0, 64 },
-		{ 255, 255 }, { 0, 255 }, /* says nothing, and takes nothing back */
+		{ 255, 255 }, { 0, 255 }, /* says nothing, takes nothing back */
 		{ 64, 64 },
 	};
 

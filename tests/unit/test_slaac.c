@@ -693,7 +693,9 @@ TEST(lifetimes_and_rules_that_make_no_sense_are_refused)
 	net_host_close(&h);
 }
 
-/* RFC 8981 3.7: "This per-prefix setting SHOULD override the global settings" */
+/*
+ * RFC 8981 3.7: "This per-prefix setting SHOULD override the global settings"
+ */
 TEST(prefixes_can_have_or_lack_temporary_addresses)
 {
 	struct tow_autoconf_config config = {

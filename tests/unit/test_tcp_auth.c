@@ -299,7 +299,9 @@ TCP_TEST(forged_segments_do_not_touch_an_ao_connection)
 	ignores_forgeries(r, &sha1);
 }
 
-/* RFC 5925 11: what is outside of the window is answered, if it is the peer's */
+/*
+ * RFC 5925 11: what is outside of the window is answered, if it is the peer's
+ */
 TCP_TEST(ao_segment_from_before_is_answered_if_it_is_rightly_signed)
 {
 	struct signature forged = sha1;

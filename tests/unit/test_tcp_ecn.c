@@ -235,8 +235,8 @@ TCP_TEST(reduction_for_a_loss_is_told_with_the_next_new_data)
 }
 
 /*
- * RFC 3168 6.1.5: what goes again after a timeout has no CWR, so the peer has to
- * say ECE until new data comes; that is old news, and slow start goes on
+ * RFC 3168 6.1.5: what goes again after a timeout has no CWR, so the peer has
+ * to say ECE until new data comes; that is old news, and slow start goes on
  */
 TCP_TEST(echo_does_not_stop_slow_start_after_a_timeout)
 {

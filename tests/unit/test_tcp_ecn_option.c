@@ -42,11 +42,7 @@ static void accept_and_send(struct rig *r, uint32_t segments)
 /* RFC 9768 3.2.1, 3.2.3.2.1: the counters do not begin at zero */
 TCP_TEST(syn_ack_has_the_option)
 {
-	r->expects_ae = true;
-	listen_here(r, 4);
-	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
-				  TOW_TCP_ECN_ACCURATE),
-		 0);
+	listen_for_accurate(r);
 	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL,
 	       .sack_ok = true, .ts = true, .has_wscale = true);
 	CHECK(has_option(r, ACCECN0, 3, 1, 0, 1));
@@ -149,11 +145,7 @@ TCP_TEST(counters_go_round_at_24_bits)
 /* Timestamps and SACK on, three holes, of which the last just came. */
 static void three_holes(struct rig *r, uint8_t tos)
 {
-	r->expects_ae = true;
-	listen_here(r, 4);
-	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
-				  TOW_TCP_ECN_ACCURATE),
-		 0);
+	listen_for_accurate(r);
 	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL,
 	       .sack_ok = true, .ts = true);
 	forget(r);
@@ -205,11 +197,7 @@ TCP_TEST(full_segment_with_the_option_fits_the_path)
 {
 	uint32_t most;
 
-	r->expects_ae = true;
-	listen_here(r, 4);
-	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
-				  TOW_TCP_ECN_ACCURATE),
-		 0);
+	listen_for_accurate(r);
 	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = 9000);
 	forget(r);
 	inject(r, ACE(2), .seq = 1, .ack = 1);
@@ -335,11 +323,7 @@ static unsigned acks_thinly(struct rig *r, unsigned from, unsigned to,
 /* A connection with a window that was opened by 500 segments without a mark. */
 static void accept_and_open(struct rig *r, uint32_t segments)
 {
-	r->expects_ae = true;
-	listen_here(r, 4);
-	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
-				  TOW_TCP_ECN_ACCURATE),
-		 0);
+	listen_for_accurate(r);
 	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL,
 	       .has_wscale = true, .wscale = 7);
 	inject(r, ACE(2), .seq = 1, .ack = 1);
@@ -349,7 +333,10 @@ static void accept_and_open(struct rig *r, uint32_t segments)
 	acks_thinly(r, 0, 500, (struct thin){ 2, 0, 0 });
 }
 
-/* RFC 9768 3.2.2.5.2, A.2.1: where few have marks, an ACK is not for many of them */
+/*
+ * RFC 9768 3.2.2.5.2, A.2.1: where few have marks, an ACK is not for many of
+ * them
+ */
 TCP_TEST(count_alone_is_true_where_marks_are_rare)
 {
 	unsigned marks;
@@ -379,7 +366,9 @@ TCP_TEST(count_alone_is_taken_for_what_is_likely)
 	forget(r);
 }
 
-/* RFC 9768 3.2.2.5.2: marks that went round in ACKs that were lost are counted */
+/*
+ * RFC 9768 3.2.2.5.2: marks that went round in ACKs that were lost are counted
+ */
 TCP_TEST(count_alone_misses_nothing_where_acks_are_lost)
 {
 	unsigned marks;
@@ -442,11 +431,7 @@ TCP_TEST(mark_on_the_syn_ack_counts_and_ends_marking)
 /* RFC 9768 3.2.2.1: an ACK with data is a count, not how the SYN-ACK came */
 TCP_TEST(first_ack_with_data_is_a_count)
 {
-	r->expects_ae = true;
-	listen_here(r, 4);
-	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
-				  TOW_TCP_ECN_ACCURATE),
-		 0);
+	listen_for_accurate(r);
 	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL);
 	forget(r);
 	inject(r, ACE(6), .seq = 1, .ack = 1, .bytes = 10);
@@ -528,7 +513,7 @@ TCP_TEST(ack_of_acks_has_no_sack_blocks)
 	CHECK_EQ(ace(peek(r)), 0u);
 	CHECK_EQ(peek(r)->sacks, 0u);
 	CHECK(sends(r, ACK, 1, 1, 0));
-	/* Data that came twice in between is a reason to say what is missing. */
+	/* Data that came twice in between: a reason to say what is missing */
 	marked_acks(r, 2);
 	CHECK_EQ(waiting(r), 0u);
 	inject(r, ACE(5), .seq = 1001, .ack = 1, .bytes = FULL, .later = true);
@@ -592,11 +577,7 @@ TCP_TEST(option_that_arrived_in_between_is_kept)
 /* RFC 9768 3.2.3.2.2, 3.1.5: what may be in the way is left out by and by */
 TCP_TEST(syn_ack_that_is_lost_goes_again_without_the_option)
 {
-	r->expects_ae = true;
-	listen_here(r, 4);
-	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
-				  TOW_TCP_ECN_ACCURATE),
-		 0);
+	listen_for_accurate(r);
 	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL);
 	CHECK_EQ(next(r)->ecn_kind, ACCECN0);
 	advance_ms(r, 1100);
@@ -617,11 +598,7 @@ TCP_TEST(syn_ack_that_is_lost_goes_again_without_the_option)
 /* RFC 9768 3.1.5: the latest SYN is told of, and one without flags is a sign */
 TCP_TEST(syn_ack_says_how_the_latest_syn_came)
 {
-	r->expects_ae = true;
-	listen_here(r, 4);
-	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
-				  TOW_TCP_ECN_ACCURATE),
-		 0);
+	listen_for_accurate(r);
 	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL);
 	CHECK_EQ(ace(next(r)), 2u);
 	inject(r, .flags = SYN, .mss = FULL, .tos = ECT0);
@@ -637,11 +614,7 @@ TCP_TEST(syn_ack_says_how_the_latest_syn_came)
 /* RFC 9768 3.1.5: nobody could tell which of the two it is to be */
 TCP_TEST(syns_that_ask_for_different_versions_end_in_a_reset)
 {
-	r->expects_ae = true;
-	listen_here(r, 4);
-	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
-				  TOW_TCP_ECN_ACCURATE),
-		 0);
+	listen_for_accurate(r);
 	for (unsigned first = 0; first < 2; first++) {
 		r->peer_port++;
 		inject(r, .flags = SYN | ECE | CWR, .ae = first, .mss = FULL);
@@ -676,11 +649,7 @@ TCP_TEST(other_flags_on_a_syn_ask_for_accecn_too)
 /* RFC 9768 3.1.5: whatever the peer asks for the next time */
 TCP_TEST(handshake_that_began_without_ecn_goes_on_without)
 {
-	r->expects_ae = true;
-	listen_here(r, 4);
-	CHECK_EQ(tow_listener_set(r->listener, TOW_TCP_ECN,
-				  TOW_TCP_ECN_ACCURATE),
-		 0);
+	listen_for_accurate(r);
 	inject(r, .flags = SYN, .mss = FULL);
 	CHECK(sends(r, SYN | ACK, 0, 1, 0));
 	inject(r, .flags = SYN | ECE | CWR, .ae = true, .mss = FULL);

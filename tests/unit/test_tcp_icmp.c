@@ -84,7 +84,9 @@ TCP_TEST(packet_too_big_is_no_congestion)
 	CHECK_GE(info_of(r).cwnd_bytes, 9 * 1240u);
 }
 
-/* RFC 5681 3.1: as many segments as before, so there is no burst of small ones */
+/*
+ * RFC 5681 3.1: as many segments as before, so there is no burst of small ones
+ */
 TCP_TEST(packet_too_big_leaves_as_many_segments_in_the_window)
 {
 	uint32_t mss = fly(r), cwnd = info_of(r).cwnd_bytes;

@@ -232,8 +232,8 @@ TCP_TEST(own_stack_is_reached_with_next_to_no_buffers)
 }
 
 /*
- * Nor may what many programs of our own do not read: the stack would fall silent,
- * to all others as well.
+ * Nor may what many programs of our own do not read: the stack would fall
+ * silent, to all others as well.
  */
 TCP_TEST(unread_data_of_our_own_leaves_buffers_for_others)
 {

@@ -460,7 +460,7 @@ TCP_TEST(packet_too_big_about_a_probe_that_arrived_is_a_lie)
 	cwnd = info_of(r).cwnd_bytes;
 	inject(r, .flags = ACK, .seq = 1, .ack = end);
 	CHECK_EQ(counter(r, TOW_COUNTER_TCP_MTU_RAISED), 1u);
-	/* RFC 4821 4: which is a window of as many bytes, but for what grew it */
+	/* RFC 4821 4: a window of as many bytes, but for what grew it */
 	CHECK_LE(info_of(r).cwnd_bytes, cwnd + end - h.una);
 	forget(r);
 }

@@ -438,6 +438,13 @@ TCP_TEST(borrowing_one_span_at_a_time_gives_the_same_stream)
 	tow_tcp_return(r->tcp, 9000);
 }
 
+static void check_block(const struct segment *s, unsigned i, uint32_t left,
+			uint32_t right)
+{
+	CHECK_EQ(s->sack[i].left, left);
+	CHECK_EQ(s->sack[i].right, right);
+}
+
 /* RFC 2018 4: the block with the newest segment first, then by recency */
 TCP_TEST(sack_blocks_come_most_recent_first)
 {
@@ -460,8 +467,7 @@ TCP_TEST(sack_blocks_come_most_recent_first)
 	CHECK_EQ(s.sack[2].left, 4001u);
 	data(r, 2101, 100);
 	s = last(r);
-	CHECK_EQ(s.sack[0].left, 2001u);
-	CHECK_EQ(s.sack[0].right, 2201u);
+	check_block(&s, 0, 2001u, 2201u);
 	CHECK_EQ(s.sack[1].left, 8001u);
 }
 
@@ -492,8 +498,7 @@ TCP_TEST(sack_blocks_merge_and_go)
 	data(r, 1501, 500);
 	s = last(r);
 	CHECK_EQ(s.sacks, 1u);
-	CHECK_EQ(s.sack[0].left, 1001u);
-	CHECK_EQ(s.sack[0].right, 2501u);
+	check_block(&s, 0, 1001u, 2501u);
 	data(r, 1, 1000);
 	s = last(r);
 	CHECK_EQ(s.ack, 2501u);
@@ -525,8 +530,7 @@ TCP_TEST(duplicate_segment_is_reported_by_dsack)
 	s = last(r);
 	CHECK_EQ(s.ack, 2001u);
 	CHECK_EQ(s.sacks, 1u);
-	CHECK_EQ(s.sack[0].left, 1u);
-	CHECK_EQ(s.sack[0].right, 1001u);
+	check_block(&s, 0, 1u, 1001u);
 	CHECK_EQ(counter(r, TOW_COUNTER_TCP_DSACK_SENT), 1u);
 	data(r, 2001, 100);
 	CHECK_EQ(ack_of(r).sacks, 0u); /* RFC 2883 4: each only once */
@@ -545,10 +549,8 @@ TCP_TEST(duplicate_out_of_order_segment_is_reported_by_dsack)
 	s = last(r);
 	CHECK_EQ(s.ack, 1u);
 	CHECK_EQ(s.sacks, 2u);
-	CHECK_EQ(s.sack[0].left, 2001u);
-	CHECK_EQ(s.sack[0].right, 3001u);
-	CHECK_EQ(s.sack[1].left, 1001u);
-	CHECK_EQ(s.sack[1].right, 3001u);
+	check_block(&s, 0, 2001u, 3001u);
+	check_block(&s, 1, 1001u, 3001u);
 }
 
 /* RFC 2883 4 (4): then comes the block that it is in, however old that is */
@@ -562,10 +564,8 @@ TCP_TEST(duplicate_in_an_older_block_is_followed_by_that_block)
 	data(r, 2001, 100);
 	s = last(r);
 	CHECK_EQ(s.sacks, 3u);
-	CHECK_EQ(s.sack[0].left, 2001u);
-	CHECK_EQ(s.sack[0].right, 2101u);
-	CHECK_EQ(s.sack[1].left, 2001u);
-	CHECK_EQ(s.sack[1].right, 2101u);
+	check_block(&s, 0, 2001u, 2101u);
+	check_block(&s, 1, 2001u, 2101u);
 	CHECK_EQ(s.sack[2].left, 4001u);
 }
 
@@ -582,10 +582,8 @@ TCP_TEST(first_of_two_duplicate_parts_is_reported)
 	s = last(r);
 	CHECK_EQ(s.ack, 1u);
 	CHECK_EQ(s.sacks, 2u);
-	CHECK_EQ(s.sack[0].left, 1001u);
-	CHECK_EQ(s.sack[0].right, 1101u);
-	CHECK_EQ(s.sack[1].left, 1001u);
-	CHECK_EQ(s.sack[1].right, 1301u);
+	check_block(&s, 0, 1001u, 1101u);
+	check_block(&s, 1, 1001u, 1301u);
 }
 
 /* RFC 2883 4.2.1: only the duplicate part of a segment */
@@ -601,8 +599,7 @@ TCP_TEST(partly_duplicate_segment_reports_its_old_part)
 	s = ack_of(r);
 	CHECK_EQ(s.ack, 1501u);
 	CHECK_EQ(s.sacks, 1u);
-	CHECK_EQ(s.sack[0].left, 501u);
-	CHECK_EQ(s.sack[0].right, 1001u);
+	check_block(&s, 0, 501u, 1001u);
 }
 
 /* RFC 9293 3.10.7.4, eighth: a FIN is only as far as the text before it */

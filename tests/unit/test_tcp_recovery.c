@@ -107,7 +107,9 @@ TCP_TEST(rto_doubles_with_each_expiry)
 	}
 }
 
-/* RFC 6298 5.5, Karn: whose ACK it is nobody knows, and so not how long it took */
+/*
+ * RFC 6298 5.5, Karn: whose ACK it is nobody knows, and so not how long it took
+ */
 TCP_TEST(rto_stays_doubled_until_a_round_trip_is_measured)
 {
 	uint64_t first, waited;
@@ -347,7 +349,9 @@ TCP_TEST(limited_transmit_does_not_count_for_the_threshold)
 	forget(r);
 }
 
-/* RFC 5681 3.2 (2), RFC 6675 5 (4.2): nor with SACK, while it may be reordering */
+/*
+ * RFC 5681 3.2 (2), RFC 6675 5 (4.2): nor with SACK, while it may be reordering
+ */
 TCP_TEST(what_sacks_let_out_does_not_count_for_the_threshold)
 {
 	fly_newreno(r, 60);

@@ -168,8 +168,8 @@ TCP_TEST(cookie_is_not_sent_again)
 
 /*
  * attacks: SYN flood and reflection. A flood's senders did not send it: they
- * get two SYN-ACKs each, and no RST when nobody answered. Once the flood is over
- * there may be somebody, who thinks that there is a connection.
+ * get two SYN-ACKs each, and no RST when nobody answered. Once the flood is
+ * over there may be somebody, who thinks that there is a connection.
  */
 TCP_TEST(flood_that_is_given_up_is_not_reset)
 {
