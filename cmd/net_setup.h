@@ -101,9 +101,10 @@ unsigned net_lists_split(const struct net_lists *lists, struct net_options *out,
  * to somebody who looks there for a server of the machine.
  */
 bool net_is_loopback(const struct tow_addr *addr);
-#define NET_LOOPBACK_HINT                                                      \
-	"this command's own, and nobody else is there: this machine is at "    \
-	"the kernel's end of the tap, 10.98.0.1 unless --peer says otherwise"
+#define NET_LOOPBACK_HINT                                             \
+	"this command's own, and nobody else is there: this machine " \
+	"is at the kernel's end of the tap, 10.98.0.1 unless "        \
+	"--peer says otherwise"
 
 /* What --dev says, or what is made without it. */
 const char *net_device(const struct net_options *options);

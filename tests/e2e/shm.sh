@@ -135,14 +135,20 @@ says()
 	! grep -qE 'interface|--peer needs' "$1" || fail "it says: $(<"$1")"
 }
 
-test_a_client_killed_ends_a_server_that_does_not_stay()
+# In the background, as $client.
+begin_download()
 {
-	local client
 	make_file "$work/www/big" 1G
 	serve_shm ''
 	get_shm -o "$work/got" "$url4/big" &
 	client=$!
 	wait_for 5 test -s "$work/got.part" || fail 'it did not begin'
+}
+
+test_a_client_killed_ends_a_server_that_does_not_stay()
+{
+	local client
+	begin_download
 	kill -KILL $client
 	wait $client || true
 	wait_for 5 eval "! kill -0 $served" || fail 'it goes on'
@@ -154,11 +160,7 @@ test_a_client_killed_ends_a_server_that_does_not_stay()
 test_a_server_killed_is_not_an_interface_to_the_client()
 {
 	local client
-	make_file "$work/www/big" 1G
-	serve_shm ''
-	get_shm -o "$work/got" "$url4/big" &
-	client=$!
-	wait_for 5 test -s "$work/got.part" || fail 'it did not begin'
+	begin_download
 	kill -KILL "$served"
 	wait "$served" || true
 	served=
